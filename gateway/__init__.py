@@ -1,0 +1,1 @@
+"""An embeddings gateway in front of NVIDIA Triton."""

@@ -1,0 +1,1 @@
+"""What a model is, as data: one `card.toml` per model folder."""

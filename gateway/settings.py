@@ -1,0 +1,164 @@
+"""Every setting, read once from the environment (and `.env`) by `app` and `cli` alone.
+
+Names carry the prefix `GATEWAY_`. `FOREIGN_NAMES` is the one table of other names that are accepted as well, so that
+the compose files and scripts people already have go on working. Where both are set, the `GATEWAY_` name wins.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.errors import ConfigurationError
+
+ENV_PREFIX = "GATEWAY_"
+
+FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
+    "host": ("HOST",),
+    "port": ("PORT", "EMBEDDINGS_PORT"),
+    "triton_url": ("TRITON_URL",),
+    "default_model": ("MODEL_NAME",),
+    "tokenizer_path": ("TOKENIZER_PATH",),
+    "model_repository": ("MODEL_REPOSITORY",),
+    "api_keys": ("API_KEYS", "API_KEY"),
+    "hf_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+    "hf_endpoint": ("HF_ENDPOINT",),
+    "log_level": ("LOG_LEVEL",),
+}
+
+
+class TokenIdPolicy(Enum):
+    """What `input` given as token ids means when the request does not say."""
+
+    CL100K_BASE = "cl100k_base"
+    MODEL = "model"
+    REFUSE = "refuse"
+
+
+def environment_names(field: str) -> tuple[str, ...]:
+    """The environment variables that set a field, the winning one first."""
+    return (ENV_PREFIX + field.upper(), *FOREIGN_NAMES.get(field, ()))
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """One frozen value; every field's description is its line in the README's table."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        case_sensitive=True,
+        alias_generator=AliasGenerator(validation_alias=lambda name: AliasChoices(*environment_names(name))),
+    )
+
+    host: str = Field("127.0.0.1", description="Address the gateway listens on; `0.0.0.0` for every interface.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the gateway.")
+    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC endpoint, `host:port`.")
+    triton_grpc_port: int = Field(8001, ge=0, le=65535, description="gRPC port of the embedded Triton.")
+    triton_http_port: int = Field(8002, ge=0, le=65535, description="HTTP port of the embedded Triton.")
+    triton_metrics_port: int = Field(8003, ge=0, le=65535, description="Metrics port of the embedded Triton.")
+    model_repository: Path = Field(Path("model_repository"), description="Folder of model folders.")
+    models: CommaList = Field((), description="Serve only these models, comma-separated; empty for all complete ones.")
+    default_model: str | None = Field(
+        None, description="Model for requests that name none; unset: the only loaded one, if there is only one."
+    )
+    tokenizer_path: Path | None = Field(
+        None, description="`tokenizer.json`, or the folder holding it, to use for the default model instead of its own."
+    )
+
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Accepted API keys, comma-separated; empty for no authentication."
+    )
+    api_keys_file: Path | None = Field(None, description="File with one accepted API key a line, added to the above.")
+    cors_origins: CommaList = Field(
+        (), description="Origins browsers may call from, comma-separated, or `*`; empty: off."
+    )
+
+    max_body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="Largest request body read, in bytes.")
+    max_inputs: int = Field(2048, ge=1, description="Largest number of inputs in one request.")
+    max_request_tokens: int = Field(300_000, ge=1, description="Largest number of tokens in one request.")
+    max_text_bytes: int = Field(
+        256 * 1024,
+        ge=1024,
+        description="A text longer than this is first judged by its beginning, so that a refusal comes quickly.",
+    )
+    token_ids: TokenIdPolicy = Field(
+        TokenIdPolicy.CL100K_BASE, description="Vocabulary of token-id inputs: `cl100k_base`, `model` or `refuse`."
+    )
+    vocabulary_folder: Path = Field(Path("vocabularies"), description="Folder of installed token-id vocabularies.")
+    strict_empty: bool = Field(False, description="Refuse empty strings instead of embedding the special tokens alone.")
+
+    request_timeout_seconds: float = Field(
+        300.0, gt=0, description="Time a request may take before it is answered 504."
+    )
+    recovery_wait_seconds: float = Field(
+        10.0, ge=0, description="How long a request caught in a Triton crash waits for it to come back, to be retried."
+    )
+    max_queued_tokens: int = Field(
+        2_000_000, ge=1, description="Tokens that may wait for a model; beyond that requests are answered 429."
+    )
+    calls_in_flight: int = Field(2, ge=1, description="Triton calls under way per model: one running, the rest ready.")
+    tokenizer_threads: int = Field(2, ge=1, description="Threads that tokenize.")
+    canary_interval_seconds: float = Field(
+        1.0, gt=0, description="How often each model must prove itself with a known vector for `/ready`."
+    )
+    drain_seconds: float = Field(5.0, ge=0, description="How long running requests may finish after a stop signal.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level written to the log."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="Log lines for people or for machines; `auto`: for people on a terminal."
+    )
+    api_docs: bool = Field(True, description="Serve `/docs`, `/redoc` and `/openapi.json`.")
+
+    hf_token: SecretStr | None = Field(None, description="Token for gated repositories on the model hub.")
+    hf_endpoint: str | None = Field(None, description="Another model hub's address.")
+    run_folder: Path = Field(Path(".run"), description="Folder for the embedded Triton's log, pid file and backends.")
+
+    @field_validator("models", "cors_origins", "api_keys", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("default_model", "tokenizer_path", "api_keys_file", "hf_token", "hf_endpoint", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment with `overrides` on top; None means "not given".
+
+    Raises `ConfigurationError` naming the variable that is wrong and what it should be.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError(
+            _first_fault(error), remedy="Mend the variable or unset it, then start again."
+        ) from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    if name in Settings.model_fields:
+        name = environment_names(name)[0]
+    return f"{name} is not valid: {fault['msg']}."

@@ -1,0 +1,1 @@
+"""Talking to Triton, and running one here."""
