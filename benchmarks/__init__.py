@@ -1,0 +1,1 @@
+"""Dated, repeatable measurements of this project; see benchmarks/README.md."""
