@@ -1,0 +1,104 @@
+"""Log lines for people or for machines, through one pipeline: structlog's, the standard library's and uvicorn's.
+
+What must never be logged (inputs, vectors, keys) is kept out by construction: callers pass counts and codes, and an
+exception is written as its type and the places it came through, because its message may quote the data that broke it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+LogFormat = Literal["auto", "console", "json"]
+
+_ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def configure_logging(*, level: str, log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
+    """Route every logger of this process to `stream` (standard error) at `level` and above.
+
+    `auto` means console lines on a terminal and JSON lines elsewhere. Calling it again replaces the earlier setup.
+    """
+    target = stream if stream is not None else sys.stderr
+    as_json = log_format == "json" or (log_format == "auto" and not target.isatty())
+    shared: Sequence[Processor] = (
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _describe_exception,
+        _first_line_only,
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    _replace_root_handler(_formatter(shared, as_json=as_json, colors=target.isatty()), level=level, stream=target)
+
+
+def _formatter(shared: Sequence[Processor], *, as_json: bool, colors: bool) -> logging.Formatter:
+    renderer: Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=colors)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        use_get_message=True,
+    )
+
+
+def _replace_root_handler(formatter: logging.Formatter, *, level: str, stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+
+
+def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    info = _exception_info(event.pop("exc_info", None))
+    if info is not None:
+        event["exception"] = info[0].__name__
+        event["raised_at"] = [_place(frame) for frame in traceback.extract_tb(info[2])[-8:]]
+    event.pop("stack_info", None)
+    return event
+
+
+def _exception_info(value: Any) -> _ExceptionInfo | None:
+    if isinstance(value, BaseException):
+        return type(value), value, value.__traceback__
+    if isinstance(value, tuple) and value and value[0] is not None:
+        return value
+    if value:
+        current = sys.exc_info()
+        return current if current[0] is not None else None
+    return None
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
+
+
+def _first_line_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep a message's first line: what asyncio and uvicorn add below it is the `repr` of live objects."""
+    text = event.get("event")
+    if isinstance(text, str) and "\n" in text:
+        event["event"] = text.partition("\n")[0]
+    return event

@@ -1,0 +1,122 @@
+"""The gateway's Prometheus metrics, all declared here so that names, units and labels can be read in one place.
+
+One `Metrics` value per app, on its own registry, is handed down to whoever records. Every label takes its values from
+a small fixed set (model names from cards, route names from dialects, the enums below): never from a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+
+
+class DropReason(Enum):
+    """Why a row left the queue without being computed."""
+
+    CLIENT_GONE = "client_gone"
+    DEADLINE = "deadline"
+    SHUTDOWN = "shutdown"
+
+
+class RetryReason(Enum):
+    """Why a Triton call was made again."""
+
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    BACKEND_PROCESS_DIED = "backend_process_died"
+    BATCH_FAILED = "batch_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Every metric object. Labels stand behind the field, in the order `labels()` takes them."""
+
+    registry: CollectorRegistry
+
+    requests: Counter  # route, model, status
+    errors: Counter  # route, code
+    request_seconds: Histogram  # route
+    requests_in_progress: Gauge
+    inputs: Counter  # model
+    input_tokens: Counter  # model
+    truncated_inputs: Counter  # model
+
+    tokenize_seconds: Histogram  # model
+    queue_seconds: Histogram  # model
+    infer_seconds: Histogram  # model
+
+    batch_rows: Histogram  # model
+    batch_tokens: Histogram  # model; real tokens of one call
+    real_tokens: Counter  # model
+    padded_tokens: Counter  # model; rows x longest row, padding included
+    queued_rows: Gauge  # model
+    queued_tokens: Gauge  # model
+    calls_in_flight: Gauge  # model
+    retries: Counter  # model, reason
+    dropped_rows: Counter  # model, reason
+
+    model_ready: Gauge  # model
+    build_info: Gauge  # version
+
+
+def build_metrics(*, version: str) -> Metrics:
+    """A fresh set of metrics on a fresh registry, process CPU and memory included."""
+    registry = CollectorRegistry()
+    ProcessCollector(namespace="gateway", registry=registry)
+
+    def counter(name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"gateway_{name}_total", documentation, labels, registry=registry)
+
+    def gauge(name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"gateway_{name}", documentation, labels, registry=registry)
+
+    def histogram(name: str, documentation: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"gateway_{name}", documentation, labels, buckets=buckets, registry=registry)
+
+    build_info = gauge("build_info", "Always 1; the label says which gateway this is.", "version")
+    build_info.labels(version).set(1)
+    return Metrics(
+        registry=registry,
+        requests=counter("requests", "HTTP answers sent.", "route", "model", "status"),
+        errors=counter("errors", "HTTP answers that were errors, by the envelope's code.", "route", "code"),
+        request_seconds=histogram(
+            "request_seconds", "From the request's headers to the last byte.", "route", buckets=_REQUEST_SECONDS
+        ),
+        requests_in_progress=gauge("requests_in_progress", "Requests being answered now."),
+        inputs=counter("inputs", "Inputs embedded.", "model"),
+        input_tokens=counter("input_tokens", "Tokens embedded, special tokens included.", "model"),
+        truncated_inputs=counter("truncated_inputs", "Inputs cut to the model's window.", "model"),
+        tokenize_seconds=histogram(
+            "tokenize_seconds",
+            "Tokenizing one request, its wait for a thread included.",
+            "model",
+            buckets=_STAGE_SECONDS,
+        ),
+        queue_seconds=histogram("queue_seconds", "A row's wait for a batch.", "model", buckets=_STAGE_SECONDS),
+        infer_seconds=histogram("infer_seconds", "One Triton call.", "model", buckets=_STAGE_SECONDS),
+        batch_rows=histogram("batch_rows", "Rows in one Triton call.", "model", buckets=_ROWS),
+        batch_tokens=histogram("batch_tokens", "Tokens in one Triton call, without padding.", "model", buckets=_TOKENS),
+        real_tokens=counter("real_tokens", "Tokens sent to Triton, without padding.", "model"),
+        padded_tokens=counter("padded_tokens", "Tokens sent to Triton, padding included.", "model"),
+        queued_rows=gauge("queued_rows", "Rows waiting for a batch.", "model"),
+        queued_tokens=gauge("queued_tokens", "Tokens waiting for a batch.", "model"),
+        calls_in_flight=gauge("calls_in_flight", "Triton calls under way.", "model"),
+        retries=counter("retries", "Triton calls made again.", "model", "reason"),
+        dropped_rows=counter("dropped_rows", "Rows that left the queue without being computed.", "model", "reason"),
+        model_ready=gauge("model_ready", "1 when the model's last canary gave the right vector.", "model"),
+        build_info=build_info,
+    )
+
+
+def render_metrics(metrics: Metrics) -> bytes:
+    """Prometheus text exposition of every metric, UTF-8; its media type is `CONTENT_TYPE`."""
+    return generate_latest(metrics.registry)
