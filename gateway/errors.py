@@ -10,6 +10,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     │   ├── MalformedBody         not JSON, not UTF-8, too deep
     │   ├── UnsupportedBody       a content encoding that is not read here
     │   ├── BodyTooLarge
+    │   ├── BodyTooSlow           the client took too long to send it
     │   ├── UnknownModel
     │   └── Unauthenticated
     ├── NotServing                nothing wrong with the request; try again after `retry_after_seconds`
@@ -75,6 +76,10 @@ class UnsupportedBody(InvalidRequest):
 
 class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
+
+
+class BodyTooSlow(InvalidRequest):
+    code = "body_too_slow"
 
 
 class UnknownModel(InvalidRequest):

@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     vocabulary_folder: Path = Field(Path("vocabularies"), description="Folder of installed token-id vocabularies.")
     strict_empty: bool = Field(False, description="Refuse empty strings instead of embedding the special tokens alone.")
 
+    header_timeout_seconds: float = Field(10.0, gt=0, description="Time a client may take to send a request's headers.")
+    body_timeout_seconds: float = Field(30.0, gt=0, description="Time a client may take to send a request's body.")
     request_timeout_seconds: float = Field(
         300.0, gt=0, description="Time a request may take before it is answered 504."
     )
