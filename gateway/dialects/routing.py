@@ -1,0 +1,64 @@
+"""Binds bare ASGI endpoints to paths, documents them, and finds the dialect that words a path's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from gateway.dialects.base import Dialect
+from gateway.dialects.faults import fault_of
+
+
+class DocumentedRoute(APIRoute):
+    """A route that FastAPI documents from `describe`'s signature and a bare ASGI `endpoint` answers.
+
+    FastAPI's own handling (dependencies, validation, response models) costs more than the rest of a short request.
+    """
+
+    def __init__(self, path: str, endpoint: ASGIApp, *, describe: Callable[..., Any], **documentation: Any) -> None:
+        super().__init__(path, describe, **documentation)
+        self.app = endpoint
+
+
+def serve(
+    paths: Sequence[str],
+    endpoint: ASGIApp,
+    *,
+    method: str,
+    describe: Callable[..., Any],
+    **documentation: Any,
+) -> list[BaseRoute]:
+    """Routes for every path in `paths`, each with and without a trailing slash; only the first is documented.
+
+    Serving both forms, rather than redirecting, keeps the body of clients that do not repeat it. GET answers HEAD too.
+    """
+    methods = [method, "HEAD"] if method == "GET" else [method]
+    main = DocumentedRoute(paths[0], endpoint, describe=describe, methods=[method], **documentation)
+    others = [form for path in paths for form in (path, path.rstrip("/") + "/") if form]
+    return [main, *(Route(path, endpoint, methods=methods, include_in_schema=False) for path in others)]
+
+
+def error_renderer(
+    dialects: Sequence[Dialect], *, default: Dialect
+) -> Callable[[str, Exception], tuple[Response, str]]:
+    """How a path's errors are put: by the dialect with the longest matching prefix, else by `default`.
+
+    Returns the answer and the fault's stable code.
+    """
+    owners = sorted(
+        ((prefix, dialect) for dialect in dialects for prefix in dialect.path_prefixes),
+        key=lambda owner: len(owner[0]),
+        reverse=True,
+    )
+
+    def render(path: str, error: Exception) -> tuple[Response, str]:
+        dialect = next((dialect for prefix, dialect in owners if path.startswith(prefix)), default)
+        fault = fault_of(error)
+        return dialect.render_fault(fault), fault.code
+
+    return render

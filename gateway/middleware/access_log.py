@@ -1,0 +1,59 @@
+"""One log line a request: what was asked for, what came of it and where the time went. Never what was in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.telemetry.requests import RequestRecord, record_of
+
+# Probes and scrapers come every second or so; their successes would drown the rest.
+_QUIET_ROUTES = frozenset({"live", "ready", "health", "metrics"})
+
+
+class AccessLog:
+    """Logs every answered request; successful probes at debug level, server faults at error level."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.stdlib.get_logger("gateway.access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._write(scope["method"], record_of(scope))
+
+    def _write(self, method: str, record: RequestRecord) -> None:
+        status = record.status or 500
+        if status >= 500 and status != 503:
+            self._log.error("request", **_facts(method, record, status))
+        elif record.route in _QUIET_ROUTES:
+            self._log.debug("request", **_facts(method, record, status))
+        else:
+            self._log.info("request", **_facts(method, record, status))
+
+
+def _facts(method: str, record: RequestRecord, status: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "method": method[:16],
+        "route": record.route,
+        "status": status,
+        "milliseconds": round(record.seconds() * 1000, 2),
+    }
+    if record.model:
+        facts |= {"model": record.model, "inputs": record.inputs, "tokens": record.tokens}
+    if record.stages is not None:
+        facts |= {
+            "tokenize_ms": round(record.stages.tokenize * 1000, 2),
+            "queue_ms": round(record.stages.queue * 1000, 2),
+            "infer_ms": round(record.stages.infer * 1000, 2),
+        }
+    if record.error_code is not None:
+        facts["code"] = record.error_code
+    return facts

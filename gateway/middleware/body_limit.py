@@ -1,0 +1,85 @@
+"""Bounds what a request body may cost: its size, declared or not, its encoding, and the time it takes to arrive.
+
+Starlette's own limit answers in plain text and knows neither encodings nor slow clients, hence this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import BodyTooLarge, BodyTooSlow, UnsupportedBody
+
+
+class BodyLimit:
+    """Raises, from here or from the `receive` it hands on, before more than `max_body_bytes` are held."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, body_timeout_seconds: float) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_seconds = body_timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._check_headers(scope["headers"])
+        body = _BoundedBody(receive, max_body_bytes=self._max_body_bytes, timeout_seconds=self._body_timeout_seconds)
+        await self._app(scope, body.receive, send)
+
+    def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        for name, value in headers:
+            if name == b"content-length" and _declares_more_than(value, self._max_body_bytes):
+                raise too_large(self._max_body_bytes)
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise UnsupportedBody("Compressed request bodies are not read here. Send the body without encoding it.")
+
+
+class _BoundedBody:
+    """One request's `receive`, counting and timing until the body is complete; later calls wait for a disconnect."""
+
+    __slots__ = ("_deadline", "_is_complete", "_max_body_bytes", "_receive", "_received_bytes", "_timeout_seconds")
+
+    def __init__(self, receive: Receive, *, max_body_bytes: int, timeout_seconds: float) -> None:
+        self._receive = receive
+        self._max_body_bytes = max_body_bytes
+        self._timeout_seconds = timeout_seconds
+        self._received_bytes = 0
+        self._is_complete = False
+        self._deadline: float | None = None
+
+    async def receive(self) -> Message:
+        if self._is_complete:
+            return await self._receive()
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"The request body did not arrive within {self._timeout_seconds:g} seconds. Send it faster or smaller."
+            ) from None
+        self._count(message)
+        return message
+
+    def _count(self, message: Message) -> None:
+        self._is_complete = message["type"] != "http.request" or not message.get("more_body", False)
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > self._max_body_bytes:
+            raise too_large(self._max_body_bytes)
+
+
+def too_large(max_body_bytes: int) -> BodyTooLarge:
+    """The refusal of a body beyond the limit, with the way out."""
+    return BodyTooLarge(
+        f"The request body is larger than the limit of {max_body_bytes} bytes. Send fewer inputs per request, "
+        "or let the operator raise GATEWAY_MAX_BODY_BYTES."
+    )
+
+
+def _declares_more_than(content_length: bytes, limit: int) -> bool:
+    digits = content_length.strip()
+    # Longer than any limit: `int` of an endless number is not worth its time.
+    return digits.isdigit() and (len(digits) > 18 or int(digits) > limit)

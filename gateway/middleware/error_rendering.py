@@ -1,0 +1,60 @@
+"""Turns whatever is raised inside into an answer, once, in the words of the API that the path belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.errors import GatewayError
+from gateway.telemetry.requests import record_of
+
+RenderError = Callable[[str, Exception], tuple[Response, str]]
+"""From a path and what was raised there to the answer and its stable code."""
+
+CLIENT_CLOSED_REQUEST = 499
+
+# A smaller body has usually arrived already and costs less to throw away than a new connection.
+_KEEP_OPEN_BODY_BYTES = 64 * 1024
+
+
+class ErrorRendering:
+    """Answers every error; logs those nobody meant to raise by type and place, never by message."""
+
+    def __init__(self, app: ASGIApp, *, render_error: RenderError) -> None:
+        self._app = app
+        self._render_error = render_error
+        self._log = structlog.stdlib.get_logger("gateway.errors")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = record_of(scope)
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            record.status = CLIENT_CLOSED_REQUEST
+        except Exception as error:  # the server must outlive a defect in any one request
+            if not isinstance(error, GatewayError | HTTPException):
+                self._log.exception("unexpected error")
+            if record.status is not None:
+                raise  # half an answer is out already: only closing the connection tells the client
+            response, record.error_code = self._render_error(scope["path"], error)
+            if body_may_be_on_its_way(scope["headers"]):
+                response.headers["connection"] = "close"
+            await response(scope, receive, send)
+
+
+def body_may_be_on_its_way(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether keeping the connection would mean reading a large or endless body only to throw it away."""
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return True
+        if name == b"content-length" and value.isdigit():
+            return len(value) > 9 or int(value) > _KEEP_OPEN_BODY_BYTES
+    return False
