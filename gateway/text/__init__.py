@@ -1,0 +1,1 @@
+"""From text or token ids to the rows a model reads, within its window and off the event loop."""

@@ -1,0 +1,119 @@
+"""A request's inputs, text or ids, as the token rows of one model, refused as early as possible when they are too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from gateway.text.limits import request_exceeded
+from gateway.text.pool import TokenizerPool, slices
+from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row
+from gateway.text.vocabularies import Cl100kBase, model_ids, refuse_token_ids
+from gateway.types import Input, Overflow, TextInput, TokenInput, TokenRow, Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """`token_ids` is the vocabulary of ids whose request does not say; None refuses them."""
+
+    max_request_tokens: int
+    strict_empty: bool
+    token_ids: Vocabulary | None
+
+
+class InputReader:
+    """Reads inputs for one model."""
+
+    def __init__(
+        self,
+        tokenizer: TextTokenizer,
+        *,
+        executor: Executor,
+        threads: int,
+        cl100k_base: Cl100kBase,
+        limits: ReadingLimits,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._pool = TokenizerPool(tokenizer, executor, threads=threads)
+        self._executor = executor
+        self._cl100k_base = cl100k_base
+        self._limits = limits
+
+    async def rows(self, inputs: Sequence[Input], *, overflow: Overflow) -> list[TokenRow]:
+        """One row per input, in order.
+
+        Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
+        window (unless `overflow` truncates) or when all together exceed the limit of a request.
+        """
+        texts: list[str] = []
+        text_places: list[int] = []
+        given_rows: dict[int, TokenRow] = {}
+        decoded = await self._decoded(inputs)
+        for index, given in enumerate(inputs):
+            text = decoded.get(index) if isinstance(given, TokenInput) else given.text
+            if text is None:
+                given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
+                continue
+            check_text(text, index=index, strict_empty=self._limits.strict_empty)
+            texts.append(text)
+            text_places.append(index)
+        total = sum(row.token_count for row in given_rows.values())
+        self._check_total(total, at_least=bool(texts))
+        text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total)
+        if not given_rows:
+            return text_rows
+        given_rows.update(zip(text_places, text_rows, strict=True))
+        return [given_rows[index] for index in range(len(inputs))]
+
+    async def _text_rows(
+        self, texts: list[str], places: list[int], *, overflow: Overflow, total: int
+    ) -> list[TokenRow]:
+        rows: list[TokenRow] = []
+        max_tokens = self._tokenizer.max_tokens
+        for run in slices(texts):
+            tokenized = await self._pool.encode(run)
+            for one in tokenized:
+                rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=places[len(rows)]))
+            total += sum(_counted(one, overflow) for one in tokenized)
+            self._check_total(total, at_least=len(rows) < len(texts))
+        return rows
+
+    async def _decoded(self, inputs: Sequence[Input]) -> dict[int, str]:
+        """The texts of the inputs that are ids of cl100k_base, by input number."""
+        foreign = [
+            (index, given.ids)
+            for index, given in enumerate(inputs)
+            if isinstance(given, TokenInput) and self._vocabulary(given, index) is Vocabulary.CL100K_BASE
+        ]
+        if not foreign:
+            return {}
+
+        def decode() -> dict[int, str]:
+            return {index: self._cl100k_base.decode(ids, index=index) for index, ids in foreign}
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, decode)
+
+    def _vocabulary(self, given: TokenInput, index: int) -> Vocabulary:
+        vocabulary = given.vocabulary or self._limits.token_ids
+        if vocabulary is None:
+            raise refuse_token_ids(index=index)
+        return vocabulary
+
+    def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow) -> TokenRow:
+        assert not isinstance(given, TextInput)
+        if not given.ids:
+            check_text("", index=index, strict_empty=self._limits.strict_empty)
+        ids = model_ids(given.ids, self._tokenizer, index=index)
+        cut = Tokenized(ids=self._tokenizer.cut(ids), token_count=len(ids))
+        return token_row(cut, overflow=overflow, max_tokens=self._tokenizer.max_tokens, index=index)
+
+    def _check_total(self, total: int, *, at_least: bool) -> None:
+        if total > self._limits.max_request_tokens:
+            raise request_exceeded(total, self._limits.max_request_tokens, at_least=at_least)
+
+
+def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
+    """Tokens that count against the request: what is computed, so the cut length where long texts are cut."""
+    return len(tokenized.ids) if overflow is Overflow.TRUNCATE else tokenized.token_count

@@ -1,0 +1,34 @@
+"""No vector leaves that is not one: NaN, Inf, all zeros or a wrong size are errors, never answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import InvalidVector
+from gateway.types import Float32Array
+
+
+def check_shape(vectors: npt.NDArray[np.generic], *, rows: int, size: int) -> None:
+    """Raises `InvalidVector` unless `vectors` is [rows, size]. A wrong shape condemns the whole call: no row of it
+    can be told apart from another."""
+    if vectors.shape != (rows, size):
+        raise InvalidVector(f"The model gave vectors of shape {list(vectors.shape)} instead of {[rows, size]}.")
+
+
+def invalid_rows(vectors: Float32Array) -> dict[int, InvalidVector]:
+    """The rows of float32 [rows, size] that hold NaN, Inf or nothing but zeros, each with its own error.
+
+    One pass for the common case: a row's sum of squares in float64 is finite and positive exactly when the row is
+    finite and not all zeros (a float32 squared neither overflows nor vanishes in float64).
+    """
+    wide = vectors.astype(np.float64)
+    squares = np.einsum("rs,rs->r", wide, wide)
+    bad = np.flatnonzero(~(np.isfinite(squares) & (squares > 0.0)))
+    return {int(row): InvalidVector(_describe(vectors[row])) for row in bad}
+
+
+def _describe(vector: Float32Array) -> str:
+    if not np.isfinite(vector).all():
+        return "The model gave a vector with NaN or infinite values for this input."
+    return "The model gave a vector of zeros for this input."

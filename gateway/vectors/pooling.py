@@ -1,0 +1,61 @@
+"""One vector per text from its token vectors, for graphs that do not pool themselves.
+
+Adding a pooling is adding a function here and its name to `POOLINGS`; a card picks it by that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.types import Float32Array, Int64Array
+
+TokenVectors = npt.NDArray[np.floating]
+Pool = Callable[[TokenVectors, Int64Array], Float32Array]
+
+
+def mean(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """Mean of the token vectors where `mask` is 1.
+
+    `hidden` is [batch, tokens, size], `mask` is 0/1 [batch, tokens]; gives float32 [batch, size]. Summed in float64, so
+    that the padding a neighbour brings into the batch cannot change the sum's rounding. A row with no token gives zeros.
+    """
+    weights = mask.astype(np.float64)
+    counts = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    with np.errstate(invalid="ignore"):
+        summed = _weighted_sum(hidden.astype(np.float64), weights)
+    if not np.isfinite(summed).all():
+        # 0 x NaN is NaN: padding may hold anything and must not count. Rare, so the copy is made only then.
+        summed = _weighted_sum(np.where(mask[:, :, None] == 1, hidden, 0.0).astype(np.float64), weights)
+    return (summed / counts).astype(np.float32)
+
+
+def cls(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """The vector of the first token where `mask` is 1, so that left-padded rows come out right as well.
+
+    Shapes as in `mean`.
+    """
+    return _take(hidden, mask.argmax(axis=1))
+
+
+def last_token(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """The vector at the last index where `mask` is 1, whichever side the padding is on.
+
+    Shapes as in `mean`. Not `mask.sum() - 1`: that is right for right padding only.
+    """
+    return _take(hidden, mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1))
+
+
+POOLINGS: dict[str, Pool] = {"mean": mean, "cls": cls, "last_token": last_token}
+
+
+def _weighted_sum(hidden: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    summed: npt.NDArray[np.float64] = np.matmul(weights[:, None, :], hidden)[:, 0]
+    return summed
+
+
+def _take(hidden: TokenVectors, positions: npt.NDArray[np.intp]) -> Float32Array:
+    picked: Float32Array = hidden[np.arange(len(hidden)), positions].astype(np.float32)
+    return picked
