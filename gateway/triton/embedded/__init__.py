@@ -1,0 +1,1 @@
+"""The real tritonserver on this machine: found, started, watched over and cleaned up after."""

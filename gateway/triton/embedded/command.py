@@ -1,0 +1,54 @@
+"""The command line and the environment that tritonserver is started with here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.triton.embedded.distribution import Distribution
+from gateway.triton.embedded.ports import LOOPBACK, Ports
+
+# All that passes from our environment: keys and hub tokens have no business in Triton, and PYTHONHOME breaks a stub.
+PASSED_VARIABLES = ("HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+
+
+def command_line(
+    distribution: Distribution, *, backends: Path, repository: Path, models: Sequence[str], ports: Ports
+) -> list[str]:
+    """Loopback only, exactly the named models, and a model that fails to load does not take the server down."""
+    return [
+        str(distribution.server),
+        f"--model-repository={repository}",
+        f"--backend-directory={backends}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in models),
+        "--exit-on-error=false",
+        f"--grpc-address={LOOPBACK}",
+        f"--grpc-port={ports.grpc}",
+        f"--http-address={LOOPBACK}",
+        f"--http-port={ports.http}",
+        f"--metrics-address={LOOPBACK}",
+        f"--metrics-port={ports.metrics}",
+        "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        "--exit-timeout-secs=2",
+        "--log-format=ISO8601",
+    ]
+
+
+def environment(distribution: Distribution) -> dict[str, str]:
+    """The stub ignores VIRTUAL_ENV and finds its packages through the first `python3` on PATH: ours.
+
+    GATEWAY_STUB_PREFIX lets our backend refuse to run in any other environment. No GPU is shown: what is installed here
+    is the CPU build of ONNX Runtime.
+    """
+    return {
+        **{name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
+        "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
+        "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in distribution.library_folders),
+        "GATEWAY_STUB_PREFIX": sys.prefix,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }

@@ -1,0 +1,68 @@
+"""Which ports the embedded Triton and the gateway take, and who holds one that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass
+
+import psutil
+
+from gateway.errors import EmbeddedTritonError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The embedded Triton's three ports, all on IPv4 loopback."""
+
+    grpc: int
+    http: int
+    metrics: int
+
+
+def check_free(port: int, *, purpose: str, option: str, host: str = LOOPBACK) -> None:
+    """Raise `EmbeddedTritonError` naming the holder of a taken port and the option that moves us elsewhere."""
+    if is_free(port, host=host):
+        return
+    raise EmbeddedTritonError(
+        f"Port {port} ({purpose}) is taken by {holder_of(port)}.",
+        remedy=f"Stop that process, choose another port with {option}, or let --auto-ports pick free ones.",
+        code="port_taken",
+    )
+
+
+def is_free(port: int, *, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen there now.
+
+    SO_REUSEADDR, as servers set it: connections of an earlier server in TIME_WAIT do not count, listeners do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def pick_free(count: int, *, host: str = LOOPBACK) -> tuple[int, ...]:
+    """Different free ports, held all at once so that the system gives no port twice."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((host, 0))
+        return tuple(probe.getsockname()[1] for probe in probes)
+
+
+def holder_of(port: int) -> str:
+    """The process that listens on a port, in words. Other users' processes show no pid to an ordinary user."""
+    for connection in psutil.net_connections(kind="tcp"):
+        local = connection.laddr
+        if local and local.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    return "a process of another user"

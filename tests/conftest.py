@@ -1,0 +1,77 @@
+"""Fixtures that several parts share: above all one real Triton for the whole session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import EmbeddedTritonError
+from gateway.triton.embedded import distribution
+from gateway.triton.embedded.background import BackgroundTriton
+from gateway.triton.embedded.ports import Ports, pick_free
+from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
+
+REPOSITORY = Path(__file__).parent.parent / "model_repository"
+BUNDLED_MODEL = "all-MiniLM-L6-v2"
+BUNDLED_FILES = ("config.pbtxt", "1/model.onnx", "1/model.safetensors", "1/tokenizer.json")
+
+
+@dataclass(frozen=True)
+class ServedTriton:
+    """`host:port` of a real server that serves `model`, and the way to its processes for tests that kill them."""
+
+    grpc: str
+    http: str
+    metrics: str
+    model: str
+    report: StartReport
+    background: BackgroundTriton
+
+
+def need(reason: str | None) -> None:
+    """Skip by name where something is missing here, or fail where nothing may be missing (REQUIRE_ALL=1)."""
+    if reason is None:
+        return
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def missing_tritonserver() -> str | None:
+    try:
+        distribution.locate()
+    except EmbeddedTritonError as error:
+        return f"embedded Triton: {error.message}"
+    return None
+
+
+def missing_bundled_model() -> str | None:
+    folder = REPOSITORY / BUNDLED_MODEL
+    missing = [name for name in BUNDLED_FILES if not (folder / name).is_file()]
+    return f"{BUNDLED_MODEL}: {', '.join(missing)} missing; gateway models pull {BUNDLED_MODEL}" if missing else None
+
+
+@pytest.fixture(scope="session")
+def tritonserver() -> None:
+    """For tests that start servers of their own."""
+    need(missing_tritonserver())
+
+
+@pytest.fixture(scope="session")
+def embedded_triton(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTriton]:
+    """One real server on free ports, serving the bundled model, shared by the whole session.
+
+    A test that kills its processes has to wait until they are back, or start a server of its own.
+    """
+    need(missing_bundled_model())
+    triton = EmbeddedTriton(
+        repository=REPOSITORY, run_folder=tmp_path_factory.mktemp("triton"), ports=Ports(*pick_free(3))
+    )
+    with BackgroundTriton(triton) as background:
+        report = background.start([BUNDLED_MODEL])
+        ends = report.endpoints
+        yield ServedTriton(ends.grpc, ends.http, ends.metrics, BUNDLED_MODEL, report, background)
