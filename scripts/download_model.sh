@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Get a model's files, or the token-id vocabulary, into this checkout.
+#
+#   scripts/download_model.sh [NAME ...]    default: all-MiniLM-L6-v2 and cl100k_base
+#   scripts/download_model.sh --list        the models that can be had
+#
+# Sizes and sha256 are checked; what is there already is not fetched again. Needs .venv, which
+# scripts/quick_start.sh makes; without it, and with docker, the compose file does the same in a container.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/console.sh
+. scripts/lib/console.sh
+
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+  usage scripts/download_model.sh
+  exit 0
+fi
+
+if [[ -x .venv/bin/gateway ]]; then
+  gateway=(.venv/bin/gateway)
+elif command -v docker >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then
+  gateway=(docker compose run --rm pull-all-minilm-l6-v2)
+else
+  fail "There is neither .venv nor docker compose. scripts/quick_start.sh makes the first."
+fi
+
+if [[ ${1:-} == --list ]]; then exec "${gateway[@]}" models list; fi
+if (($# == 0)); then set -- all-MiniLM-L6-v2 cl100k_base; fi
+for name in "$@"; do "${gateway[@]}" models pull "$name"; done

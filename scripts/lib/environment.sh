@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# The virtual environment in .venv and what the scripts install into it.
+
+# install_environment PYTHON EXTRAS SIZE: creates .venv and installs the project with EXTRAS (a,b) into it.
+# A stamp per extra, with the hash of pyproject.toml and the Python version, makes the next run skip pip.
+install_environment() {
+  local python="$1" extras="$2" size="$3" wanted extra
+  wanted="$(fingerprint "$python")"
+  if is_installed "$extras" "$wanted"; then return; fi
+  if [[ -e .venv/bin/python && $(python_version .venv/bin/python 2>/dev/null) != "${wanted##* }" ]]; then
+    say "The environment in .venv belongs to another Python; building it anew."
+    rm -rf .venv
+  fi
+  say "Installing .[$extras] into .venv: about $size to download, once."
+  if [[ ! -x .venv/bin/pip ]]; then "$python" -m venv .venv; fi
+  .venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+  for extra in ${extras//,/ }; do printf '%s\n' "$wanted" >".venv/.installed-$extra"; done
+}
+
+is_installed() {
+  local extra
+  [[ -x .venv/bin/gateway ]] || return 1
+  for extra in ${1//,/ }; do
+    [[ -r .venv/.installed-$extra && $(<".venv/.installed-$extra") == "$2" ]] || return 1
+  done
+}
+
+fingerprint() {
+  printf '%s %s\n' "$(sha256sum pyproject.toml | cut -d ' ' -f 1)" "$(python_version "$1")"
+}

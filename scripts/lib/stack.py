@@ -1,0 +1,158 @@
+"""What the scripts ask about a running `gateway up`: where it answers, its first embedding, its end.
+
+    python stack.py [--run-folder .run] address                       prints its address; exit 1 when none runs
+    python stack.py [--run-folder .run] first-embedding [--process N]  waits until it is ready, prints one embedding
+    python stack.py [--run-folder .run] stop                          stops it and waits; exit 1 when it would not end
+
+Standard library alone, so that it starts at once and works whatever state the environment is in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+TEXT = "Hello, world!"
+READY_SECONDS = 600.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A `gateway up` that is running. `start_ticks` tells it apart from a later process with the same pid."""
+
+    pid: int
+    start_ticks: int
+    url: str
+
+    def is_running(self) -> bool:
+        return start_ticks_of(self.pid) == self.start_ticks
+
+
+def start_ticks_of(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is none or it is a zombie."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(fields[18])
+
+
+def find(run_folder: Path) -> Stack | None:
+    """The stack recorded in the run folder, if it is still running."""
+    try:
+        record = json.loads((run_folder / "up.json").read_text())
+        stack = Stack(pid=record["pid"], start_ticks=record["start_ticks"], url=record["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return stack if stack.is_running() else None
+
+
+def wait_for_record(run_folder: Path, *, process: int | None) -> Stack | None:
+    """The stack, as soon as it has written its record; None when `process` ended or it took too long."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if (stack := find(run_folder)) is not None:
+            return stack
+        if process is None or start_ticks_of(process) is None:
+            return None
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def wait_until_ready(stack: Stack) -> bool:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and stack.is_running():
+        try:
+            with urllib.request.urlopen(f"{stack.url}/ready", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(POLL_SECONDS)
+    return False
+
+
+def api_key() -> str | None:
+    """A key to call with, where the gateway asks for one."""
+    keys = os.environ.get("GATEWAY_API_KEYS") or os.environ.get("API_KEYS") or os.environ.get("API_KEY") or ""
+    return keys.split(",")[0].strip() or None
+
+
+def print_embedding(stack: Stack) -> None:
+    """One real request. Raises `urllib.error.HTTPError` when it is refused."""
+    headers = {"Content-Type": "application/json"}
+    if key := api_key():
+        headers["Authorization"] = f"Bearer {key}"
+    body = json.dumps({"input": TEXT}).encode()
+    request = urllib.request.Request(f"{stack.url}/v1/embeddings", data=body, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    vector = answer["data"][0]["embedding"]
+    first = ", ".join(f"{value:.4f}" for value in vector[:4])
+    authorization = ' -H "Authorization: Bearer $GATEWAY_API_KEY"' if key else ""
+    print(f'"{TEXT}" is {len(vector)} dimensions by {answer["model"]}: [{first}, ...]')
+    print("Again:")
+    print(f"    curl {stack.url}/v1/embeddings -H 'Content-Type: application/json'{authorization} \\")
+    print(f"        -d '{body.decode()}'", flush=True)
+
+
+def stop(run_folder: Path) -> int:
+    stack = find(run_folder)
+    if stack is None:
+        print("Nothing is running.")
+        return 0
+    os.kill(stack.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while stack.is_running():
+        if time.monotonic() > deadline:
+            print(f"Process {stack.pid} did not end within {STOP_SECONDS:.0f} s.", file=sys.stderr)
+            return 1
+        time.sleep(POLL_SECONDS)
+    print("Stopped.")
+    return 0
+
+
+def first_embedding(run_folder: Path, *, process: int | None) -> int:
+    stack = wait_for_record(run_folder, process=process)
+    if stack is None or not wait_until_ready(stack):
+        print("The gateway did not become ready.", file=sys.stderr)
+        return 1
+    try:
+        print_embedding(stack)
+    except urllib.error.HTTPError as error:
+        print(f"The gateway answered {error.code}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run-folder", type=Path, default=Path(".run"))
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("address")
+    verbs.add_parser("first-embedding").add_argument("--process", type=int, help="give up when this process ends")
+    verbs.add_parser("stop")
+    arguments = parser.parse_args()
+    if arguments.verb == "stop":
+        return stop(arguments.run_folder)
+    if arguments.verb == "first-embedding":
+        return first_embedding(arguments.run_folder, process=arguments.process)
+    stack = find(arguments.run_folder)
+    if stack is not None:
+        print(stack.url)
+    return 0 if stack is not None else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

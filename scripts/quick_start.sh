@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# From a fresh clone to a served embedding, with Triton on this machine and no container.
+#
+#   scripts/quick_start.sh [--detach] [--check] [options of `gateway up` ...]
+#
+#   --detach   come back once it serves, and leave it running: scripts/stop.sh ends it
+#   --check    only look whether this machine has what is needed
+#   --auto-ports, --port N, ... go to `gateway up`; `.venv/bin/gateway up --help` lists them
+#
+# Checks the machine, makes .venv, gets the model and the token-id vocabulary, starts Triton and the gateway, prints one
+# real embedding and the curl line that repeats it, and stays in the foreground until Ctrl-C. Run again, it only starts.
+# PYTHON=... picks the interpreter (3.11 or 3.12). Exit code 0 after a clean stop, 1 when something is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/console.sh
+. scripts/lib/console.sh
+# shellcheck source=scripts/lib/requirements.sh
+. scripts/lib/requirements.sh
+# shellcheck source=scripts/lib/environment.sh
+. scripts/lib/environment.sh
+
+MODEL=all-MiniLM-L6-v2
+NEEDED_MIB=1500
+DOWNLOAD='160 MB of packages, then 100 MB of model files'
+
+detach='' check='' up_options=()
+for option in "$@"; do
+  case "$option" in
+    -h | --help)
+      usage scripts/quick_start.sh
+      exit 0
+      ;;
+    --detach) detach=1 ;;
+    --check) check=1 ;;
+    *) up_options+=("$option") ;;
+  esac
+done
+
+check_requirements . "$NEEDED_MIB" || exit 1
+if [[ -n $check ]]; then
+  say "This machine has what is needed ($PYTHON_FOUND)."
+  exit 0
+fi
+
+run_folder="${GATEWAY_RUN_FOLDER:-.run}"
+mkdir -p "$run_folder"
+install_environment "$PYTHON_FOUND" embedded "$DOWNLOAD"
+
+stack() { .venv/bin/python -I scripts/lib/stack.py --run-folder "$run_folder" "$@"; }
+
+if address="$(stack address)"; then
+  say "It is running already: $address"
+  stack first-embedding
+  say "Stop it:  scripts/stop.sh"
+  exit 0
+fi
+
+.venv/bin/gateway models pull "$MODEL"
+.venv/bin/gateway models pull cl100k_base
+.venv/bin/gateway models verify "$MODEL"
+
+if [[ -n $detach ]]; then
+  log="$run_folder/gateway.log"
+  setsid nohup .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} >"$log" 2>&1 </dev/null &
+  if ! stack first-embedding --process "$!"; then
+    warn "It did not start. The end of $log:"
+    tail -n 20 "$log" >&2
+    exit 1
+  fi
+  say "Process:  $!, log in $log"
+  say "Stop it:  scripts/stop.sh"
+  exit 0
+fi
+
+# In a session of its own, so that Ctrl-C reaches this script alone, which then asks for one clean stop.
+setsid .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} &
+gateway=$!
+stop() {
+  trap '' INT TERM HUP
+  kill -TERM "$gateway" 2>/dev/null || true
+}
+trap stop INT TERM HUP
+
+if stack first-embedding --process "$gateway"; then say 'Ctrl-C stops it.'; fi
+status=0
+wait "$gateway" || status=$?
+# A trapped signal ends the first wait early; the second one waits for the end itself.
+if kill -0 "$gateway" 2>/dev/null; then
+  status=0
+  wait "$gateway" || status=$?
+fi
+exit "$status"

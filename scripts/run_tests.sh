@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Run every check of this project, with the real Triton in the loop.
+#
+#   scripts/run_tests.sh [--require-all] [--fast] [pytest arguments ...]
+#
+#   --require-all   fail on what this machine cannot run (CI); without it that is skipped and listed at the end
+#   --fast          leave out the tests that install from the package index
+#   --              everything after it goes to pytest, as does every argument that is not named above
+#
+# Exit code 0 when everything passed, 1 when something did not. Makes .venv if there is none.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/console.sh
+. scripts/lib/console.sh
+# shellcheck source=scripts/lib/requirements.sh
+. scripts/lib/requirements.sh
+# shellcheck source=scripts/lib/environment.sh
+. scripts/lib/environment.sh
+# shellcheck source=scripts/lib/leftovers.sh
+. scripts/lib/leftovers.sh
+
+NEEDED_MIB=3000
+DOWNLOAD='220 MB of packages and 100 MB of model files'
+
+require_all=''
+pytest_arguments=()
+while (($#)); do
+  case "$1" in
+    -h | --help)
+      usage scripts/run_tests.sh
+      exit 0
+      ;;
+    --require-all) require_all=1 ;;
+    --fast) pytest_arguments+=(-m 'not network') ;;
+    --)
+      shift
+      pytest_arguments+=("$@")
+      break
+      ;;
+    *) pytest_arguments+=("$1") ;;
+  esac
+  shift
+done
+
+failed=()
+# step NAME COMMAND ...: runs it, says how long it took, remembers a failure and goes on.
+step() {
+  local name="$1" started
+  shift
+  started="$(now_ms)"
+  if "$@"; then
+    say "ok      $name ($(seconds_since "$started"))"
+  else
+    say "FAILED  $name ($(seconds_since "$started"))"
+    failed+=("$name")
+  fi
+}
+
+quietly() {
+  local output
+  if ! output="$("$@" 2>&1)"; then
+    printf '%s\n' "$output"
+    return 1
+  fi
+}
+
+run_pytest() {
+  rm -f .run/tests.xml
+  .venv/bin/pytest -q --junit-xml=.run/tests.xml ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+}
+
+# What was skipped, by name; fails under --require-all when that is anything.
+list_skipped() {
+  [[ -r .run/tests.xml ]] || return 0
+  .venv/bin/python - "${require_all:-0}" <<'PYTHON'
+import sys
+from collections import Counter
+from xml.etree import ElementTree
+
+skipped = [
+    (case.get("classname", ""), case.get("name", ""), mark.get("message", ""))
+    for case in ElementTree.parse(".run/tests.xml").iter("testcase")
+    for mark in case.findall("skipped")
+    if mark.get("type") != "pytest.xfail"
+]
+if skipped:
+    print("Not run on this machine:")
+    for (module, name, reason), count in sorted(Counter(skipped).items()):
+        print(f"    {module}.{name}: {reason}")
+sys.exit(bool(skipped) and sys.argv[1] == "1")
+PYTHON
+}
+
+check_requirements . "$NEEDED_MIB" || exit 1
+mkdir -p .run
+if [[ -n $require_all ]]; then export REQUIRE_ALL=1; fi
+before="$(list_leftovers)"
+
+started="$(now_ms)"
+install_environment "$PYTHON_FOUND" embedded,dev "$DOWNLOAD"
+say "ok      environment ($(seconds_since "$started"))"
+step 'model files' quietly .venv/bin/gateway models pull all-MiniLM-L6-v2
+step 'token-id vocabulary' quietly .venv/bin/gateway models pull cl100k_base
+step 'ruff check' quietly .venv/bin/ruff check .
+step 'ruff format' quietly .venv/bin/ruff format --check .
+step 'mypy' quietly .venv/bin/mypy
+step 'import contracts' quietly .venv/bin/lint-imports
+step 'rendered configs' quietly .venv/bin/gateway models render --check
+step 'rendered reference' quietly .venv/bin/python scripts/render_reference.py --check
+step 'tests' run_pytest
+step 'skipped tests' list_skipped
+step 'nothing left behind' no_new_leftovers "$before"
+
+if ((${#failed[@]})); then
+  say "Failed: $(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
+  exit 1
+fi
+say 'All passed.'
