@@ -96,7 +96,8 @@ class FileSpec:
     """One file the model needs.
 
     `path` is relative to the model folder. `hub_path` is its path in the hub repository; `wheel_path` its path inside
-    the wheel named by `WheelSpec`. A file with neither is built here (`built_by`), so it has no published hash.
+    the wheel named by `WheelSpec`. A file with neither is built here: `built_by` names the builder, and the hash is
+    that of the bytes it writes, which are the same on every machine.
     """
 
     path: str
@@ -114,6 +115,19 @@ class WheelSpec:
     project: str
     version: str
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """How the ONNX graph is built where only weights are published.
+
+    `builder` names the architecture, `weights` the safetensors file relative to the model folder, and `config` carries
+    the lines of the model's own `config.json` that the builder needs.
+    """
+
+    builder: str
+    weights: str
+    config: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +165,7 @@ class Card:
     batching: BatchSpec = field(default_factory=BatchSpec)
     aliases: tuple[str, ...] = ()
     wheel: WheelSpec | None = None
+    graph: GraphSpec | None = None
 
     def path_of(self, file: str) -> Path:
         """Where a file of this model lies; `file` as written in the card, relative to the model folder."""
