@@ -35,7 +35,7 @@ WARNING_HEADER = b"x-gateway-warning"
 _JSON_HEADER = (b"content-type", b"application/json")
 _VERSION_HEADER = (b"openai-version", b"2020-10-01")
 
-_ERROR_TYPES = {429: "rate_limit_error", 401: "authentication_error"}
+_ERROR_TYPES = {429: "rate_limit_error"}
 
 
 class OpenAI:

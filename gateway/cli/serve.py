@@ -1,0 +1,124 @@
+"""`gateway serve`: the gateway alone, in front of a Triton that somebody else runs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.app import create_app
+from gateway.cli.http_protocol import guarded_protocol
+from gateway.errors import SetupError
+from gateway.settings import Settings, load_settings
+from gateway.telemetry.logging import configure_logging
+
+# Longer than common clients keep an idle connection, so that they close it and no request meets a closing one.
+_KEEP_ALIVE_SECONDS = 75
+_MAX_HEADER_BYTES = 32 * 1024
+_BACKLOG = 2048
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    triton_url: Annotated[str | None, typer.Option(help="Triton's gRPC endpoint, host:port.")] = None,
+) -> None:
+    """Run the gateway alone, against a Triton that runs elsewhere (TRITON_URL)."""
+    settings = load_settings(host=host, port=port, triton_url=triton_url)
+    run_server(settings, create_app(settings))
+
+
+def run_server(settings: Settings, app: ASGIApp) -> None:
+    """Serve `app` on `settings.host:port` until SIGINT or SIGTERM, then finish running requests and return.
+
+    Raises `SetupError` naming the holder when the port is taken.
+    """
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    with listener(settings.host, settings.port) as bound:
+        build_server(settings, app).run(sockets=[bound])
+
+
+async def serve_app(settings: Settings, app: ASGIApp) -> None:
+    """As `run_server`, inside a running event loop and with logging left as it is."""
+    with listener(settings.host, settings.port) as bound:
+        await build_server(settings, app).serve(sockets=[bound])
+
+
+class StoppableServer(uvicorn.Server):
+    """uvicorn's server, except that it does not raise the stop signal again once it has stopped.
+
+    What runs after it (stopping the embedded Triton) has to get its turn, and a wanted stop is no failure.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
+def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
+    """uvicorn, set up for this edge; the caller gives it its listening sockets."""
+    config = uvicorn.Config(
+        app,
+        http=guarded_protocol(header_timeout_seconds=settings.header_timeout_seconds),
+        ws="none",
+        loop="asyncio" if sys.platform == "win32" else "uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+    )
+    return StoppableServer(config)
+
+
+@contextlib.contextmanager
+def listener(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to `host:port`, closed in the end. Raises `SetupError` naming who holds a taken port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        if sys.platform != "win32":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from None
+        address = bound.getsockname()
+        structlog.stdlib.get_logger("gateway.serve").info("listening", host=address[0], port=address[1])
+        yield bound
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SetupError:
+    if error.errno != errno.EADDRINUSE:
+        return SetupError(
+            f"The gateway cannot listen on {host}, port {port} ({error.strerror}).",
+            remedy="Choose another address with --host or another port with --port.",
+            code="cannot_listen",
+        )
+    return SetupError(
+        f"Port {port} (gateway) is taken by {_holder_of(port)}.",
+        remedy="Stop that process, or choose another port with --port (GATEWAY_PORT).",
+        code="port_taken",
+    )
+
+
+def _holder_of(port: int) -> str:
+    try:
+        from gateway.triton.embedded.ports import holder_of
+    except ImportError:  # psutil comes with the embedded Triton only
+        return "another process"
+    return holder_of(port)
