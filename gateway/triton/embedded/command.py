@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.triton.embedded.distribution import Distribution
+from gateway.triton.embedded.model_configs import need_auto_completion
 from gateway.triton.embedded.ports import LOOPBACK, Ports
 
 # All that passes from our environment: keys and hub tokens have no business in Triton, and PYTHONHOME breaks a stub.
@@ -24,6 +25,7 @@ def command_line(
         f"--backend-directory={backends}",
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in models),
+        *(() if need_auto_completion(repository, models) else ("--disable-auto-complete-config",)),
         "--exit-on-error=false",
         f"--grpc-address={LOOPBACK}",
         f"--grpc-port={ports.grpc}",
@@ -49,6 +51,5 @@ def environment(distribution: Distribution) -> dict[str, str]:
         "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
         "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in distribution.library_folders),
         "GATEWAY_STUB_PREFIX": sys.prefix,
-        "PYTHONDONTWRITEBYTECODE": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }

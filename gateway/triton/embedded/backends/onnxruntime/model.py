@@ -89,6 +89,11 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(scrub(error)))
 
     def _outputs(self, request):
+        """Requested outputs alone are fetched and sent.
+
+        ONNX Runtime computes the whole graph all the same: leaving out the rest exists in its training builds only
+        (microsoft/onnxruntime#16013).
+        """
         wanted = list(request.requested_output_names())
         feeds = {tensor.name(): self.graph.feed(tensor.name(), tensor.as_numpy()) for tensor in request.inputs()}
         values = self.session.run(wanted, feeds, self.run_options)
