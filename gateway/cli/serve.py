@@ -98,7 +98,7 @@ def listener(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             raise _cannot_listen(host, port, error) from None
         address = bound.getsockname()
-        structlog.stdlib.get_logger("gateway.serve").info("listening", host=address[0], port=address[1])
+        structlog.get_logger("gateway.serve").info("listening", host=address[0], port=address[1])
         yield bound
 
 

@@ -28,7 +28,7 @@ class ErrorRendering:
     def __init__(self, app: ASGIApp, *, render_error: RenderError) -> None:
         self._app = app
         self._render_error = render_error
-        self._log = structlog.stdlib.get_logger("gateway.errors")
+        self._log = structlog.get_logger("gateway.errors")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.telemetry.metrics import Metrics
@@ -16,6 +17,9 @@ class Measuring:
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._counted: dict[
+            tuple[str, str, int], tuple[Counter, Histogram]
+        ] = {}  # `labels()` is slow for every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,7 +42,14 @@ class Measuring:
             self._count(record)
 
     def _count(self, record: RequestRecord) -> None:
-        self._metrics.requests.labels(record.route, record.model, str(record.status or 500)).inc()
-        self._metrics.request_seconds.labels(record.route).observe(record.seconds())
+        key = (record.route, record.model, record.status or 500)
+        counted = self._counted.get(key)
+        if counted is None:
+            counted = self._counted[key] = (
+                self._metrics.requests.labels(record.route, record.model, str(key[2])),
+                self._metrics.request_seconds.labels(record.route),
+            )
+        counted[0].inc()
+        counted[1].observe(record.seconds())
         if record.error_code is not None:
             self._metrics.errors.labels(record.route, record.error_code).inc()
