@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
@@ -55,6 +57,11 @@ class GatewayApp(FastAPI):
     def __init__(self, *, middleware_stack: Sequence[Middleware], **options: Any) -> None:
         super().__init__(**options)
         self._own_stack = tuple(middleware_stack)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # FastAPI looks for OpenTelemetry providers here on every request; nobody sets any.
+        handle = super().__call__ if scope["type"] == "lifespan" else partial(Starlette.__call__, self)
+        await handle(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = ExactRoutes(self.router, self.router.routes)
