@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def test_no_relative_imports_and_nothing_runs_at_import(path: Path) -> None:
 def test_no_drawer_for_odds_and_ends() -> None:
     names = {name_of(path) for path in MODULES if path.stem in BANNED_NAMES or path.parent.name in BANNED_NAMES}
     assert names == set()
+
+
+def test_the_drawing_of_the_layers_is_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    drawn = (ROOT / "ARCHITECTURE.md").read_text().partition("## Layers")[2].split("```")[1]
+    assert drawn.split("\n")[1:-1] == layers

@@ -1,0 +1,142 @@
+"""Every command and every piece of code in README and docs works as printed.
+
+Marks, as an HTML comment right above a block:
+`run: stack` (against a running gateway), `run: checkout` (in this folder), `run: fresh` (by tests/scripts, in a fresh
+clone; checked here for existing scripts and options), `output of the block above`, `not run: needs docker`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from tests.conftest import missing_bundled_model, need
+from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block, all_blocks, blocks_of
+
+BINARIES = Path(sys.executable).parent
+DOCUMENTED = "http://localhost:8000"
+MARKS = {"run: stack", "run: checkout", "run: fresh", "not run: needs docker", OUTPUT_MARK}
+BLOCKS = all_blocks()
+
+
+def marked(mark: str) -> list[Block]:
+    return [block for block in BLOCKS if block.mark == mark]
+
+
+def run(block: Block, *, url: str = DOCUMENTED) -> str:
+    """The block's standard output. Fails the test when a line of it fails."""
+    code = block.code.replace(DOCUMENTED, url).replace("localhost:8000", urlsplit(url).netloc)
+    command = [sys.executable, "-c", code] if block.language == "python" else ["bash", "-euo", "pipefail", "-c", code]
+    environment = {**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}", "NO_PROXY": "*"}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{block}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def expected_output(block: Block) -> str | None:
+    """What the page says the block prints; None where it says nothing."""
+    siblings = blocks_of(block.page)
+    following = siblings[siblings.index(block) + 1 :]
+    return following[0].code if following and following[0].mark == OUTPUT_MARK else None
+
+
+def test_there_is_something_to_test() -> None:
+    assert {block.mark for block in BLOCKS} - {""} == MARKS
+    assert all(page.exists() for page in PAGES)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_that_can_run_says_how_it_is_tested(block: Block) -> None:
+    assert block.mark in MARKS or (not block.mark and block.language not in RUNNABLE), block.mark
+    if block.mark == "not run: needs docker":
+        assert all(line.startswith("docker compose ") for line in block.code.splitlines())
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("block", marked("run: stack"), ids=str)
+def test_works_against_a_running_gateway(block: Block, gateway_url: str) -> None:
+    printed = run(block, url=gateway_url)
+    expected = expected_output(block)
+    if expected is not None:
+        assert printed == expected
+    if "curl" in block.code:
+        assert '"error"' not in printed
+
+
+@pytest.mark.parametrize("block", marked("run: checkout"), ids=str)
+def test_works_in_this_checkout(block: Block) -> None:
+    need(missing_bundled_model())
+    run(block)
+
+
+def words_of(block: Block) -> list[list[str]]:
+    return [shlex.split(line, comments=True) for line in block.code.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("block", marked("run: fresh"), ids=str)
+def test_names_scripts_and_options_that_exist(block: Block) -> None:
+    for script, *options in words_of(block):
+        help_text = subprocess.run(
+            [ROOT / script, "--help"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+        for option in options:
+            assert option in help_text, f"{script} {option}"
+
+
+@pytest.mark.parametrize("block", marked("not run: needs docker"), ids=str)
+def test_names_files_profiles_and_services_that_exist(block: Block) -> None:
+    for docker, compose, *words in words_of(block):
+        assert (docker, compose) == ("docker", "compose")
+        files = [ROOT / value for flag, value in itertools.pairwise(words) if flag == "-f"]
+        services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+        profiles = {name for service in services.values() for name in service.get("profiles", [])}
+        assert all(path.is_file() for path in files)
+        assert {value for flag, value in itertools.pairwise(words) if flag == "--profile"} <= profiles
+        verb = next(word for word in words if word in ("up", "down", "logs", "run", "build"))
+        named = [word for word in words[words.index(verb) + 1 :] if not word.startswith("-")]
+        assert set(named[:1]) <= set(services)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_and_headings_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name) if name else page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in headings(path), target
+
+
+def headings(page: Path) -> set[str]:
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_settings_and_metrics_named_in_text_exist(page: Path) -> None:
+    text = page.read_text()
+    # `NAME` and `1/...` stand for any model; files that only exist while something runs begin with .run/.
+    paths = set(re.findall(r"`((?:gateway|scripts|tests|docs|benchmarks|model_repository)/[\w./*-]+)`", text))
+    for path in paths:
+        if "NAME" not in path:
+            assert list(ROOT.glob(path.rstrip("/"))), path
+    from gateway.settings import Settings, environment_names
+
+    known = {name for field in Settings.model_fields for name in environment_names(field)}
+    for name in set(re.findall(r"`(GATEWAY_[A-Z_]+)", text)) - {"GATEWAY_"}:
+        assert name in known, name
+    metrics = (ROOT / "docs/operations.md").read_text().partition("begin: metrics")[2].partition("end: metrics")[0]
+    for name in set(re.findall(r"\b(gateway_[a-z_]+)\b", text)):
+        assert f"`{name}`" in metrics, name

@@ -1,0 +1,150 @@
+"""Which process the scripts take for theirs, what they count as left behind, and when they install."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stack(run_folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "--run-folder", run_folder, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def start_ticks_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "120"]) as process:
+        yield process
+        process.kill()
+
+
+def record(run_folder: Path, *, pid: int, start_ticks: int) -> None:
+    content = {"pid": pid, "start_ticks": start_ticks, "url": "http://127.0.0.1:9"}
+    (run_folder / "up.json").write_text(json.dumps(content))
+
+
+def test_stop_ends_the_recorded_process(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    record(tmp_path, pid=sleeper.pid, start_ticks=start_ticks_of(sleeper.pid))
+    assert stack(tmp_path, "address").stdout == "http://127.0.0.1:9\n"
+    result = stack(tmp_path, "stop")
+    assert (result.returncode, result.stdout) == (0, "Stopped.\n")
+    assert sleeper.wait(5) == -15
+
+
+def test_stop_leaves_a_later_process_with_the_same_pid_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    record(tmp_path, pid=sleeper.pid, start_ticks=start_ticks_of(sleeper.pid) - 1)
+    assert stack(tmp_path, "address").returncode == 1
+    result = stack(tmp_path, "stop")
+    assert (result.returncode, result.stdout) == (0, "Nothing is running.\n")
+    assert sleeper.poll() is None
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"pid": 1}', '{"pid": "x", "start_ticks": 1, "url": ""}'])
+def test_no_record_or_a_damaged_one_means_nothing_runs(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "up.json").write_text(content)
+    assert stack(tmp_path, "stop").stdout == "Nothing is running.\n"
+    assert stack(tmp_path, "address").returncode == 1
+
+
+def test_waiting_for_the_first_embedding_ends_with_the_process(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    result = stack(tmp_path, "first-embedding", "--process", str(ended.pid))
+    assert result.returncode == 1
+    assert "did not become ready" in result.stderr
+
+
+def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that may use every function of scripts/lib, in `folder`."""
+    loaded = "".join(f". '{path}'\n" for path in sorted((ROOT / "scripts/lib").glob("*.sh")))
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{loaded}{script}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_segment_and_a_process_left_behind_are_named(tmp_path: Path) -> None:
+    program = tmp_path / "tritonserver"
+    shutil.copy(shutil.which("sleep") or "", program)
+    segment = Path(f"/dev/shm/gateway-triton-test-{uuid.uuid4().hex}")
+    script = f"before=\"$(list_leftovers)\"; '{program}' 60 & sleep 0.2; touch '{segment}'"
+    result = bash(tmp_path, f'{script}; no_new_leftovers "$before" || echo "failed"; kill %1')
+    segment.unlink()
+    assert "failed" in result.stdout
+    assert str(segment) in result.stdout
+    assert str(program) in result.stdout
+
+
+def test_what_was_there_before_is_not_counted(tmp_path: Path) -> None:
+    segment = Path(f"/dev/shm/gateway-triton-test-{uuid.uuid4().hex}")
+    segment.touch()
+    result = bash(tmp_path, 'no_new_leftovers "$(list_leftovers)" && echo "nothing"')
+    segment.unlink()
+    assert result.stdout == "nothing\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with an environment that counts as installed, whose pip only says what it was asked."""
+    binaries = tmp_path / ".venv/bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    for name in ("gateway", "pip"):
+        (binaries / name).write_text('#!/bin/sh\necho "$0 $*"\n')
+        (binaries / name).chmod(0o755)
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    bash(tmp_path, f"fingerprint '{sys.executable}' > .venv/.installed-embedded")
+    return tmp_path
+
+
+def install(checkout: Path, extras: str = "embedded", python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    return bash(checkout, f"install_environment '{python}' {extras} '1 MB'")
+
+
+def test_what_is_installed_is_not_installed_again(checkout: Path) -> None:
+    assert install(checkout).stdout == ""
+
+
+@pytest.mark.parametrize("change", ["pyproject", "extras", "gateway"])
+def test_what_changed_is_installed_after_saying_how_much(checkout: Path, change: str) -> None:
+    if change == "pyproject":
+        (checkout / "pyproject.toml").write_text("[project]\ndependencies = []\n")
+    if change == "gateway":
+        (checkout / ".venv/bin/gateway").unlink()
+    extras = "embedded,dev" if change == "extras" else "embedded"
+    result = install(checkout, extras)
+    assert result.returncode == 0, result.stderr
+    announced, asked = result.stdout.splitlines()
+    assert "about 1 MB to download" in announced
+    assert asked.endswith(f"--editable .[{extras}]")
+    if change != "gateway":
+        assert install(checkout, extras).stdout == ""
+
+
+def test_an_environment_nobody_here_made_is_not_deleted(checkout: Path) -> None:
+    (checkout / ".venv/.installed-embedded").unlink()
+    other = checkout / "python"
+    other.write_text('#!/bin/sh\necho "9.9"\n')
+    other.chmod(0o755)
+    result = install(checkout, python=str(other))
+    assert result.returncode == 1
+    assert "Move it away" in result.stderr
+    assert (checkout / ".venv/bin/pip").exists()
