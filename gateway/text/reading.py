@@ -1,4 +1,4 @@
-"""A request's inputs, text or ids, as the token rows of one model, refused as early as possible when they are too long."""
+"""A request's inputs, text or ids, as the token rows of one model; what is too long is refused as early as possible."""
 
 from __future__ import annotations
 

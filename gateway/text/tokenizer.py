@@ -37,7 +37,7 @@ class Tokenized:
 
 
 class TextTokenizer:
-    """A loaded tokenizer. Thread-safe: nothing in it changes after loading, and `tokenizers` encodes without the GIL."""
+    """A loaded tokenizer. Thread-safe: nothing changes after loading, and encoding runs without the GIL."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, max_text_bytes: int) -> None:
         """Takes `tokenizer` over: its own padding and truncation are switched off.
@@ -65,7 +65,8 @@ class TextTokenizer:
             raise ConfigurationError(f"The tokenizer {file} cannot be read: {type(error).__name__}.") from error
         try:
             tokenizer = Tokenizer.from_str(text)
-        except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception for every fault of the file
+        except Exception as error:
+            # tokenizers raises bare Exception for every fault of the file.
             raise ConfigurationError(f"{file} is not a tokenizer that can be loaded: {error}") from error
         return cls(tokenizer, max_tokens=max_tokens, max_text_bytes=max_text_bytes)
 

@@ -1,7 +1,7 @@
 """Vectors as bytes for the wire. Adding an encoding is adding a function here.
 
-Standard library base64: measured 2026-11 on a 2-core Zen 5, about 2 us for a 384-value vector on a busy machine; a faster package would
-save less than a thousandth of that text's inference time.
+Standard library base64: measured 2026-11 on a 2-core Zen 5, about 2 us for a 384-value vector on a busy machine; a
+faster package would save less than a thousandth of that text's inference time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ def float_rows(vectors: Float32Array) -> list[Float32Array]:
 
 
 def base64_rows(vectors: Float32Array) -> list[str]:
-    """Each row of float32 [rows, size] as base64 of its little-endian float32 bytes, what `encoding_format` base64 means."""
+    """Each row of float32 [rows, size] as base64 of its little-endian float32 bytes."""
     little = np.ascontiguousarray(vectors, dtype="<f4")
     return [b2a_base64(row.data, newline=False).decode("ascii") for row in little]

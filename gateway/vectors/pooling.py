@@ -6,13 +6,14 @@ Adding a pooling is adding a function here and its name to `POOLINGS`; a card pi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.types import Float32Array, Int64Array
 
-TokenVectors = npt.NDArray[np.floating]
+TokenVectors = npt.NDArray[np.floating[Any]]
 Pool = Callable[[TokenVectors, Int64Array], Float32Array]
 
 
@@ -20,7 +21,8 @@ def mean(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
     """Mean of the token vectors where `mask` is 1.
 
     `hidden` is [batch, tokens, size], `mask` is 0/1 [batch, tokens]; gives float32 [batch, size]. Summed in float64, so
-    that the padding a neighbour brings into the batch cannot change the sum's rounding. A row with no token gives zeros.
+    that the padding a neighbour brings into the batch cannot change the sum's rounding. A row without
+    tokens gives zeros.
     """
     weights = mask.astype(np.float64)
     counts = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
@@ -29,7 +31,8 @@ def mean(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
     if not np.isfinite(summed).all():
         # 0 x NaN is NaN: padding may hold anything and must not count. Rare, so the copy is made only then.
         summed = _weighted_sum(np.where(mask[:, :, None] == 1, hidden, 0.0).astype(np.float64), weights)
-    return (summed / counts).astype(np.float32)
+    pooled: Float32Array = (summed / counts).astype(np.float32)
+    return pooled
 
 
 def cls(hidden: TokenVectors, mask: Int64Array) -> Float32Array:

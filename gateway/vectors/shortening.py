@@ -14,7 +14,7 @@ def normalise(vectors: Float32Array) -> Float32Array:
     Raises `InvalidVector` when a row has no direction: a norm of zero, NaN or infinity.
     """
     wide = vectors.astype(np.float64)
-    # Scaling by the largest value first keeps squares of very small and very large values from vanishing or overflowing.
+    # Scaling by the largest value first keeps the squares of very small or large ones from vanishing or overflowing.
     largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
     if not np.all(np.isfinite(largest) & (largest > 0.0)):
         raise InvalidVector("The model gave a vector without direction.")

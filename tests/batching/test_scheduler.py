@@ -1,0 +1,336 @@
+"""The scheduler's promises about concurrency, each against a scripted model call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.batching.call import CallResult
+from gateway.batching.meter import Meter
+from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.submission import Outcome
+from gateway.errors import (
+    BackendProcessDied,
+    DeadlineExceeded,
+    EngineUnavailable,
+    GatewayError,
+    InferenceFailed,
+    InvalidVector,
+    Overloaded,
+)
+from gateway.telemetry.metrics import build_metrics
+from gateway.types import Int64Array
+from tests.support.scripted_call import ScriptedCall, at_once, row, vector_of
+
+LIMITS = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=100_000, calls_in_flight=2, recovery_wait_seconds=0.2)
+
+
+def scheduler(call: ScriptedCall, **changed: float) -> Scheduler:
+    limits = SchedulerLimits(**{**{name: getattr(LIMITS, name) for name in LIMITS.__slots__}, **changed})
+    return Scheduler(call, limits=limits, meter=Meter(build_metrics(version="test"), model="scripted"))
+
+
+def soon(seconds: float = 30.0) -> float:
+    return time.monotonic() + seconds
+
+
+def expected(rows: Sequence[object]) -> np.ndarray:
+    return np.stack([vector_of(one.ids) for one in rows])  # type: ignore[attr-defined]
+
+
+async def submit(target: Scheduler, *specs: tuple[int, int], seconds: float = 30.0) -> Outcome:
+    return await target.submit([row(*spec) for spec in specs], deadline=soon(seconds))
+
+
+async def test_rows_come_back_in_order() -> None:
+    specs = [(number, random.Random(number).randint(1, 200)) for number in range(300)]
+    outcome = await submit(scheduler(ScriptedCall()), *specs)
+    np.testing.assert_array_equal(outcome.vectors, expected([row(*spec) for spec in specs]))
+
+
+async def test_an_idle_scheduler_sends_a_row_at_once_and_queries_that_arrive_together_go_together() -> None:
+    call = ScriptedCall()
+    target = scheduler(call)
+    await submit(target, (1, 10))
+    await asyncio.gather(*(submit(target, (number, 10)) for number in range(2, 12)))
+    assert [len(ids) for ids in call.calls] == [1, 10]
+
+
+async def test_calls_under_way_stay_within_their_limit() -> None:
+    call = ScriptedCall(lambda number, rows: 0.001)
+    await submit(scheduler(call, calls_in_flight=3), *((number, 500) for number in range(20)))
+    assert call.most_under_way == 3
+
+
+async def test_a_query_overtakes_a_bulk() -> None:
+    call = ScriptedCall(lambda number, rows: 0.002)
+    target = scheduler(call)
+    bulk = asyncio.create_task(submit(target, *((number, 250) for number in range(100))))
+    await asyncio.sleep(0.005)
+    await submit(target, (9999, 10))
+    assert not bulk.done()
+    place = next(place for place, ids in enumerate(call.calls) if 9999 in ids)
+    assert place <= len(call.calls) - 1 < 50
+    await bulk
+
+
+async def test_a_poison_row_fails_alone() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if any(ids[0] == 13 for ids in rows):
+            raise InferenceFailed("poison")
+        return 0.0
+
+    call = ScriptedCall(script)
+    target = scheduler(call)
+    results = await asyncio.gather(*(submit(target, (number, 10)) for number in range(40)), return_exceptions=True)
+    for number, result in enumerate(results):
+        if number == 13:
+            assert isinstance(result, InferenceFailed)
+        else:
+            assert isinstance(result, Outcome)
+            np.testing.assert_array_equal(result.vectors, [vector_of(row(number, 10).ids)])
+    assert len(call.calls) <= 1 + 2 * 6
+
+
+async def test_an_invalid_vector_fails_its_own_row_only() -> None:
+    class Poisoned(ScriptedCall):
+        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+            result = await super().__call__(rows, timeout_seconds=timeout_seconds)
+            bad = {place: InvalidVector("NaN") for place, ids in enumerate(rows) if ids[0] == 3}
+            return CallResult(result.vectors, bad)
+
+    call = Poisoned()
+    target = scheduler(call)
+    results = await asyncio.gather(*(submit(target, (number, 10)) for number in range(6)), return_exceptions=True)
+    assert [isinstance(result, InvalidVector) for result in results] == [number == 3 for number in range(6)]
+    assert len(call.calls) == 1
+
+
+async def test_an_unexpected_exception_fails_its_rows_and_the_scheduler_goes_on() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if number == 0:
+            raise ZeroDivisionError
+        return 0.0
+
+    target = scheduler(ScriptedCall(script))
+    with pytest.raises(InferenceFailed, match="ZeroDivisionError"):
+        await submit(target, (1, 10))
+    await submit(target, (2, 10))
+
+
+async def test_rows_of_a_caller_who_left_are_never_sent() -> None:
+    call = ScriptedCall(lambda number, rows: 0.02)
+    target = scheduler(call, calls_in_flight=1)
+    first = asyncio.create_task(submit(target, (1, 400)))
+    await asyncio.sleep(0.005)
+    gone = asyncio.create_task(submit(target, *((number, 400) for number in range(100, 110))))
+    stays = asyncio.create_task(submit(target, (2, 400)))
+    await asyncio.sleep(0.001)
+    gone.cancel()
+    await asyncio.gather(first, stays)
+    assert call.calls == [[1], [2]]
+    assert target.idle
+
+
+async def test_a_row_past_its_deadline_fails_and_is_not_sent() -> None:
+    call = ScriptedCall(lambda number, rows: 0.1)
+    target = scheduler(call, calls_in_flight=1)
+    first = asyncio.create_task(submit(target, (1, 400)))
+    await asyncio.sleep(0.005)
+    with pytest.raises(DeadlineExceeded):
+        await submit(target, (2, 400), seconds=0.02)
+    with pytest.raises(DeadlineExceeded):
+        await submit(target, (3, 400), seconds=-1)
+    await first
+    assert call.calls == [[1]]
+
+
+async def test_overload_refuses_single_rows_and_batches_alike_but_an_empty_queue_takes_anything() -> None:
+    release = asyncio.Event()
+
+    class Held(ScriptedCall):
+        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+            await release.wait()
+            return await super().__call__(rows, timeout_seconds=timeout_seconds)
+
+    target = scheduler(Held(), max_queued_tokens=1000, calls_in_flight=1)
+    huge = asyncio.create_task(submit(target, *((number, 500) for number in range(10))))
+    await asyncio.sleep(0.001)
+    with pytest.raises(Overloaded) as refused:
+        await submit(target, (100, 1))
+    assert refused.value.retry_after_seconds >= 1
+    with pytest.raises(Overloaded):
+        await submit(target, *((number, 1) for number in range(100, 104)))
+    release.set()
+    await huge
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("gone"), BackendProcessDied("died")])
+async def test_rows_of_a_lost_call_are_sent_once_more_after_the_engine_is_back(error: EngineUnavailable) -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if number == 0:
+            raise error
+        return 0.0
+
+    call = ScriptedCall(script)
+    seen: list[EngineUnavailable] = []
+    target = Scheduler(
+        call, limits=LIMITS, meter=Meter(build_metrics(version="test"), model="scripted"), on_outage=seen.append
+    )
+    caught = asyncio.create_task(submit(target, (1, 10), (2, 10)))
+    await asyncio.sleep(0.02)
+    with pytest.raises(type(error)) as refused:
+        await submit(target, (3, 10))
+    assert refused.value.retry_after_seconds == 1
+    assert seen == [error]
+    target.resume(proved_at=time.monotonic() - 10)
+    await asyncio.sleep(0.01)
+    assert len(call.calls) == 1, "proof from before the outage must not end it"
+    target.resume(proved_at=time.monotonic())
+    outcome = await caught
+    np.testing.assert_array_equal(outcome.vectors, expected([row(1, 10), row(2, 10)]))
+    alone = isinstance(error, BackendProcessDied)
+    assert call.calls[1:] == ([[1], [2]] if alone else [[1, 2]])
+
+
+async def test_rows_are_retried_only_once() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        raise EngineUnavailable("gone")
+
+    call = ScriptedCall(script)
+    target = scheduler(call)
+    caught = asyncio.create_task(submit(target, (1, 10)))
+    await asyncio.sleep(0.01)
+    target.resume(proved_at=time.monotonic())
+    with pytest.raises(EngineUnavailable):
+        await caught
+    assert len(call.calls) == 2
+
+
+async def test_rows_wait_for_recovery_only_so_long() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        raise EngineUnavailable("gone")
+
+    target = scheduler(ScriptedCall(script), recovery_wait_seconds=0.03)
+    async with asyncio.timeout(5):
+        with pytest.raises(EngineUnavailable):
+            await submit(target, (1, 10))
+    assert target.outage is not None
+
+
+async def test_suspending_gives_up_calls_that_hang_and_keeps_their_rows() -> None:
+    call = ScriptedCall(lambda number, rows: 3600.0 if number == 0 else 0.0)
+    target = scheduler(call)
+    caught = asyncio.create_task(submit(target, (1, 10)))
+    await asyncio.sleep(0.01)
+    target.suspend(EngineUnavailable("no answer"))
+    await asyncio.sleep(0.01)
+    assert call.under_way == 0
+    target.resume(proved_at=time.monotonic())
+    await caught
+    assert call.calls == [[1], [1]]
+
+
+async def test_suspending_does_not_compute_isolated_rows_twice() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if number == 0:
+            raise InferenceFailed("halve me")
+        return 3600.0 if number == 2 else 0.0
+
+    call = ScriptedCall(script)
+    target = scheduler(call)
+    caught = asyncio.create_task(submit(target, (1, 10), (2, 10)))
+    await asyncio.sleep(0.02)
+    target.suspend(EngineUnavailable("no answer"))
+    target.resume(proved_at=time.monotonic())
+    outcome = await caught
+    assert call.calls == [[1, 2], [1], [2], [2]]
+    np.testing.assert_array_equal(outcome.vectors, expected([row(1, 10), row(2, 10)]))
+
+
+async def test_closing_answers_everybody() -> None:
+    target = scheduler(ScriptedCall(lambda number, rows: 3600.0))
+    waiting = [asyncio.create_task(submit(target, (number, 400))) for number in range(6)]
+    await asyncio.sleep(0.01)
+    await target.close()
+    assert all(isinstance(one, EngineUnavailable) for one in await asyncio.gather(*waiting, return_exceptions=True))
+    with pytest.raises(EngineUnavailable):
+        await submit(target, (9, 10))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), budget=st.integers(16, 600), slots=st.integers(1, 4))
+def test_every_caller_gets_its_own_rows_or_a_known_error(seed: int, budget: int, slots: int) -> None:
+    asyncio.run(_chaos(random.Random(seed), budget=budget, slots=slots))
+
+
+async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
+    poison = set(dice.sample(range(200), 5))
+
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if any(int(ids[0]) in poison for ids in rows):
+            raise InferenceFailed("poison")
+        fate = dice.random()
+        if fate < 0.05:
+            raise EngineUnavailable("gone")
+        if fate < 0.08:
+            raise BackendProcessDied("died")
+        if fate < 0.10:
+            raise ValueError("a fault nobody thought of")
+        return dice.choice([0.0, 0.0005, 0.002])
+
+    call = ScriptedCall(script)
+    target = scheduler(call, max_batch_tokens=budget, calls_in_flight=slots, recovery_wait_seconds=0.05)
+    ids = iter(range(200))
+    groups: list[list[tuple[int, int]]] = []
+    while group := [(number, dice.randint(1, 100)) for number in _some(ids, dice.randint(1, 30))]:
+        groups.append(group)
+
+    async def caller(group: list[tuple[int, int]]) -> Outcome:
+        await asyncio.sleep(dice.choice([0.0, 0.001, 0.003]))
+        return await submit(target, *group, seconds=dice.choice([5.0, 5.0, 0.002]))
+
+    tasks = [asyncio.create_task(caller(group)) for group in groups]
+    healer = asyncio.create_task(_heal(target))
+    for task in tasks:
+        if dice.random() < 0.2:
+            asyncio.get_running_loop().call_later(dice.random() * 0.004, task.cancel)
+    async with asyncio.timeout(20):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        while not target.idle:
+            await asyncio.sleep(0.001)
+    healer.cancel()
+    for group, result in zip(groups, results, strict=True):
+        if isinstance(result, Outcome):
+            np.testing.assert_array_equal(result.vectors, expected([row(*spec) for spec in group]))
+            assert not poison & {number for number, _ in group}
+        else:
+            assert isinstance(result, GatewayError | asyncio.CancelledError), result
+    assert call.most_under_way <= slots
+    assert all(len(lengths) == 1 or len(lengths) * max(lengths) <= budget for lengths in call.lengths)
+    counts: dict[int, int] = {}
+    for numbers in call.calls:
+        for number in numbers:
+            counts[number] = counts.get(number, 0) + 1
+    await target.close()
+
+
+def _some(ids: object, count: int) -> list[int]:
+    return [number for number, _ in zip(ids, range(count))]  # type: ignore[call-overload]  # noqa: B905
+
+
+async def _heal(target: Scheduler) -> None:
+    while True:
+        await asyncio.sleep(0.002)
+        target.resume(proved_at=time.monotonic())
+
+
+def test_the_default_script_is_the_plain_one() -> None:
+    assert ScriptedCall().script is at_once

@@ -1,0 +1,59 @@
+"""A model call that follows a script: right vectors after a delay, or the failure the script asks for.
+
+A row's vector is computed from its own ids (`vector_of`), so that a row lost, doubled or swapped is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.batching.call import CallResult
+from gateway.types import Float32Array, Int64Array, TokenRow
+
+SIZE = 4
+
+Script = Callable[[int, Sequence[Int64Array]], float]
+"""Given the call's number and its rows: seconds to take. May raise what an engine raises."""
+
+
+def at_once(_number: int, _rows: Sequence[Int64Array]) -> float:
+    return 0.0
+
+
+def vector_of(ids: Int64Array) -> Float32Array:
+    seed = np.random.SeedSequence([len(ids), *(int(one) for one in ids[:8])])
+    return np.random.default_rng(seed).normal(size=SIZE).astype(np.float32)
+
+
+def row(text_id: int, length: int) -> TokenRow:
+    """A row of `length` tokens that no other text id shares."""
+    ids = np.zeros(length, dtype=np.int64)
+    ids[0] = text_id
+    return TokenRow(ids=ids)
+
+
+@dataclass
+class ScriptedCall:
+    """Implements `gateway.batching.call.ModelCall` and keeps what it was asked."""
+
+    script: Script = at_once
+    calls: list[list[int]] = field(default_factory=list)
+    lengths: list[list[int]] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+        number = len(self.calls)
+        self.calls.append([int(ids[0]) for ids in rows])
+        self.lengths.append([len(ids) for ids in rows])
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.script(number, rows))
+        finally:
+            self.under_way -= 1
+        return CallResult(np.stack([vector_of(ids) for ids in rows]))
