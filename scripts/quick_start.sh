@@ -42,11 +42,9 @@ if [[ -n $check ]]; then
   exit 0
 fi
 
-run_folder="${GATEWAY_RUN_FOLDER:-.run}"
-mkdir -p "$run_folder"
 install_environment "$PYTHON_FOUND" embedded "$DOWNLOAD"
 
-stack() { .venv/bin/python -I scripts/lib/stack.py --run-folder "$run_folder" "$@"; }
+stack() { .venv/bin/python -I scripts/lib/stack.py "$@"; }
 
 if address="$(stack address)"; then
   say "It is running already: $address"
@@ -60,6 +58,8 @@ fi
 .venv/bin/gateway models verify "$MODEL"
 
 if [[ -n $detach ]]; then
+  run_folder="$(stack run-folder)"
+  mkdir -p "$run_folder"
   log="$run_folder/gateway.log"
   setsid nohup .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} >"$log" 2>&1 </dev/null &
   if ! stack first-embedding --process "$!"; then

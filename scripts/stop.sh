@@ -23,4 +23,4 @@ if [[ ! -x .venv/bin/python ]]; then
   say 'Nothing is running: there is no .venv.'
   exit 0
 fi
-exec .venv/bin/python -I scripts/lib/stack.py --run-folder "${GATEWAY_RUN_FOLDER:-.run}" stop
+exec .venv/bin/python -I scripts/lib/stack.py stop

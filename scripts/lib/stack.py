@@ -1,10 +1,11 @@
 """What the scripts ask about a running `gateway up`: where it answers, its first embedding, its end.
 
-    python stack.py [--run-folder .run] address                       prints its address; exit 1 when none runs
-    python stack.py [--run-folder .run] first-embedding [--process N]  waits until it is ready, prints one embedding
-    python stack.py [--run-folder .run] stop                          stops it and waits; exit 1 when it would not end
+    python stack.py run-folder                       prints the folder it records itself in
+    python stack.py address                          prints its address; exit 1 when none runs
+    python stack.py first-embedding [--process N]    waits until it is ready, prints one embedding
+    python stack.py stop                             stops it and waits; exit 1 when it would not end
 
-Standard library alone, so that it starts at once and works whatever state the environment is in.
+Imports nothing of the gateway, so that it starts at once; reads the two settings it needs as the gateway does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 TEXT = "Hello, world!"
 READY_SECONDS = 600.0
@@ -80,10 +83,20 @@ def wait_until_ready(stack: Stack) -> bool:
     return False
 
 
+def setting(*names: str) -> str | None:
+    """The first of these that is set, in the environment or else in `.env`."""
+    values = {**dotenv_values(".env"), **os.environ}
+    return next((values[name] for name in names if values.get(name)), None)
+
+
 def api_key() -> str | None:
     """A key to call with, where the gateway asks for one."""
-    keys = os.environ.get("GATEWAY_API_KEYS") or os.environ.get("API_KEYS") or os.environ.get("API_KEY") or ""
-    return keys.split(",")[0].strip() or None
+    keys = setting("GATEWAY_API_KEYS", "API_KEYS", "API_KEY")
+    if keys is not None:
+        return keys.split(",")[0].strip()
+    file = setting("GATEWAY_API_KEYS_FILE")
+    lines = [line.strip() for line in Path(file).read_text().splitlines()] if file else []
+    return next((line for line in lines if line and not line.startswith("#")), None)
 
 
 def print_embedding(stack: Stack) -> None:
@@ -135,17 +148,21 @@ def first_embedding(run_folder: Path, *, process: int | None) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run-folder", type=Path, default=Path(".run"))
     verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("run-folder")
     verbs.add_parser("address")
     verbs.add_parser("first-embedding").add_argument("--process", type=int, help="give up when this process ends")
     verbs.add_parser("stop")
     arguments = parser.parse_args()
+    run_folder = Path(setting("GATEWAY_RUN_FOLDER") or ".run")
     if arguments.verb == "stop":
-        return stop(arguments.run_folder)
+        return stop(run_folder)
     if arguments.verb == "first-embedding":
-        return first_embedding(arguments.run_folder, process=arguments.process)
-    stack = find(arguments.run_folder)
+        return first_embedding(run_folder, process=arguments.process)
+    if arguments.verb == "run-folder":
+        print(run_folder)
+        return 0
+    stack = find(run_folder)
     if stack is not None:
         print(stack.url)
     return 0 if stack is not None else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def stack(run_folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "--run-folder", run_folder, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-I", ROOT / "scripts/lib/stack.py", *arguments],
+        cwd=run_folder,
+        env={**os.environ, "GATEWAY_RUN_FOLDER": str(run_folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def start_ticks_of(pid: int) -> int:
@@ -66,6 +74,14 @@ def test_waiting_for_the_first_embedding_ends_with_the_process(tmp_path: Path) -
     result = stack(tmp_path, "first-embedding", "--process", str(ended.pid))
     assert result.returncode == 1
     assert "did not become ready" in result.stderr
+
+
+def test_the_run_folder_comes_from_dot_env_where_the_environment_is_silent(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GATEWAY_RUN_FOLDER=elsewhere\n")
+    environment = {name: value for name, value in os.environ.items() if name != "GATEWAY_RUN_FOLDER"}
+    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "run-folder"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == "elsewhere\n"
 
 
 def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
