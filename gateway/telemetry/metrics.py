@@ -6,8 +6,10 @@ a small fixed set (model names from cards, route names from dialects, the enums 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -68,53 +70,80 @@ class Metrics:
     build_info: Gauge  # version
 
 
+@dataclass(frozen=True, slots=True)
+class _Declaring:
+    """Declares metrics on one registry: the prefix, and `_total` on counters, in one place."""
+
+    registry: CollectorRegistry
+
+    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"gateway_{name}_total", documentation, labels, registry=self.registry)
+
+    def gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"gateway_{name}", documentation, labels, registry=self.registry)
+
+    def histogram(self, name: str, documentation: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"gateway_{name}", documentation, labels, buckets=buckets, registry=self.registry)
+
+
 def build_metrics(*, version: str) -> Metrics:
     """A fresh set of metrics on a fresh registry, process CPU and memory included."""
     registry = CollectorRegistry()
     ProcessCollector(namespace="gateway", registry=registry)
-
-    def counter(name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(f"gateway_{name}_total", documentation, labels, registry=registry)
-
-    def gauge(name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(f"gateway_{name}", documentation, labels, registry=registry)
-
-    def histogram(name: str, documentation: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"gateway_{name}", documentation, labels, buckets=buckets, registry=registry)
-
-    build_info = gauge("build_info", "Always 1; the label says which gateway this is.", "version")
+    declare = _Declaring(registry)
+    build_info = declare.gauge("build_info", "Always 1; the label says which gateway this is.", "version")
     build_info.labels(version).set(1)
     return Metrics(
         registry=registry,
-        requests=counter("requests", "HTTP answers sent.", "route", "model", "status"),
-        errors=counter("errors", "HTTP answers that were errors, by the envelope's code.", "route", "code"),
-        request_seconds=histogram(
+        build_info=build_info,
+        model_ready=declare.gauge("model_ready", "1 when the model's last canary gave the right vector.", "model"),
+        **_of_requests(declare),
+        **_of_stages(declare),
+        **_of_batches(declare),
+    )
+
+
+def _of_requests(declare: _Declaring) -> dict[str, Any]:
+    return {
+        "requests": declare.counter("requests", "HTTP answers sent.", "route", "model", "status"),
+        "errors": declare.counter("errors", "HTTP answers that were errors, by the envelope's code.", "route", "code"),
+        "request_seconds": declare.histogram(
             "request_seconds", "From the request's headers to the last byte.", "route", buckets=_REQUEST_SECONDS
         ),
-        requests_in_progress=gauge("requests_in_progress", "Requests being answered now."),
-        inputs=counter("inputs", "Inputs embedded.", "model"),
-        input_tokens=counter("input_tokens", "Tokens embedded, special tokens included.", "model"),
-        truncated_inputs=counter("truncated_inputs", "Inputs cut to the model's window.", "model"),
-        tokenize_seconds=histogram(
-            "tokenize_seconds",
-            "Tokenizing one request, its wait for a thread included.",
-            "model",
-            buckets=_STAGE_SECONDS,
+        "requests_in_progress": declare.gauge("requests_in_progress", "Requests being answered now."),
+        "inputs": declare.counter("inputs", "Inputs embedded.", "model"),
+        "input_tokens": declare.counter("input_tokens", "Tokens embedded, special tokens included.", "model"),
+        "truncated_inputs": declare.counter("truncated_inputs", "Inputs cut to the model's window.", "model"),
+    }
+
+
+def _of_stages(declare: _Declaring) -> dict[str, Any]:
+    documentation = {
+        "tokenize_seconds": "Tokenizing one request, its wait for a thread included.",
+        "queue_seconds": "A row's wait for a batch.",
+        "infer_seconds": "One Triton call.",
+    }
+    return {
+        name: declare.histogram(name, text, "model", buckets=_STAGE_SECONDS) for name, text in documentation.items()
+    }
+
+
+def _of_batches(declare: _Declaring) -> dict[str, Any]:
+    return {
+        "batch_rows": declare.histogram("batch_rows", "Rows in one Triton call.", "model", buckets=_ROWS),
+        "batch_tokens": declare.histogram(
+            "batch_tokens", "Tokens in one Triton call, without padding.", "model", buckets=_TOKENS
         ),
-        queue_seconds=histogram("queue_seconds", "A row's wait for a batch.", "model", buckets=_STAGE_SECONDS),
-        infer_seconds=histogram("infer_seconds", "One Triton call.", "model", buckets=_STAGE_SECONDS),
-        batch_rows=histogram("batch_rows", "Rows in one Triton call.", "model", buckets=_ROWS),
-        batch_tokens=histogram("batch_tokens", "Tokens in one Triton call, without padding.", "model", buckets=_TOKENS),
-        real_tokens=counter("real_tokens", "Tokens sent to Triton, without padding.", "model"),
-        padded_tokens=counter("padded_tokens", "Tokens sent to Triton, padding included.", "model"),
-        queued_rows=gauge("queued_rows", "Rows waiting for a batch.", "model"),
-        queued_tokens=gauge("queued_tokens", "Tokens waiting for a batch.", "model"),
-        calls_in_flight=gauge("calls_in_flight", "Triton calls under way.", "model"),
-        retries=counter("retries", "Triton calls made again.", "model", "reason"),
-        dropped_rows=counter("dropped_rows", "Rows that left the queue without being computed.", "model", "reason"),
-        model_ready=gauge("model_ready", "1 when the model's last canary gave the right vector.", "model"),
-        build_info=build_info,
-    )
+        "real_tokens": declare.counter("real_tokens", "Tokens sent to Triton, without padding.", "model"),
+        "padded_tokens": declare.counter("padded_tokens", "Tokens sent to Triton, padding included.", "model"),
+        "queued_rows": declare.gauge("queued_rows", "Rows waiting for a batch.", "model"),
+        "queued_tokens": declare.gauge("queued_tokens", "Tokens waiting for a batch.", "model"),
+        "calls_in_flight": declare.gauge("calls_in_flight", "Triton calls under way.", "model"),
+        "retries": declare.counter("retries", "Triton calls made again.", "model", "reason"),
+        "dropped_rows": declare.counter(
+            "dropped_rows", "Rows that left the queue without being computed.", "model", "reason"
+        ),
+    }
 
 
 def render_metrics(metrics: Metrics) -> bytes:

@@ -1,0 +1,164 @@
+"""Reading a body in pieces, refusing what is not a JSON object, and noticing that the client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
+
+from gateway.dialects.bodies import await_while_connected, parse_object, read_body
+from gateway.errors import MalformedBody
+
+
+def scripted(messages: Iterable[Message]) -> Receive:
+    """Gives the messages one by one, then waits for ever."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        if left:
+            return left.pop(0)
+        return await asyncio.get_running_loop().create_future()
+
+    return receive
+
+
+def part(body: bytes, more: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+async def test_body_in_one_piece() -> None:
+    assert await read_body(scripted([part(b"abc", more=False)])) == b"abc"
+
+
+async def test_body_in_pieces() -> None:
+    assert await read_body(scripted([part(b"a"), part(b""), part(b"bc"), part(b"", more=False)])) == b"abc"
+
+
+@pytest.mark.parametrize("messages", [[DISCONNECT], [part(b"a"), DISCONNECT]])
+async def test_client_gone_while_sending(messages: list[Message]) -> None:
+    with pytest.raises(ClientDisconnect):
+        await read_body(scripted(messages))
+
+
+def test_object() -> None:
+    assert parse_object(b' {"a": [1, "\xc3\xa4"]} \n') == {"a": [1, "ä"]}
+
+
+MALFORMED = {
+    "empty": b"",
+    "blank": b" \n\t",
+    "a string": b'"text"',
+    "a list": b"[1]",
+    "null": b"null",
+    "a number": b"1",
+    "cut off": b'{"input": "abc',
+    "trailing": b'{"input": "a"} x',
+    "NaN": b'{"dimensions": NaN}',
+    "Infinity": b'{"dimensions": -Infinity}',
+    "invalid UTF-8": b'{"input": "\xff\xfe"}',
+    "overlong UTF-8": b'{"input": "\xc0\xaf"}',
+    "raw surrogate": b'{"input": "\xed\xa0\x80"}',
+    "lone surrogate": b'{"input": "\\ud800"}',
+    "swapped surrogates": b'{"input": "\\udc00\\ud800"}',
+    "deep list": b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "UTF-8 byte order mark": b'\xef\xbb\xbf{"input": "a"}',
+    "UTF-16": '{"input": "a"}'.encode("utf-16"),
+    "a form": b"input=a&model=b",
+    "raw newline": b'{"input": "a\nb"}',
+    "NUL": b'{"input": "a\x00b"}',
+    "single quotes": b"{'input': 'a'}",
+    "comment": b'{"input": "a"} // b',
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedBody) as caught:
+        parse_object(body)
+    assert caught.value.message.isascii()
+    assert caught.value.__cause__ is None
+
+
+def test_result_passes_through() -> None:
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    assert asyncio.run(await_while_connected(work(), scripted([]))) == 7
+
+
+async def test_error_passes_through() -> None:
+    async def work() -> int:
+        raise MalformedBody("m")
+
+    with pytest.raises(MalformedBody):
+        await await_while_connected(work(), scripted([]))
+
+
+async def test_disconnect_cancels_the_work() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(ClientDisconnect):
+        await await_while_connected(work(), scripted([DISCONNECT]))
+    assert cancelled.is_set()
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+    await asyncio.sleep(0)  # a leftover cancellation would be raised here
+
+
+async def test_cancellation_from_outside_stays_a_cancellation() -> None:
+    started = asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(await_while_connected(work(), scripted([])))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_disconnect_and_cancellation_together_stay_a_cancellation() -> None:
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        await gone.wait()
+        return DISCONNECT
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(await_while_connected(work(), receive))
+    await asyncio.sleep(0)
+    gone.set()
+    task.cancel()
+    with pytest.raises((asyncio.CancelledError, ClientDisconnect)):
+        await task
+
+
+async def test_no_task_is_left_behind() -> None:
+    before = asyncio.all_tasks()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    for _ in range(20):
+        await await_while_connected(work(), scripted([]))
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

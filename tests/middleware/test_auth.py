@@ -1,0 +1,99 @@
+"""Which headers let a request in, and that nothing inside is reached, or read, without one."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.errors import Unauthenticated
+from gateway.middleware.auth import Auth, presented_keys
+
+KEYS = ("first-key", "zweiter-schlüssel")
+
+
+class Inner:
+    reached = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.reached = True
+
+
+async def untouched() -> Message:
+    raise AssertionError("the body was read")
+
+
+async def unsent(message: Message) -> None:
+    raise AssertionError("something was sent")
+
+
+async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings") -> bool:
+    inner = Inner()
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    await Auth(inner, keys=KEYS, open_paths=("/live",))(
+        {"type": "http", "path": path, "headers": raw}, untouched, unsent
+    )
+    return inner.reached
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", "Bearer first-key")],
+        [("authorization", "bearer first-key")],
+        [("authorization", "BEARER   first-key  ")],
+        [("authorization", "Bearer zweiter-schlüssel")],
+        [("api-key", "first-key")],
+        [("x-api-key", "first-key")],
+        [("authorization", "Bearer wrong"), ("api-key", "first-key")],
+        [("authorization", ""), ("x-api-key", "first-key")],
+        [("authorization", "Basic Zmlyc3Q="), ("api-key", "first-key")],
+    ],
+)
+async def test_let_in(headers: list[tuple[str, str]]) -> None:
+    assert await enter(*headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("authorization", "")],
+        [("authorization", "Bearer")],
+        [("authorization", "Bearer ")],
+        [("authorization", "first-key")],
+        [("authorization", "Basic first-key")],
+        [("authorization", "Bearer first-ke")],
+        [("authorization", "Bearer first-key2")],
+        [("authorization", "Bearer FIRST-KEY")],
+        [("authorization", "Bearer first-key,zweiter-schlüssel")],
+        [("api-key", "")],
+        [("x-api-key", "wrong")],
+        [("cookie", "first-key")],
+    ],
+)
+async def test_kept_out(headers: list[tuple[str, str]]) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await enter(*headers)
+    assert "first-key" not in caught.value.message
+
+
+async def test_open_paths_need_no_key() -> None:
+    assert await enter(path="/live")
+    with pytest.raises(Unauthenticated):
+        await enter(path="/live/../v1/embeddings")
+
+
+async def test_other_scopes_pass() -> None:
+    inner = Inner()
+    await Auth(inner, keys=KEYS, open_paths=())({"type": "lifespan"}, untouched, unsent)
+    assert inner.reached
+
+
+def test_keys_are_kept_as_digests_only() -> None:
+    kept = repr(vars(Auth(Inner(), keys=KEYS, open_paths=())))
+    assert not any(key in kept for key in KEYS)
+
+
+def test_presented_keys_come_in_header_order() -> None:
+    headers = [(b"api-key", b"a"), (b"authorization", b"Bearer b"), (b"x-api-key", b" c ")]
+    assert list(presented_keys(headers)) == [b"a", b"b", b"c"]
