@@ -120,7 +120,8 @@ async def next_message(process: asyncio.subprocess.Process) -> dict[str, object]
 
 def members_of_session(session: int) -> list[int]:
     """Living processes of the session that the server leads; zombies are already dead."""
-    return [pid for pid, fields in warden.process_table() if fields[3] == str(session) and fields[0] != "Z"]
+    table = warden.process_table()
+    return [pid for pid, fields in table if fields[3] == str(session) and fields[0] not in warden.DEAD_STATES]
 
 
 def in_words(returncode: int) -> str:

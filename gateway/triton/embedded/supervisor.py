@@ -158,7 +158,8 @@ class EmbeddedTriton:
         async with Probe(self.endpoints.http) as probe, asyncio.timeout(START_SECONDS):
             await self._wait_until_live(probe, begin=begin)
             states = {status.name: status for status in await probe.models()}
-        statuses = [states.get(model, ModelStatus(model, "UNAVAILABLE", "not found")) for model in self._models]
+        missing = f"not found in {self._repository}"
+        statuses = [states.get(model, ModelStatus(model, "UNAVAILABLE", missing)) for model in self._models]
         return StartReport(
             endpoints=self.endpoints,
             ready=tuple(status.name for status in statuses if status.ready),

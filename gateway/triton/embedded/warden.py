@@ -33,6 +33,8 @@ PREFIX = "gateway-triton"
 POLITE_SECONDS = 3.0
 KILL_SECONDS = 3.0
 
+DEAD_STATES = ("Z", "X")
+
 EXIT_STOPPED = 0
 EXIT_SERVER_ENDED = 10
 EXIT_NOT_STARTED = 11
@@ -190,8 +192,9 @@ def stat_fields(pid: int) -> list[str]:
 
 
 def start_ticks_of(pid: int) -> int | None:
+    """When a living process was started, in clock ticks since boot; None where there is none, or only its zombie."""
     fields = stat_fields(pid)
-    return int(fields[19]) if fields else None
+    return int(fields[19]) if fields and fields[0] not in DEAD_STATES else None
 
 
 def pid_namespace() -> str:
