@@ -23,6 +23,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     └── SetupError                the operator can mend it; `remedy` says how
         ├── ConfigurationError
         ├── ArtifactError         a model file is missing, damaged or cannot be fetched
+        │   └── SourceUnavailable     this source does not hand the file out; another one may
         └── EmbeddedTritonError   the local Triton cannot be started here
 """
 
@@ -139,6 +140,10 @@ class ConfigurationError(SetupError):
 
 class ArtifactError(SetupError):
     code = "artifact_error"
+
+
+class SourceUnavailable(ArtifactError):
+    code = "source_unavailable"
 
 
 class EmbeddedTritonError(SetupError):

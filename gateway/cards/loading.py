@@ -191,7 +191,12 @@ def _batching(section: Section | None) -> BatchSpec:
 def _wheel(section: Section | None) -> WheelSpec | None:
     if section is None:
         return None
-    spec = WheelSpec(project=section.text("project"), version=section.text("version"), sha256=section.text("sha256"))
+    spec = WheelSpec(
+        project=section.text("project"),
+        version=section.text("version"),
+        sha256=section.text("sha256"),
+        size_bytes=section.optional_integer("size_bytes", minimum=1),
+    )
     if not SHA256.fullmatch(spec.sha256):
         section.fault("sha256", "64 lower-case hexadecimal digits")
     section.finish()

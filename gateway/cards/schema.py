@@ -115,6 +115,7 @@ class WheelSpec:
     project: str
     version: str
     sha256: str
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

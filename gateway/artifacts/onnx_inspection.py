@@ -1,0 +1,109 @@
+"""Whether an ONNX file says what its card says, and whether its external data lies where it claims. Loads no weights.
+
+The `onnx` package's own checker is not used for the data: it refuses files that have several hard links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from gateway.artifacts.findings import Finding
+from gateway.cards.schema import Card, TensorSpec
+
+REPAIR = "gateway models pull {name} --verify"
+
+# Triton's words for ONNX's element types (docs: model_configuration.md, "Datatypes").
+DATA_TYPES: dict[int, str] = {
+    onnx.TensorProto.BOOL: "TYPE_BOOL",
+    onnx.TensorProto.UINT8: "TYPE_UINT8",
+    onnx.TensorProto.INT8: "TYPE_INT8",
+    onnx.TensorProto.INT32: "TYPE_INT32",
+    onnx.TensorProto.INT64: "TYPE_INT64",
+    onnx.TensorProto.FLOAT16: "TYPE_FP16",
+    onnx.TensorProto.BFLOAT16: "TYPE_BF16",
+    onnx.TensorProto.FLOAT: "TYPE_FP32",
+    onnx.TensorProto.DOUBLE: "TYPE_FP64",
+    onnx.TensorProto.STRING: "TYPE_STRING",
+}
+
+
+def graph_path(card: Card) -> Path:
+    return card.path_of(f"1/{card.triton.default_model_filename}")
+
+
+def inspect_graph(card: Card) -> Iterator[Finding]:
+    """Findings about signature and external data."""
+    path = graph_path(card)
+    repair = REPAIR.format(name=card.name)
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError, ValueError) as error:
+        yield Finding("graph", path.name, False, f"It cannot be read as ONNX: {type(error).__name__}.", repair)
+        return
+    yield _signature(card, model)
+    yield _external_data(path, model, repair)
+
+
+def _signature(card: Card, model: onnx.ModelProto) -> Finding:
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    graph_inputs = [value for value in model.graph.input if value.name not in initializers]
+    faults = list(_tensor_faults("input", graph_inputs, [item.tensor for item in card.triton.inputs]))
+    named = {item.tensor.name for item in card.triton.inputs}
+    faults += [f"input {value.name} is not in the card" for value in graph_inputs if value.name not in named]
+    faults += _tensor_faults("output", model.graph.output, [item.tensor for item in card.triton.outputs])
+    name = card.triton.default_model_filename
+    if faults:
+        detail = f"The card and the graph differ: {'; '.join(faults)}."
+        return Finding("graph", name, False, detail, "Mend the tensors in card.toml, then run gateway models render.")
+    return Finding("graph", name, True, "Inputs and outputs are those of the card.")
+
+
+def _tensor_faults(kind: str, values: Iterable[onnx.ValueInfoProto], specs: Iterable[TensorSpec]) -> Iterator[str]:
+    by_name = {value.name: value.type.tensor_type for value in values}
+    for spec in specs:
+        found = by_name.get(spec.name)
+        if found is None:
+            yield f"the graph has no {kind} {spec.name}"
+            continue
+        data_type = DATA_TYPES.get(found.elem_type, f"ONNX type {found.elem_type}")
+        if data_type != spec.data_type:
+            yield f"{kind} {spec.name} is {data_type}, the card says {spec.data_type}"
+        dims = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in found.shape.dim)
+        # Triton takes the value of a rank-0 tensor as shape [1].
+        if dims != spec.dims and not (dims == () and spec.dims == (1,)):
+            yield f"{kind} {spec.name} has dims {list(dims)}, the card says {list(spec.dims)}"
+
+
+def _external_data(path: Path, model: onnx.ModelProto, repair: str) -> Finding:
+    external = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    faults = [fault for tensor in external for fault in _data_faults(path.parent, tensor)]
+    if faults:
+        more = f" ({len(faults)} faults)" if len(faults) > 1 else ""
+        return Finding("external_data", path.name, False, f"{faults[0]}{more}.", repair)
+    return Finding("external_data", path.name, True, f"{len(external)} tensors lie where the graph says.")
+
+
+def _data_faults(folder: Path, tensor: onnx.TensorProto) -> Iterator[str]:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    parts = PurePosixPath(location).parts
+    if not parts or location.startswith("/") or ".." in parts or "\\" in location:
+        yield f"Tensor {tensor.name} points outside the model's folder"
+        return
+    data = folder / location
+    if data.is_symlink():
+        yield f"{location} is a symbolic link, which ONNX Runtime refuses: put a copy or a hard link in its place"
+        return
+    try:
+        offset, length = int(entries.get("offset", "0")), int(entries.get("length", "-1"))
+        size = data.stat().st_size
+    except (OSError, ValueError):
+        yield f"Tensor {tensor.name} needs {location}, which cannot be read"
+        return
+    end = offset + max(length, 0)
+    if offset < 0 or end > size:
+        yield f"Tensor {tensor.name} ends at byte {end} of {location}, which has {size}"
