@@ -1,0 +1,125 @@
+"""The documentation loads nothing from outside and describes what the routes really do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.support.edge import Edge, edge
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Edge]:
+    with edge() as running:
+        yield running
+
+
+class Loads(HTMLParser):
+    """Every address that a page makes the browser fetch, and every script written into the page itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.inline_scripts = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        named = dict(attributes)
+        self.addresses += [value for key, value in attributes if key in ("src", "href", "spec-url") and value]
+        self.inline_scripts += tag == "script" and "src" not in named
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_load_only_files_of_this_server_that_exist(shared: Edge, path: str) -> None:
+    page = shared.client.get(path)
+    loads = Loads()
+    loads.feed(page.text)
+    assert loads.inline_scripts == 0
+    assert loads.addresses
+    for address in loads.addresses:
+        assert not re.match(r"\w+:|//", address)
+        assert shared.client.get("/" + address).status_code == 200
+    assert not re.search(r"(?:https?:)?//[a-z]", page.text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs", "/redoc", "/docs-assets/swagger-ui-bundle.js", "/docs-assets/swagger-ui.css"]
+)
+def test_the_policy_lets_nothing_from_outside_in(shared: Edge, path: str) -> None:
+    policy = shared.client.get(path).headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert rules["connect-src"] == "'self'"
+    assert not re.search(r"https?:|\*", policy)
+
+
+def test_the_start_script_names_files_that_exist(shared: Edge) -> None:
+    script = shared.client.get("/docs-assets/start-swagger.js").text
+    assert "openapi.json" in script
+    assert not re.search(r"(?:https?:)?//", script)
+
+
+def test_docs_can_be_switched_off() -> None:
+    with edge(api_docs=False) as running:
+        for path in ("/docs", "/redoc", "/openapi.json", "/docs-assets/swagger-ui.css"):
+            assert running.client.get(path).status_code == 404
+
+
+def schema_of(document: dict[str, Any], name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]})
+
+
+def test_answers_are_what_the_document_says(shared: Edge) -> None:
+    document = shared.client.get("/openapi.json").json()
+    schema_of(document, "EmbeddingsResponse").validate(shared.embed().json())
+    schema_of(document, "EmbeddingsResponse").validate(shared.embed(encoding_format="base64").json())
+    schema_of(document, "ModelsResponse").validate(shared.client.get("/v1/models").json())
+    schema_of(document, "ModelResponse").validate(shared.client.get("/v1/models/tiny").json())
+    schema_of(document, "HealthResponse").validate(shared.client.get("/health").json())
+    schema_of(document, "ReadyResponse").validate(shared.client.get("/ready").json())
+    schema_of(document, "LiveResponse").validate(shared.client.get("/live").json())
+    schema_of(document, "SummaryResponse").validate(shared.client.get("/").json())
+    schema_of(document, "ErrorResponse").validate(shared.embed(dimensions=0).json())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": "a"},
+        {"input": ["a", "b"]},
+        {"input": [1, 2]},
+        {"input": [[1], [2]]},
+        {"input": [{"text": "a"}]},
+        {"input": "a", "model": None, "dimensions": None, "encoding_format": None, "truncate": None, "user": None},
+        {"input": "a", "unknown": [1]},
+        {"input": "a", "encoding_format": "BASE64"},
+    ],
+)
+def test_what_the_document_allows_is_accepted(shared: Edge, fields: dict[str, Any]) -> None:
+    document = shared.client.get("/openapi.json").json()
+    schema_of(document, "EmbeddingsRequest").validate(fields)
+    assert shared.client.post("/v1/embeddings", json=fields).status_code == 200
+
+
+@pytest.mark.parametrize("fields", [{}, {"input": 1}, {"input": "a", "dimensions": 0}, {"input": "a", "truncate": "x"}])
+def test_what_the_document_forbids_is_refused(shared: Edge, fields: dict[str, Any]) -> None:
+    document = shared.client.get("/openapi.json").json()
+    assert not schema_of(document, "EmbeddingsRequest").is_valid(fields)
+    assert shared.client.post("/v1/embeddings", json=fields).status_code == 400
+
+
+def test_the_documents_example_works(shared: Edge) -> None:
+    document = shared.client.get("/openapi.json").json()
+    for example in document["components"]["schemas"]["EmbeddingsRequest"]["examples"]:
+        assert shared.client.post("/v1/embeddings", json=example | {"model": "tiny"}).status_code == 200
+
+
+def test_no_answer_is_documented_that_never_comes(shared: Edge) -> None:
+    document = shared.client.get("/openapi.json").json()
+    statuses = {status for path in document["paths"].values() for one in path.values() for status in one["responses"]}
+    assert "422" not in statuses

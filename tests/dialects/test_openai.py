@@ -1,0 +1,256 @@
+"""The OpenAI routes end to end inside the edge: spellings of the path, models pages, errors, hostile bodies."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gateway import errors
+from gateway.types import Overflow, TextInput, TokenInput, Vocabulary
+from tests.support.edge import Edge, check_error, edge
+from tests.support.instant_services import expected_vector
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Edge]:
+    """For tests that leave the services as they are."""
+    with edge(max_inputs=32) as running:
+        yield running
+
+
+@pytest.fixture
+def own() -> Iterator[Edge]:
+    with edge() as running:
+        yield running
+
+
+def test_vectors_come_in_input_order(shared: Edge) -> None:
+    texts = [f"text {index}" for index in range(20)]
+    answer = shared.embed(input=texts).json()
+    assert [item["index"] for item in answer["data"]] == list(range(20))
+    for text, item in zip(texts, answer["data"], strict=True):
+        assert np.array_equal(np.asarray(item["embedding"], np.float32), expected_vector(TextInput(text)))
+
+
+def test_base64_is_little_endian_float32(shared: Edge) -> None:
+    answer = shared.embed(encoding_format="BASE64").json()
+    raw = base64.b64decode(answer["data"][0]["embedding"], validate=True)
+    assert np.array_equal(np.frombuffer(raw, "<f4"), expected_vector(TextInput("a text")))
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings", "/v1/v1/embeddings"])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_every_spelling_of_the_path_answers_without_a_redirect(shared: Edge, path: str, end: str) -> None:
+    answer = shared.client.post(path + end, json={"input": "a"}, follow_redirects=False)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "nonsense", None])
+def test_json_is_read_whatever_the_content_type(shared: Edge, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"content-type": content_type}
+    assert shared.client.post("/v1/embeddings", content=b'{"input":"a"}', headers=headers).status_code == 200
+
+
+def test_fields_reach_the_service(own: Edge) -> None:
+    own.embed(input=[[1, 2]], model="acme/tiny-model", dimensions=8, truncate=True, token_vocabulary="model")
+    seen = own.services.embedder.seen[0]
+    assert seen.inputs == (TokenInput((1, 2), Vocabulary.MODEL),)
+    assert (seen.model, seen.dimensions, seen.overflow) == ("acme/tiny-model", 8, Overflow.TRUNCATE)
+
+
+def test_the_vocabulary_header_reaches_the_service(own: Edge) -> None:
+    own.client.post("/v1/embeddings", json={"input": [1]}, headers={"X-Token-Vocabulary": "model"})
+    assert own.services.embedder.seen[0].inputs == (TokenInput((1,), Vocabulary.MODEL),)
+
+
+def test_nulls_mean_not_given(own: Edge) -> None:
+    names = ("model", "dimensions", "encoding_format", "truncate", "truncation", "token_vocabulary", "user")
+    assert own.embed(**dict.fromkeys(names)).status_code == 200
+    seen = own.services.embedder.seen[0]
+    assert (seen.model, seen.dimensions, seen.overflow) == (None, None, Overflow.REFUSE)
+
+
+def test_warnings_become_headers(own: Edge) -> None:
+    own.services.embedder.warnings = ("64 is no Matryoshka size", "line\r\nbreak: ä")
+    answer = own.embed()
+    assert answer.headers.get_list("x-gateway-warning") == ["64 is no Matryoshka size", "line??break: ?"]
+
+
+def test_answers_carry_id_time_and_version(shared: Edge) -> None:
+    headers = shared.embed().headers
+    assert int(headers["openai-processing-ms"]) >= 0
+    assert headers["openai-version"] == "2020-10-01"
+    assert headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/models", "/v1/models/", "/v1/v1/models"])
+def test_models(shared: Edge, path: str) -> None:
+    assert shared.client.get(path).json() == {
+        "object": "list",
+        "data": [
+            {
+                "id": "tiny",
+                "object": "model",
+                "created": 1630281600,  # date -u -d 2021-08-30 +%s
+                "owned_by": "acme",
+                "hub_id": "acme/Tiny-Model",
+                "aliases": ["text-embedding-tiny"],
+                "dimensions": 384,
+                "matryoshka_dimensions": [],
+                "max_tokens": 256,
+                "licence": "apache-2.0",
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "TINY", "acme/Tiny-Model", "acme%2FTiny-Model", "ACME/tiny-model/", "Text-Embedding-Tiny"]
+)
+def test_one_model_by_any_of_its_names(shared: Edge, name: str) -> None:
+    assert shared.client.get(f"/v1/models/{name}").json()["id"] == "tiny"
+
+
+def test_unknown_models(shared: Edge) -> None:
+    for answer in (shared.client.get("/v1/models/other"), shared.embed(model="other")):
+        error = check_error(answer, 404)
+        assert (error["code"], error["param"], error["type"]) == ("model_not_found", "model", "invalid_request_error")
+        assert "tiny" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/tiny", "/", "/live", "/ready", "/health", "/metrics", "/docs"]
+)
+def test_head_is_get_without_a_body(shared: Edge, path: str) -> None:
+    head, full = shared.client.head(path), shared.client.get(path)
+    assert (head.status_code, head.content) == (full.status_code, b"")
+    assert head.headers["content-type"] == full.headers["content-type"]
+
+
+RAISED: list[tuple[Exception, int, str, str]] = [
+    (errors.InvalidField("m", param="dimensions"), 400, "invalid_request_error", "invalid_value"),
+    (errors.TokenLimitExceeded("m", param="input"), 400, "invalid_request_error", "context_length_exceeded"),
+    (errors.UnknownModel("m"), 404, "invalid_request_error", "model_not_found"),
+    (errors.Overloaded("m", retry_after_seconds=3), 429, "rate_limit_error", "overloaded"),
+    (errors.EngineUnavailable("m", retry_after_seconds=3), 503, "server_error", "engine_unavailable"),
+    (errors.DeadlineExceeded("m"), 504, "server_error", "deadline_exceeded"),
+    (errors.InferenceFailed("m"), 500, "server_error", "inference_failed"),
+    (errors.InvalidVector("m"), 500, "server_error", "embedding_invalid"),
+    (RuntimeError("secret"), 500, "server_error", "internal_error"),
+]
+
+
+@pytest.mark.parametrize(("raised", "status", "kind", "code"), RAISED)
+def test_errors_of_the_service(own: Edge, raised: Exception, status: int, kind: str, code: str) -> None:
+    own.services.embedder.error = raised
+    answer = own.embed()
+    error = check_error(answer, status)
+    assert (error["type"], error["code"]) == (kind, code)
+    assert "secret" not in answer.text
+    if status in (429, 503):
+        assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("3", "3000")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"), [("GET", "/v1/embeddings", "POST"), ("DELETE", "/v1/models", "GET")]
+)
+def test_wrong_method(shared: Edge, method: str, path: str, allow: str) -> None:
+    answer = shared.client.request(method, path)
+    assert check_error(answer, 405)["code"] == "method_not_allowed"
+    assert allow in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/nope", "/v1", "/v1/embeddings/x", "/v2/embeddings", "//v1/embeddings", "/v1/rerank"]
+)
+def test_unknown_paths(shared: Edge, path: str) -> None:
+    assert check_error(shared.client.post("http://testserver" + path, json={"input": "a"}), 404)["code"] == "not_found"
+
+
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "not an object": b"[]",
+    "NaN": b'{"input": "a", "dimensions": NaN}',
+    "invalid UTF-8": b'{"input": "\xff"}',
+    "lone surrogate": b'{"input": "\\ud83d"}',
+    "deep": b'{"input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "half deep": b'{"input": ' + b"[" * 500 + b"]" * 500 + b"}",
+    "byte order mark": b'\xef\xbb\xbf{"input": "a"}',
+    "a number of a million digits": b'{"input": "a", "dimensions": ' + b"9" * 1_000_000 + b"}",
+    "an id of a million digits": b'{"input": [' + b"9" * 1_000_000 + b"]}",
+    "a long fraction": b'{"input": [0.' + b"1" * 1_000_000 + b"]}",
+    "a large exponent": b'{"input": "a", "dimensions": 1e999999}',
+    "a million inputs": json.dumps({"input": ["a"] * 1_000_000}).encode(),
+    "a million empty lists": b'{"input": [' + b"[]," * 1_000_000 + b"[]]}",
+    "a million token ids outside": json.dumps({"input": [-1] * 1_000_000}).encode(),
+    "too many inputs": json.dumps({"input": ["a"] * 33}).encode(),
+    "duplicate keys, the last one wrong": b'{"input": "a", "input": 1}',
+    "dimensions 2^63": b'{"input": "a", "dimensions": 9223372036854775808}',
+    "dimensions 2^64": b'{"input": "a", "dimensions": 18446744073709551616}',
+    "dimensions above native": b'{"input": "a", "dimensions": 385}',
+    "token id 2^63": b'{"input": [9223372036854775808]}',
+    "prototype": b'{"__proto__": {"input": "a"}}',
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_bodies(shared: Edge, body: bytes) -> None:
+    answer = shared.client.post("/v1/embeddings", content=body)
+    assert check_error(answer, 400)["type"] == "invalid_request_error"
+    assert len(answer.content) < 2000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"input": 1, "input": "a"}',
+        b'{"input": "a", "' + b"k" * 1_000_000 + b'": 1}',
+        '{"input": "\\u0000 \\u202e \\ufeff \\ufdfa\U0001f469‍\U0001f4bb"}'.encode(),
+        b'{"input": "' + b"a" * 1_000_000 + b'"}',
+        b'\n\t {"input":"a"} \r\n',
+    ],
+)
+def test_odd_but_valid_bodies(shared: Edge, body: bytes) -> None:
+    assert shared.client.post("/v1/embeddings", content=body).status_code == 200
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("a\u00e4", max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=10,
+)
+FIELDS = ("input", "model", "dimensions", "encoding_format", "truncate", "token_vocabulary", "user", "other")
+
+
+@hypothesis_settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(body=st.dictionaries(st.sampled_from(FIELDS), json_values) | json_values)
+def test_any_json_is_answered_200_or_a_typed_4xx(shared: Edge, body: Any) -> None:
+    answer = shared.client.post("/v1/embeddings", content=json.dumps(body).encode())
+    if answer.status_code != 200:
+        assert answer.status_code in (400, 404)
+        check_error(answer, answer.status_code)
+
+
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0, 60), noise=st.binary(min_size=1, max_size=4))
+def test_any_damaged_json_is_answered_200_or_a_typed_4xx(shared: Edge, position: int, noise: bytes) -> None:
+    whole = b'{"input": ["a", "b"], "dimensions": 8, "encoding_format": "float"}'
+    answer = shared.client.post("/v1/embeddings", content=whole[:position] + noise + whole[position + 1 :])
+    if answer.status_code != 200:
+        check_error(answer, 400)

@@ -1,0 +1,70 @@
+"""What probes and operators see, ready and not."""
+
+from __future__ import annotations
+
+from gateway.app import VERSION
+from tests.support.edge import edge
+from tests.support.instant_services import ModelState, Report
+
+
+def test_everything_well() -> None:
+    with edge() as running:
+        assert running.client.get("/live").json() == {"status": "live"}
+        assert running.client.get("/ready").json() == {"status": "ready"}
+        assert running.client.get("/health").json() == {
+            "status": "ready",
+            "version": VERSION,
+            "models": {"tiny": {"state": "ready", "reason": ""}},
+        }
+
+
+def test_not_ready_is_503_everywhere_but_live() -> None:
+    with edge() as running:
+        running.services.health.current = Report(
+            ready=False, models={"tiny": ModelState("unavailable", "Triton is away")}
+        )
+        assert running.client.get("/live").status_code == 200
+        for path in ("/ready", "/health"):
+            answer = running.client.get(path)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
+        assert running.client.get("/health").json()["models"] == {
+            "tiny": {"state": "unavailable", "reason": "Triton is away"}
+        }
+
+
+def test_the_front_page_links_to_pages_that_exist() -> None:
+    with edge() as running:
+        links = running.client.get("/").json()["links"]
+        answers = {path: running.client.get(path).status_code for path in links.values()}
+        assert answers.pop("/v1/embeddings") == 405
+        assert set(answers.values()) == {200}
+
+
+def test_without_docs_there_are_no_links_to_them() -> None:
+    with edge(api_docs=False) as running:
+        assert set(running.client.get("/").json()["links"]) == {"embeddings", "models", "health", "metrics"}
+
+
+def test_metrics_count_what_happened() -> None:
+    with edge() as running:
+        for _ in range(3):
+            running.embed()
+        running.embed(dimensions=0)
+        answer = running.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    assert 'gateway_requests_total{model="tiny",route="embeddings",status="200"} 3.0' in lines
+    assert 'gateway_requests_total{model="",route="embeddings",status="400"} 1.0' in lines
+    assert 'gateway_errors_total{code="invalid_value",route="embeddings"} 1.0' in lines
+    assert 'gateway_request_seconds_count{route="embeddings"} 4.0' in lines
+    assert "gateway_requests_in_progress 1.0" in lines  # this one
+
+
+def test_paths_of_callers_never_become_labels() -> None:
+    with edge() as running:
+        for index in range(20):
+            running.client.get(f"/made-up-{index}")
+            running.client.get(f"/v1/models/made-up-{index}")
+            running.embed(model=f"made-up-{index}")
+        assert "made-up" not in running.client.get("/metrics").text
