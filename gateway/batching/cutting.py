@@ -8,7 +8,7 @@ to its budget is up to 34% off.
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from itertools import islice
 
 from gateway.batching.queue import RowQueue
 from gateway.batching.submission import Row
@@ -47,13 +47,15 @@ def _shorter(seed: Row, queue: RowQueue, *, max_batch_tokens: int, overhead: int
 
 
 def _longer(rows: list[Row], queue: RowQueue, cost: float, *, max_batch_tokens: int, overhead: int) -> list[Row]:
-    """Rows longer than the seed, for as long as each lowers the cost and stretching the others costs less than a call."""
+    """Rows longer than the seed, while each lowers the cost and stretching the others costs less than a call."""
     joined: list[Row] = []
     count = len(rows)
     work = sum(row.length for row in rows)
     longest = rows[0].length
     stretch = 0
-    for row in takewhile(lambda row: (count + 1) * row.length <= max_batch_tokens, queue.above(longest)):
+    for row in queue.above(longest):
+        if (count + 1) * row.length > max_batch_tokens:
+            break
         if not row.can_join:
             continue
         stretch += count * (row.length - longest)
