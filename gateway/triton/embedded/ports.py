@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ def check_free(port: int, *, purpose: str, option: str, host: str = LOOPBACK) ->
 
 
 def is_free(port: int, *, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen there now.
+    """Whether a server could listen there now. Raises `EmbeddedTritonError` where none could for another reason.
 
     SO_REUSEADDR, as servers set it: connections of an earlier server in TIME_WAIT do not count, listeners do.
     """
@@ -44,8 +45,14 @@ def is_free(port: int, *, host: str = LOOPBACK) -> bool:
         try:
             probe.bind((host, port))
             probe.listen(1)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise EmbeddedTritonError(
+                f"Nothing can listen on {host}, port {port}: {error.strerror}.",
+                remedy="Choose an address of this machine and a port from 1024 up.",
+                code="cannot_listen",
+            ) from None
     return True
 
 

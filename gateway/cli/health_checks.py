@@ -1,0 +1,147 @@
+"""The single checks of `gateway doctor`: each gives a finding and, where that is a fault, the command that mends it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from gateway.artifacts.completeness import is_complete
+from gateway.cards.registry import Registry
+from gateway.cli import run_file
+from gateway.cli.port_choice import PORT_OPTIONS, host_of
+from gateway.errors import ConfigurationError, SetupError
+from gateway.settings import Settings
+from gateway.triton.embedded import distribution
+from gateway.triton.embedded.ports import check_free
+
+MEBIBYTE = 1024 * 1024
+# MiniLM's weights, its graph, a copy of the backend, and a log: a first start takes about 0.2 GiB.
+LEAST_DISK_MIB = 512
+# tritonserver, one stub with MiniLM, the gateway: about 0.5 GiB together.
+LEAST_MEMORY_MIB = 1024
+# Docker's default is 64 MiB; every stub takes 1 MiB and grows with the largest call.
+LEAST_SHARED_MEMORY_MIB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    ok: bool
+    finding: str
+    remedy: str | None = None
+
+
+def all_checks(settings: Settings) -> list[Check]:
+    return [*machine_checks(settings), *embedded_checks(), *port_checks(settings), *model_checks(settings)]
+
+
+def machine_checks(settings: Settings) -> list[Check]:
+    return [
+        check_disk(settings.model_repository),
+        check_memory(),
+        check_shared_memory(),
+    ]
+
+
+def check_disk(folder: Path) -> Check:
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free // MEBIBYTE
+    return enough("disk", free, LEAST_DISK_MIB, what=f"free at {existing}", remedy=f"Free space on {existing}.")
+
+
+def check_memory() -> Check:
+    available = psutil.virtual_memory().available // MEBIBYTE
+    return enough("memory", available, LEAST_MEMORY_MIB, what="available", remedy="End other programs, or add memory.")
+
+
+def check_shared_memory() -> Check:
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return Check("/dev/shm", ok=False, finding="missing", remedy="sudo mount -t tmpfs tmpfs /dev/shm")
+    free = shutil.disk_usage(folder).free // MEBIBYTE
+    remedy = "sudo mount -o remount,size=1G /dev/shm (in Docker: --shm-size=1g)"
+    return enough("/dev/shm", free, LEAST_SHARED_MEMORY_MIB - 1, what="free", remedy=remedy)
+
+
+def enough(name: str, found_mib: int, needed_mib: int, *, what: str, remedy: str) -> Check:
+    ok = found_mib >= needed_mib
+    finding = f"{found_mib} MiB {what}" + ("" if ok else f", {needed_mib} MiB needed")
+    return Check(name, ok=ok, finding=finding, remedy=None if ok else remedy)
+
+
+def embedded_checks() -> list[Check]:
+    return [
+        judged("platform", distribution.check_platform, f"{platform.system()} {platform.machine()}"),
+        judged("Python", distribution.check_python, platform.python_version()),
+        judged("glibc", distribution.check_glibc, " ".join(platform.libc_ver())),
+        judged("libpython", distribution.find_libpython, f"libpython{distribution.python_version()}.so.1.0 found"),
+        judged("NumPy", distribution.check_numpy, version_of("numpy")),
+        judged("tritonserver", distribution.locate, f"nvidia-pytriton {version_of('nvidia-pytriton')}"),
+    ]
+
+
+def judged(name: str, check: Callable[[], object], finding: str) -> Check:
+    try:
+        check()
+    except SetupError as error:
+        return Check(name, ok=False, finding=error.message, remedy=error.remedy)
+    return Check(name, ok=True, finding=finding)
+
+
+def version_of(project: str) -> str:
+    try:
+        return importlib.metadata.version(project)
+    except importlib.metadata.PackageNotFoundError:
+        return "is not installed"
+
+
+def port_checks(settings: Settings) -> list[Check]:
+    """Ports that our own running gateway holds are as they should be."""
+    own = run_file.read(settings.run_folder / run_file.RUN_FILE_NAME)
+    held = set(own["ports"].values()) if own and is_running(own["pid"]) else set()
+    checks = []
+    for name, purpose, option in PORT_OPTIONS:
+        port = int(getattr(settings, name))
+        if port in held:
+            checks.append(Check(f"port {port}", ok=True, finding=f"{purpose}: in use by the running gateway"))
+            continue
+        host = host_of(name, settings.host)
+
+        def free(port: int = port, purpose: str = purpose, option: str = option, host: str = host) -> None:
+            check_free(port, purpose=purpose, option=option, host=host)
+
+        checks.append(judged(f"port {port}", free, f"{purpose}: free"))
+    return checks
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def model_checks(settings: Settings) -> list[Check]:
+    """One complete model is enough to start with; an incomplete one beside it is mentioned, not a fault."""
+    try:
+        cards = Registry.from_repository(settings.model_repository).cards
+    except ConfigurationError as error:
+        return [Check("models", ok=False, finding=error.message, remedy=error.remedy)]
+    served = any(is_complete(card) for card in cards)
+    checks = []
+    for card in cards:
+        complete = is_complete(card)
+        finding = "files complete" if complete else "files not complete"
+        remedy = None if complete else f"gateway models pull {card.name}"
+        checks.append(Check(f"model {card.name}", ok=complete or served, finding=finding, remedy=remedy))
+    return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]

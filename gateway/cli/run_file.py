@@ -1,0 +1,63 @@
+"""One `gateway up` a run folder: a lock that dies with its holder, and a small file for scripts that stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import SetupError
+
+LOCK_NAME = "up.lock"
+RUN_FILE_NAME = "up.json"
+
+
+@contextlib.contextmanager
+def sole_run(run_folder: Path) -> Iterator[Path]:
+    """Hold the run folder; gives the run file's path. Raises `SetupError` where another `gateway up` holds it.
+
+    The kernel drops the lock with the process, however it ends, so no stale lock ever has to be removed by hand.
+    """
+    run_folder.mkdir(parents=True, exist_ok=True)
+    run_file = run_folder / RUN_FILE_NAME
+    with (run_folder / LOCK_NAME).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise already_running(run_file) from None
+        try:
+            yield run_file
+        finally:
+            run_file.unlink(missing_ok=True)
+
+
+def already_running(run_file: Path) -> SetupError:
+    known = read(run_file)
+    where = f" as process {known['pid']}, {known['url']}" if known else ""
+    stop = f"kill {known['pid']}" if known else "Wait for it, or stop it"
+    return SetupError(
+        f"A gateway already runs from {run_file.parent}{where}.",
+        remedy=f"Use that one, or end it: {stop}. GATEWAY_RUN_FOLDER names another folder for a second one.",
+        code="already_running",
+    )
+
+
+def write(run_file: Path, *, url: str, ports: Mapping[str, int], models: tuple[str, ...]) -> None:
+    """Atomic, so that a script never reads half a file. `pid` is ours: SIGTERM to it stops everything."""
+    content = {"pid": os.getpid(), "url": url, "ports": dict(ports), "models": list(models)}
+    draft = run_file.with_suffix(".new")
+    draft.write_text(json.dumps(content, indent=2) + "\n")
+    draft.replace(run_file)
+
+
+def read(run_file: Path) -> dict[str, Any]:
+    """The run file's content, empty where there is none yet."""
+    try:
+        content: dict[str, Any] = json.loads(run_file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return content

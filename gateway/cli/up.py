@@ -1,0 +1,134 @@
+"""`gateway up`: a real Triton on this machine and the gateway in front of it, in one command."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from gateway.app import create_app
+from gateway.artifacts.completeness import is_complete, missing_files
+from gateway.cards.registry import Registry
+from gateway.cards.schema import Card
+from gateway.cli import run_file
+from gateway.cli.announcement import ProgressLine, announced, ready_block
+from gateway.cli.port_choice import chosen_ports, triton_ports
+from gateway.cli.serve import run_server
+from gateway.errors import ArtifactError
+from gateway.settings import Settings, load_settings
+from gateway.telemetry.logging import configure_logging
+from gateway.triton.embedded.background import BackgroundTriton
+from gateway.triton.embedded.supervisor import EmbeddedTriton
+
+PORT_RANGE = {"min": 1, "max": 65535}
+FIRST_MODEL = "all-MiniLM-L6-v2"
+
+
+class StopRequested(BaseException):
+    """SIGINT or SIGTERM outside the HTTP server's own handling. No `Exception`, so that nothing on the way takes it."""
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Address the gateway listens on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the gateway.", **PORT_RANGE)] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.", **PORT_RANGE)] = None,
+    http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.", **PORT_RANGE)] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.", **PORT_RANGE)] = None,
+    auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take a free port for every taken one.")] = False,
+    model: Annotated[list[str] | None, typer.Option(help="Serve this model only; may be repeated.")] = None,
+    model_repository: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
+) -> None:
+    """Run Triton and the gateway on this machine until Ctrl-C."""
+    settings = load_settings(
+        host=host,
+        port=port,
+        triton_grpc_port=grpc_port,
+        triton_http_port=http_port,
+        triton_metrics_port=metrics_port,
+        models=tuple(model) if model else None,
+        model_repository=model_repository,
+    )
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    with contextlib.suppress(StopRequested), stop_signals(), run_file.sole_run(settings.run_folder) as record:
+        settings = chosen_ports(settings, auto=auto_ports)
+        run(settings, record)
+
+
+def run(settings: Settings, record: Path) -> None:
+    """Triton first, then the gateway; backwards at the end, so that running requests still find their Triton."""
+    cards = complete_cards(settings)
+    line = ProgressLine(sys.stdout)
+    triton = EmbeddedTriton(
+        repository=settings.model_repository,
+        run_folder=settings.run_folder,
+        ports=triton_ports(settings),
+        on_progress=line,
+    )
+    with BackgroundTriton(triton) as background:
+        report = background.start([card.name for card in cards])
+        line.finish(report)
+        url = gateway_url(settings)
+        run_file.write(record, url=url, ports=named_ports(settings), models=report.ready)
+        has_keys = bool(settings.api_keys or settings.api_keys_file)
+        block = ready_block(url, endpoints=report.endpoints, models=report.ready, with_keys=has_keys)
+        with announced(url, block, sys.stdout):
+            run_server(settings, create_app(settings))
+
+
+def complete_cards(settings: Settings) -> tuple[Card, ...]:
+    """The models to load: those asked for, else all whose files are there.
+
+    Raises `ArtifactError` naming the command that fetches a model where one asked for, or every one, is incomplete.
+    """
+    registry = Registry.from_repository(settings.model_repository)
+    if settings.models:
+        asked = tuple(registry.resolve(name) for name in settings.models)
+        for card in asked:
+            refuse_incomplete(card)
+        return asked
+    found = tuple(card for card in registry.cards if is_complete(card))
+    if not found:
+        raise ArtifactError("No model's files are complete yet.", remedy=f"gateway models pull {FIRST_MODEL}")
+    return found
+
+
+def refuse_incomplete(card: Card) -> None:
+    missing = missing_files(card)
+    if missing:
+        names = ", ".join(file.path for file in missing)
+        raise ArtifactError(
+            f"{card.name} cannot be served: missing or of the wrong size: {names}.",
+            remedy=f"gateway models pull {card.name}",
+        )
+
+
+def gateway_url(settings: Settings) -> str:
+    """Where the gateway is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{host}:{settings.port}"
+
+
+def named_ports(settings: Settings) -> dict[str, int]:
+    ports = triton_ports(settings)
+    return {"gateway": settings.port, "grpc": ports.grpc, "http": ports.http, "metrics": ports.metrics}
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `StopRequested` while the HTTP server is not there to take them."""
+    before = {number: signal.signal(number, raise_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise StopRequested
