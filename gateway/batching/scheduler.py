@@ -90,6 +90,11 @@ class Scheduler:
     def idle(self) -> bool:
         return not self._queue.rows and not self._calls
 
+    @property
+    def calling(self) -> bool:
+        """Whether calls are under way."""
+        return bool(self._calls)
+
     async def submit(self, rows: Sequence[TokenRow], *, deadline: float) -> Outcome:
         """Computes the vectors of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
 

@@ -1,0 +1,91 @@
+"""The proof behind readiness: a fixed text's vector, straight through the engine, compared with the card's values.
+
+A flag proves nothing: Triton 2.51 goes on reporting a model ready after the process that runs it has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from gateway.batching.call import ModelCall
+from gateway.cards.schema import CanarySpec
+from gateway.errors import EngineUnavailable, InferenceFailed, InvalidVector
+from gateway.types import Float32Array, Int64Array
+
+# An idle model answers in milliseconds. Silence this long is told, but only an error or a dead server ends the wait.
+SILENCE_SECONDS = 0.7
+CALL_TIMEOUT_SECONDS = 30.0
+
+
+class WrongVector(InferenceFailed):
+    """The model answered the canary with another vector than the card's."""
+
+    code = "canary_mismatch"
+
+
+class Canary:
+    """One model's canary."""
+
+    def __init__(self, spec: CanarySpec, *, ids: Int64Array, call: ModelCall) -> None:
+        """`ids` are the canary text's tokens, special tokens included."""
+        self._expected = np.array(spec.expected, dtype=np.float32)
+        self._tolerance = spec.tolerance
+        self._ids = ids
+        self._call = call
+        self._pending: asyncio.Task[Float32Array] | None = None
+        self._lost: EngineUnavailable | None = None
+
+    async def prove(self, *, silent: Callable[[], object], is_live: Callable[[], asyncio.Future[bool]]) -> None:
+        """Returns when the model gave the expected vector.
+
+        `silent` is told every `SILENCE_SECONDS` without an answer; `is_live` asks the server then. Raises
+        `EngineUnavailable` when that fails twice in a row or `give_up` was called, `WrongVector` for another vector,
+        and what the engine raises.
+        """
+        self._lost = None
+        self._pending = asyncio.create_task(self._vector())
+        try:
+            await self._wait(self._pending, silent=silent, is_live=is_live)
+            self._compare(self._pending.result())
+        except asyncio.CancelledError:
+            if self._lost is None:
+                raise
+            raise self._lost from None
+        finally:
+            self._pending.cancel()
+            self._pending = None
+
+    def give_up(self, error: EngineUnavailable) -> None:
+        """Another call has found the engine gone; there is no point in waiting for this one."""
+        if self._pending is not None and not self._pending.done():
+            self._lost = error
+            self._pending.cancel()
+
+    async def _vector(self) -> Float32Array:
+        result = await self._call([self._ids], timeout_seconds=CALL_TIMEOUT_SECONDS)
+        if result.invalid:
+            raise InvalidVector(result.invalid[0].message)
+        vector: Float32Array = result.vectors[0]
+        return vector
+
+    async def _wait(
+        self,
+        pending: asyncio.Task[Float32Array],
+        *,
+        silent: Callable[[], object],
+        is_live: Callable[[], asyncio.Future[bool]],
+    ) -> None:
+        deaf = 0
+        while not (await asyncio.wait({pending}, timeout=SILENCE_SECONDS))[0]:
+            silent()
+            deaf = 0 if await is_live() else deaf + 1
+            if deaf > 1 and not pending.done():
+                raise EngineUnavailable("Triton does not answer.")
+
+    def _compare(self, vector: Float32Array) -> None:
+        difference = float(np.abs(vector[: len(self._expected)] - self._expected).max(initial=0.0))
+        if difference > self._tolerance:
+            raise WrongVector("The model gives wrong vectors: its known text came out differently.")

@@ -1,0 +1,206 @@
+"""Which models are served and whether they are well: follows Triton's index, watches each model, reports.
+
+Models appear and vanish while the gateway runs; nothing here asks for a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from gateway.cards.schema import Card
+from gateway.errors import ConfigurationError, EngineUnavailable, GatewayError
+from gateway.service.canary import Canary
+from gateway.service.healing import Healer
+from gateway.service.health import ModelHealth, ReadinessReport, State, health
+from gateway.service.served_models import ServedModel, ServedModels
+from gateway.service.watching import ModelWatch
+from gateway.telemetry.metrics import Metrics
+from gateway.triton.engine import Engine, ModelStatus
+
+_log = logging.getLogger(__name__)
+
+_DOWN_INTERVAL_SECONDS = 0.2
+_INDEX_TIMEOUT_SECONDS = 5.0
+# A model that Triton forgot is loaded again only after Triton has had this long to load it by itself.
+_FORGOTTEN_SECONDS = 2.0
+
+
+class BuildModel(Protocol):
+    """Makes all that serving a model needs; reads its tokenizer, so it takes a moment."""
+
+    async def __call__(
+        self, card: Card, *, on_outage: Callable[[EngineUnavailable], None]
+    ) -> tuple[ServedModel, Canary]: ...
+
+
+class ReadinessMonitor:
+    """Keeps `models` in step with Triton. `start` and `stop` belong to the app's lifespan."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        models: ServedModels,
+        *,
+        cards: Sequence[Card],
+        required: frozenset[str],
+        build_model: BuildModel,
+        metrics: Metrics,
+        canary_interval_seconds: float,
+        explain_silence: Callable[[], Awaitable[ConfigurationError | None]],
+    ) -> None:
+        """`cards` are the models that may be served; `required` those that have to be, by name.
+
+        `explain_silence` is asked once when Triton cannot be reached at the start.
+        """
+        self._engine = engine
+        self._models = models
+        self._cards = {card.name: card for card in cards}
+        self._required = required
+        self._build_model = build_model
+        self._metrics = metrics
+        self._canary_interval_seconds = canary_interval_seconds
+        self._explain_silence = explain_silence
+        self._healer = Healer(engine)
+        self._watches: dict[str, tuple[ModelWatch, asyncio.Task[None]]] = {}
+        self._others: dict[str, ModelHealth] = {}
+        self._silence = "Triton has not been seen yet."
+        self._explained = False
+        self._absent_since: dict[str, float] = {}
+        self._lost_triton = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Looks once, so that a gateway beside a running Triton serves as soon as it is up, then goes on looking."""
+        await self._look()
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends all watching and answers all that waits."""
+        tasks = [task for _, task in self._watches.values()]
+        if self._task is not None:
+            tasks.append(self._task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for model in list(self._models.all().values()):
+            await model.scheduler.close()
+
+    def report(self) -> ReadinessReport:
+        """The latest state of every model that is served or known."""
+        watched = {name: watch.health for name, (watch, _) in self._watches.items()}
+        everything = {**self._others, **watched}
+        needed = [health for name, health in everything.items() if name in watched or name in self._required]
+        ready = bool(watched) and all(one.ready for one in needed) and self._required <= everything.keys()
+        reason = "" if ready else self._silence
+        return ReadinessReport(ready=ready, models=dict(sorted(everything.items())), reason=reason)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_DOWN_INTERVAL_SECONDS if self._silence else self._canary_interval_seconds)
+            try:
+                await self._look()
+            except Exception:  # noqa: BLE001
+                # The supervisor: discovery has to go on whatever one look ran into.
+                _log.exception("looking at Triton's models failed in an unexpected way")
+
+    async def _look(self) -> None:
+        try:
+            statuses = await self._engine.models(timeout_seconds=_INDEX_TIMEOUT_SECONDS)
+        except GatewayError as error:
+            await self._unreachable(error)
+            return
+        self._silence = ""
+        await self._follow({status.name: status for status in statuses if status.name in self._cards})
+        self._lost_triton = self._lost_triton and bool(self._absent_since)
+
+    async def _unreachable(self, error: GatewayError) -> None:
+        self._lost_triton = True
+        self._silence = error.message
+        if not self._explained and not self._watches:
+            self._explained = True
+            mistake = await self._explain_silence()
+            if mistake is not None:
+                self._silence = f"{mistake.message} {mistake.remedy or ''}".strip()
+                _log.error(self._silence)
+            else:
+                self._explained = False
+        for name in self._cards:
+            if name not in self._watches:
+                self._others[name] = health(State.UNAVAILABLE, self._silence)
+
+    async def _follow(self, statuses: Mapping[str, ModelStatus]) -> None:
+        for name, card in self._cards.items():
+            status = statuses.get(name)
+            if status is not None and status.ready:
+                self._absent_since.pop(name, None)
+                if name not in self._watches:
+                    await self._serve(card)
+            elif name in self._watches:
+                await self._absent(name, status)
+            else:
+                self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))
+
+    async def _serve(self, card: Card) -> None:
+        try:
+            model, canary = await self._build_model(card, on_outage=lambda error: self._outage(card.name, error))
+        except GatewayError as error:
+            self._others[card.name] = health(State.FAULTY, error.message)
+            return
+        ready = self._metrics.model_ready.labels(card.name)
+        watch = ModelWatch(
+            model,
+            canary,
+            engine=self._engine,
+            healer=self._healer,
+            interval_seconds=self._canary_interval_seconds,
+            on_health=lambda new: ready.set(new.ready),
+        )
+        self._models.put(model)
+        self._watches[card.name] = (watch, asyncio.create_task(watch.run()))
+        self._others.pop(card.name, None)
+        _log.info("serving a model", extra={"model": card.name})
+
+    def _outage(self, name: str, error: EngineUnavailable) -> None:
+        entry = self._watches.get(name)
+        if entry is not None:
+            entry[0].outage(error)
+
+    async def _absent(self, name: str, status: ModelStatus | None) -> None:
+        """A served model is not ready: being healed, forgotten in a restart of Triton, or unloaded on purpose."""
+        watch, _ = self._watches[name]
+        if watch.healing or (status is not None and status.state in ("LOADING", "UNLOADING")):
+            self._absent_since.pop(name, None)
+            return
+        since = self._absent_since.setdefault(name, time.monotonic())
+        if time.monotonic() - since < _FORGOTTEN_SECONDS:
+            return
+        if self._lost_triton or name in self._required:
+            failure = await self._healer.load(name)
+            if failure is not None:
+                _log.warning("a model could not be loaded again", extra={"model": name, "reason": failure})
+            return
+        await self._withdraw(name, status)
+
+    async def _withdraw(self, name: str, status: ModelStatus | None) -> None:
+        _, task = self._watches.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        model = self._models.remove(name)
+        if model is not None:
+            await model.scheduler.close()
+        self._absent_since.pop(name, None)
+        self._metrics.model_ready.labels(name).set(0)
+        self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))
+        _log.info("a model was unloaded and is served no more", extra={"model": name})
+
+
+def _why_absent(status: ModelStatus | None, name: str) -> str:
+    if status is not None and status.state in ("LOADING", "UNLOADING"):
+        return f"Triton is {status.state.lower()} it."
+    if status is not None and status.reason and status.reason != "unloaded":
+        return f"Triton could not load it: {status.reason}"
+    return f"Not loaded. Its files come with: gateway models pull {name}"
