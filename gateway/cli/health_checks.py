@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -105,7 +104,7 @@ def version_of(project: str) -> str:
 def port_checks(settings: Settings) -> list[Check]:
     """Ports that our own running gateway holds are as they should be."""
     own = run_file.read(settings.run_folder / run_file.RUN_FILE_NAME)
-    held = set(own["ports"].values()) if own and is_running(own["pid"]) else set()
+    held = set(own["ports"].values()) if run_file.is_running(own) else set()
     checks = []
     for name, purpose, option in PORT_OPTIONS:
         port = int(getattr(settings, name))
@@ -119,16 +118,6 @@ def port_checks(settings: Settings) -> list[Check]:
 
         checks.append(judged(f"port {port}", free, f"{purpose}: free"))
     return checks
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def model_checks(settings: Settings) -> list[Check]:

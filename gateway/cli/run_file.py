@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from gateway.errors import SetupError
+from gateway.triton.embedded.warden import start_ticks_of
 
 LOCK_NAME = "up.lock"
 RUN_FILE_NAME = "up.json"
@@ -24,15 +26,16 @@ def sole_run(run_folder: Path) -> Iterator[Path]:
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     run_file = run_folder / RUN_FILE_NAME
-    with (run_folder / LOCK_NAME).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise already_running(run_file) from None
-        try:
-            yield run_file
-        finally:
-            run_file.unlink(missing_ok=True)
+    lock = FileLock(run_folder / LOCK_NAME)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise already_running(run_file) from None
+    try:
+        yield run_file
+    finally:
+        run_file.unlink(missing_ok=True)
+        lock.release()
 
 
 def already_running(run_file: Path) -> SetupError:
@@ -47,11 +50,20 @@ def already_running(run_file: Path) -> SetupError:
 
 
 def write(run_file: Path, *, url: str, ports: Mapping[str, int], models: tuple[str, ...]) -> None:
-    """Atomic, so that a script never reads half a file. `pid` is ours: SIGTERM to it stops everything."""
-    content = {"pid": os.getpid(), "url": url, "ports": dict(ports), "models": list(models)}
+    """Atomic, so that a script never reads half a file. `pid` is ours: SIGTERM to it stops everything.
+
+    `start_ticks` tells this process apart from a later one with the same pid.
+    """
+    pid = os.getpid()
+    content = {"pid": pid, "start_ticks": start_ticks_of(pid), "url": url, "ports": dict(ports), "models": list(models)}
     draft = run_file.with_suffix(".new")
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(run_file)
+
+
+def is_running(record: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote this record still lives."""
+    return bool(record) and start_ticks_of(record["pid"]) == record["start_ticks"]
 
 
 def read(run_file: Path) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def up(
 
 def run(settings: Settings, record: Path) -> None:
     """Triton first, then the gateway; backwards at the end, so that running requests still find their Triton."""
-    cards = complete_cards(settings)
+    names = tuple(card.name for card in complete_cards(settings))
+    url = gateway_url(settings)
+    run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
     triton = EmbeddedTriton(
         repository=settings.model_repository,
@@ -71,10 +73,8 @@ def run(settings: Settings, record: Path) -> None:
         on_progress=line,
     )
     with BackgroundTriton(triton) as background:
-        report = background.start([card.name for card in cards])
+        report = background.start(names)
         line.finish(report)
-        url = gateway_url(settings)
-        run_file.write(record, url=url, ports=named_ports(settings), models=report.ready)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
         block = ready_block(url, endpoints=report.endpoints, models=report.ready, with_keys=has_keys)
         with announced(url, block, sys.stdout):

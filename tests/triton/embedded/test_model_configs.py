@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.triton.embedded.model_configs import need_auto_completion
+from tests.support import graphs
+
+FULL = graphs.full_config(graphs.dense())
+
+
+@pytest.mark.parametrize(
+    ("config", "needed"),
+    [
+        (FULL, False),
+        (FULL + 'a_field_of_a_later_release: "x"\n', False),
+        ('backend: "onnxruntime"\n', True),
+        (FULL.replace("output [", "ignored_by_nobody ["), True),
+        ("not a config {", True),
+        ("", True),
+        (None, True),
+    ],
+)
+def test_auto_completion_is_needed_unless_inputs_and_outputs_are_stated(
+    tmp_path: Path, config: str | None, needed: bool
+) -> None:
+    for name, text in (("whole", FULL), ("asked", config)):
+        (tmp_path / name).mkdir()
+        if text is not None:
+            (tmp_path / name / "config.pbtxt").write_text(text)
+    assert need_auto_completion(tmp_path, ["whole", "asked"]) is needed
+    assert need_auto_completion(tmp_path, ["whole"]) is False
