@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,29 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.cards.registry import Registry
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, SetupError
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.measuring import Measuring
 from gateway.middleware.request_id import RequestId
-from gateway.settings import Settings
+from gateway.service.building import ServiceOptions, build_service
+from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.engine import Engine
+from gateway.types import Vocabulary
 
-StartServices = Callable[[Settings, Metrics, Engine | None], AbstractAsyncContextManager[Services]]
+StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
+"""Runs what is behind the routes for as long as the block lasts."""
 
 VERSION = installed_version("triton-embeddings-gateway")
 
@@ -46,6 +49,12 @@ _EXPOSED_HEADERS = (
 )
 _PREFLIGHT_SECONDS = 600
 
+_VOCABULARIES = {
+    TokenIdPolicy.CL100K_BASE: Vocabulary.CL100K_BASE,
+    TokenIdPolicy.MODEL: Vocabulary.MODEL,
+    TokenIdPolicy.REFUSE: None,
+}
+
 
 class GatewayApp(FastAPI):
     """FastAPI with this project's own middleware stack instead of the framework's, and a shortcut through its router.
@@ -56,12 +65,25 @@ class GatewayApp(FastAPI):
 
     def __init__(self, *, middleware_stack: Sequence[Middleware], **options: Any) -> None:
         super().__init__(**options)
+        self.startup_error: SetupError | None = None
         self._own_stack = tuple(middleware_stack)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # FastAPI looks for OpenTelemetry providers here on every request; nobody sets any.
-        handle = super().__call__ if scope["type"] == "lifespan" else partial(Starlette.__call__, self)
-        await handle(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(scope, receive, send)
+        else:
+            # FastAPI looks for OpenTelemetry providers here on every request; nobody sets any.
+            await Starlette.__call__(self, scope, receive, send)
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keeps a `SetupError` for whoever runs the server, instead of letting it be told as a traceback."""
+
+        async def send_plainly(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self.startup_error is not None:
+                message["message"] = ""
+            await send(message)
+
+        await super().__call__(scope, receive, send_plainly)
 
     def build_middleware_stack(self) -> ASGIApp:
         app: ASGIApp = ExactRoutes(self.router, self.router.routes)
@@ -76,17 +98,24 @@ def create_app(
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
     `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
-    Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file cannot be read.
+    Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
+    cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
     dialects: list[Dialect] = [
         OpenAI(max_inputs=settings.max_inputs, request_timeout_seconds=settings.request_timeout_seconds)
     ]
-    start = start_services or served_by_triton
+    start = start_services or served_by_triton(settings, engine)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with start(settings, metrics, engine) as services:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as running:
+            try:
+                services = await running.enter_async_context(start(metrics))
+            except SetupError as error:
+                assert isinstance(app, GatewayApp)
+                app.startup_error = error
+                raise
             yield services.as_state()
 
     app = GatewayApp(
@@ -164,7 +193,34 @@ def _lines_of(file: Path) -> list[str]:
     return keys
 
 
-def served_by_triton(
-    settings: Settings, metrics: Metrics, engine: Engine | None
-) -> AbstractAsyncContextManager[Services]:
-    raise NotImplementedError
+def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
+    """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
+    registry = Registry.from_repository(settings.model_repository)
+
+    @asynccontextmanager
+    async def start(metrics: Metrics) -> AsyncIterator[Services]:
+        options = service_options(settings)
+        async with build_service(registry, options=options, metrics=metrics, engine=engine) as service:
+            yield Services(embedder=service.embedding, models=service.models, health=service.readiness)
+
+    return start
+
+
+def service_options(settings: Settings) -> ServiceOptions:
+    """What the service needs of the settings, under the same names."""
+    return ServiceOptions(
+        triton_url=settings.triton_url,
+        models=settings.models,
+        default_model=settings.default_model,
+        tokenizer_path=settings.tokenizer_path,
+        vocabulary_folder=settings.vocabulary_folder,
+        token_ids=_VOCABULARIES[settings.token_ids],
+        strict_empty=settings.strict_empty,
+        max_request_tokens=settings.max_request_tokens,
+        max_text_bytes=settings.max_text_bytes,
+        max_queued_tokens=settings.max_queued_tokens,
+        calls_in_flight=settings.calls_in_flight,
+        recovery_wait_seconds=settings.recovery_wait_seconds,
+        tokenizer_threads=settings.tokenizer_threads,
+        canary_interval_seconds=settings.canary_interval_seconds,
+    )

@@ -15,7 +15,7 @@ import typer
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.app import create_app
+from gateway.app import GatewayApp, create_app
 from gateway.cli.http_protocol import guarded_protocol
 from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
@@ -37,20 +37,19 @@ def serve(
     run_server(settings, create_app(settings))
 
 
-def run_server(settings: Settings, app: ASGIApp) -> None:
+def run_server(settings: Settings, app: GatewayApp) -> None:
     """Serve `app` on `settings.host:port` until SIGINT or SIGTERM, then finish running requests and return.
 
-    Raises `SetupError` naming the holder when the port is taken.
+    Raises `SetupError` when the port is taken, naming the holder, or when the app cannot start with these settings.
     """
     configure_logging(level=settings.log_level, log_format=settings.log_format)
     with listener(settings.host, settings.port) as bound:
-        build_server(settings, app).run(sockets=[bound])
-
-
-async def serve_app(settings: Settings, app: ASGIApp) -> None:
-    """As `run_server`, inside a running event loop and with logging left as it is."""
-    with listener(settings.host, settings.port) as bound:
-        await build_server(settings, app).serve(sockets=[bound])
+        try:
+            build_server(settings, app).run(sockets=[bound])
+        except SystemExit:  # uvicorn's way of telling that the app's lifespan did not start
+            if app.startup_error is None:
+                raise
+            raise app.startup_error from None
 
 
 class StoppableServer(uvicorn.Server):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import gc
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -38,7 +40,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if body.startswith(_BYTE_ORDER_MARKS):
         raise MalformedBody("The request body starts with a byte order mark. Send plain UTF-8 JSON without one.")
     try:
-        value = orjson.loads(body)
+        with _collector_paused():
+            value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedBody(
             f"The request body is not valid JSON; the first fault is at character {error.pos}. "
@@ -47,6 +50,20 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise MalformedBody("The request body has to be a JSON object.")
     return value
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: a body of a million lists sets off collection after collection, each going
+    through all of them, and takes three times as long (167 ms against 54 ms, 2026-11, Zen 5). Parsing makes no cycles.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 async def await_while_connected(work: Coroutine[Any, Any, _Result], receive: Receive) -> _Result:

@@ -67,6 +67,8 @@ def _headers_of(error: errors.GatewayError) -> dict[str, str]:
     if isinstance(error, errors.NotServing):
         seconds = max(1, error.retry_after_seconds)
         return {"retry-after": str(seconds), "retry-after-ms": str(seconds * 1000)}
+    if isinstance(error, errors.BodyTooLarge | errors.BodyTooSlow):
+        return {"connection": "close"}  # the rest of the body is not going to be read
     if isinstance(error, errors.Unauthenticated):
         return {"www-authenticate": "Bearer"}
     return {}

@@ -69,7 +69,9 @@ class ServicePages:
     def _health(self, scope: Scope) -> Response:
         report = services_of(scope).health.report()
         models = {name: {"state": model.state, "reason": model.reason} for name, model in report.models.items()}
-        return _report_response({"status": _word(report), "version": self._version, "models": models}, report)
+        return _report_response(
+            {"status": _word(report), "reason": report.reason, "version": self._version, "models": models}, report
+        )
 
     def _metrics_text(self, _scope: Scope) -> Response:
         return Response(render_metrics(self._metrics), headers={"content-type": CONTENT_TYPE})

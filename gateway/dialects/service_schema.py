@@ -22,6 +22,7 @@ class ModelHealthResponse(BaseModel):
 
 class HealthResponse(BaseModel):
     status: Literal["ready", "not_ready"]
+    reason: str
     version: str
     models: dict[str, ModelHealthResponse]
 

@@ -64,6 +64,11 @@ def _json_renderer() -> Processor:
     return render
 
 
+def _drop_terminal_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn's second copy of its message
+    return event
+
+
 def _type_name(value: object) -> str:
     return type(value).__name__  # not its `repr`, which may hold anything
 
@@ -74,7 +79,7 @@ def _route_standard_library(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=processors,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_terminal_colours, *processors],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
             use_get_message=True,
         )

@@ -13,6 +13,7 @@ def test_everything_well() -> None:
         assert running.client.get("/ready").json() == {"status": "ready"}
         assert running.client.get("/health").json() == {
             "status": "ready",
+            "reason": "",
             "version": VERSION,
             "models": {"tiny": {"state": "ready", "reason": ""}},
         }

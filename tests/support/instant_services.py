@@ -118,6 +118,7 @@ class ModelState:
 @dataclass(frozen=True)
 class Report:
     ready: bool = True
+    reason: str = ""
     models: Mapping[str, ModelState] = field(default_factory=lambda: {"tiny": ModelState("ready")})
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -30,7 +30,8 @@ class LiveServer:
     def exchange(self, request: bytes, timeout_seconds: float = 20.0) -> bytes:
         """Send raw bytes, read until the server closes."""
         with self.connect(timeout_seconds) as connection:
-            connection.sendall(request)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may refuse before it has read all
+                connection.sendall(request)
             return read_to_end(connection)
 
 
@@ -66,7 +67,7 @@ def live_server(settings: Settings, app: ASGIApp) -> Iterator[LiveServer]:
             thread.join(20)
 
 
-def _wait_until(condition, timeout_seconds: float = 20.0) -> None:  # type: ignore[no-untyped-def]
+def _wait_until(condition: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, "timed out"
