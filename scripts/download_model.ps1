@@ -16,7 +16,5 @@ Set-Location (Split-Path -Parent $PSScriptRoot)
 if (-not (Get-Command docker -ErrorAction SilentlyContinue)) {
     Write-Error 'docker was not found. Install Docker Desktop, then run this again.'
 }
-foreach ($one in $Name) {
-    docker compose run --rm pull-all-minilm-l6-v2 models pull $one
-    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
-}
+docker compose run --rm pull-all-minilm-l6-v2 models pull @Name
+exit $LASTEXITCODE

@@ -26,4 +26,4 @@ fi
 
 if [[ ${1:-} == --list ]]; then exec "${gateway[@]}" models list; fi
 if (($# == 0)); then set -- all-MiniLM-L6-v2 cl100k_base; fi
-for name in "$@"; do "${gateway[@]}" models pull "$name"; done
+exec "${gateway[@]}" models pull "$@"

@@ -53,8 +53,7 @@ if address="$(stack address)"; then
   exit 0
 fi
 
-.venv/bin/gateway models pull "$MODEL"
-.venv/bin/gateway models pull cl100k_base
+.venv/bin/gateway models pull "$MODEL" cl100k_base
 .venv/bin/gateway models verify "$MODEL"
 
 if [[ -n $detach ]]; then

@@ -99,8 +99,7 @@ before="$(list_leftovers)"
 started="$(now_ms)"
 install_environment "$PYTHON_FOUND" embedded,dev "$DOWNLOAD"
 say "ok      environment ($(seconds_since "$started"))"
-step 'model files' quietly .venv/bin/gateway models pull all-MiniLM-L6-v2
-step 'token-id vocabulary' quietly .venv/bin/gateway models pull cl100k_base
+step 'model files' quietly .venv/bin/gateway models pull all-MiniLM-L6-v2 cl100k_base
 step 'ruff check' quietly .venv/bin/ruff check .
 step 'ruff format' quietly .venv/bin/ruff format --check .
 step 'mypy' quietly .venv/bin/mypy

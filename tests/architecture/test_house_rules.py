@@ -60,7 +60,7 @@ def test_no_relative_imports_and_nothing_runs_at_import(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
     calls = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
-    assert not calls, "a bare call at module level"
+    assert not calls or path.name == "__main__.py", "a bare call at module level"
 
 
 def test_no_drawer_for_odds_and_ends() -> None:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from gateway.triton.embedded.ports import pick_free
 from tests.conftest import missing_bundled_model, need
 from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block, all_blocks, blocks_of
 
@@ -76,8 +77,12 @@ def test_works_against_a_running_gateway(block: Block, gateway_url: str) -> None
 
 
 @pytest.mark.parametrize("block", marked("run: checkout"), ids=str)
-def test_works_in_this_checkout(block: Block) -> None:
+def test_works_in_this_checkout(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     need(missing_bundled_model())
+    # A stack that runs here on the usual ports is no fault of the page.
+    names = ("GATEWAY_PORT", "GATEWAY_TRITON_GRPC_PORT", "GATEWAY_TRITON_HTTP_PORT", "GATEWAY_TRITON_METRICS_PORT")
+    for name, port in zip(names, pick_free(len(names)), strict=True):
+        monkeypatch.setenv(name, str(port))
     run(block)
 
 

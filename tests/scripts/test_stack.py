@@ -97,24 +97,47 @@ def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def segment_of(pid: int, *, start_ticks: int = 1) -> Path:
+    """A name as the warden with that pid would give, in a namespace where no real one sweeps it up."""
+    return Path(f"/dev/shm/gateway-triton-1-{pid}-{start_ticks}-{uuid.uuid4()}")
+
+
+def dead_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_a_segment_of_a_running_warden_is_not_left_behind(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    used = segment_of(sleeper.pid, start_ticks=start_ticks_of(sleeper.pid))
+    orphan = segment_of(sleeper.pid, start_ticks=start_ticks_of(sleeper.pid) - 1)
+    for segment in (used, orphan):
+        segment.touch()
+    listed = bash(tmp_path, "list_leftovers").stdout
+    for segment in (used, orphan):
+        segment.unlink(missing_ok=True)
+    assert str(orphan) in listed
+    assert str(used) not in listed
+
+
 def test_a_segment_and_a_process_left_behind_are_named(tmp_path: Path) -> None:
     program = tmp_path / "tritonserver"
     shutil.copy(shutil.which("sleep") or "", program)
-    segment = Path(f"/dev/shm/gateway-triton-test-{uuid.uuid4().hex}")
+    segment = segment_of(dead_process())
     script = f"before=\"$(list_leftovers)\"; '{program}' 60 & sleep 0.2; touch '{segment}'"
     result = bash(tmp_path, f'{script}; no_new_leftovers "$before" || echo "failed"; kill %1')
-    segment.unlink()
+    segment.unlink(missing_ok=True)
     assert "failed" in result.stdout
     assert str(segment) in result.stdout
     assert str(program) in result.stdout
 
 
 def test_what_was_there_before_is_not_counted(tmp_path: Path) -> None:
-    segment = Path(f"/dev/shm/gateway-triton-test-{uuid.uuid4().hex}")
+    segment = segment_of(dead_process())
     segment.touch()
-    result = bash(tmp_path, 'no_new_leftovers "$(list_leftovers)" && echo "nothing"')
-    segment.unlink()
-    assert result.stdout == "nothing\n"
+    result = bash(tmp_path, 'no_new_leftovers "$(list_leftovers)" || true')
+    segment.unlink(missing_ok=True)
+    assert str(segment) not in result.stdout
 
 
 @pytest.fixture
