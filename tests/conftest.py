@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import create_app
 from gateway.errors import EmbeddedTritonError
+from gateway.settings import Settings
 from gateway.triton.embedded import distribution
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
+from tests.support.live_server import LiveServer, live_server
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
+VOCABULARIES = REPOSITORY.parent / "vocabularies"
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_FILES = ("config.pbtxt", "1/model.onnx", "1/model.safetensors", "1/tokenizer.json")
 
@@ -75,3 +79,23 @@ def embedded_triton(tritonserver: None, tmp_path_factory: pytest.TempPathFactory
         report = background.start([BUNDLED_MODEL])
         ends = report.endpoints
         yield ServedTriton(ends.grpc, ends.http, ends.metrics, BUNDLED_MODEL, report, background)
+
+
+@pytest.fixture(scope="session")
+def gateway_server(embedded_triton: ServedTriton) -> Iterator[LiveServer]:
+    """The whole gateway on a free port, in front of the embedded Triton, ready to serve."""
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        triton_url=embedded_triton.grpc,
+        model_repository=REPOSITORY,
+        vocabulary_folder=VOCABULARIES,
+    )
+    with live_server(settings, create_app(settings)) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gateway_url(gateway_server: LiveServer) -> str:
+    """`http://host:port` of `gateway_server`."""
+    return gateway_server.url
