@@ -18,10 +18,11 @@ import pytest
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.cli.serve import listener
+from gateway.cli.serve import listener, run_server
 from gateway.errors import SetupError
 from gateway.settings import Settings
 from gateway.types import TextInput
+from tests.support.captured_log import captured_log
 from tests.support.edge import settings
 from tests.support.instant_services import InstantServices, expected_vector
 from tests.support.live_server import LiveServer, live_server, read_to_end, status_of
@@ -256,10 +257,22 @@ def test_an_address_that_is_not_ours_is_a_setup_error() -> None:
         pass
 
 
+def test_settings_that_only_show_to_be_wrong_at_the_start_are_told_as_a_setup_error(tmp_path: Path) -> None:
+    wrong = settings(port=0, model_repository=tmp_path, default_model="none", log_level="error")
+    with captured_log(level="error"), pytest.raises(SetupError, match="'none'") as caught:
+        run_server(wrong, create_app(wrong))
+    assert "GATEWAY_DEFAULT_MODEL" in str(caught.value.remedy)
+
+
+def test_a_missing_model_repository_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="does not exist"):
+        create_app(settings(model_repository=tmp_path / "none"))
+
+
 STOPPING = """
-import asyncio, sys
 from gateway.app import create_app
 from gateway.cli.serve import run_server
+from tests.support.captured_log import captured_log
 from tests.support.edge import settings
 from tests.support.instant_services import InstantServices
 

@@ -55,11 +55,16 @@ def expected_vector(item: Input, dimensions: int = DIMENSIONS) -> Float32Array:
 
 @dataclass
 class InstantEmbedder:
-    """Keeps the requests it saw. `error` is raised instead of answering; `hold` makes it wait until cancelled."""
+    """Keeps the requests it saw.
+
+    `error` is raised instead of answering, `errors_left` times or, below zero, always; `hold` makes it wait until
+    cancelled.
+    """
 
     models: ScriptedModels
     seen: list[EmbedRequest] = field(default_factory=list)
     error: Exception | None = None
+    errors_left: int = -1
     warnings: tuple[str, ...] = ()
     hold: bool = False
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,7 +74,8 @@ class InstantEmbedder:
         self.seen.append(request)
         if self.hold:
             await self._wait_for_cancellation()
-        if self.error is not None:
+        if self.error is not None and self.errors_left != 0:
+            self.errors_left -= 1
             raise self.error
         chosen = self.models.resolve(request.model)
         dimensions = request.dimensions or DIMENSIONS

@@ -24,6 +24,11 @@ class LiveServer:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
+    def wait_until_ready(self, timeout_seconds: float = 30.0) -> None:
+        """Until `/ready` is 200."""
+        probe = b"GET /ready HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+        _wait_until(lambda: status_of(self.exchange(probe)) == 200, timeout_seconds)
+
     def connect(self, timeout_seconds: float = 20.0) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout=timeout_seconds)
 

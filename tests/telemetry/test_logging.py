@@ -32,6 +32,14 @@ def test_standard_library_lines_look_the_same() -> None:
     assert (line["event"], line["level"], line["logger"]) == ("port 8000", "warning", "uvicorn.error")
 
 
+def test_extra_facts_of_standard_library_lines_are_kept() -> None:
+    with captured_log() as log:
+        logging.getLogger("uvicorn.error").info("served", extra={"model": "tiny", "color_message": "bright"})
+    line = json.loads(log.getvalue())
+    assert line["model"] == "tiny"
+    assert "color_message" not in line
+
+
 def test_levels_below_the_chosen_one_are_left_out() -> None:
     with captured_log(level="warning") as log:
         structlog.get_logger("a").info("quiet")
