@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import ConfigurationError, InvalidField, TokenLimitExceeded
+from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row, utf8_length
+from gateway.types import Overflow
+from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
+from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, WORDS, tiny_tokenizer
+
+MAX_TOKENS = 12
+texts = st.lists(
+    st.sampled_from([*WORDS, "unbelievable", "[SEP]", "[MASK]", "é", " ", "\n", "zebra"]), max_size=30
+).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TextTokenizer:
+    return TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1024)
+
+
+@pytest.fixture(scope="module")
+def minilm() -> TextTokenizer:
+    need(missing_bundled_model())
+    path = REPOSITORY / BUNDLED_MODEL / "1" / "tokenizer.json"
+    return TextTokenizer.from_file(path, max_tokens=256, max_text_bytes=256 * 1024)
+
+
+def test_baked_in_truncation_and_padding_are_off(tiny: TextTokenizer) -> None:
+    short, long = tiny.encode(["the cat", "the cat sat on a mat"])
+    assert short.ids.tolist() == [CLS, VOCABULARY["the"], VOCABULARY["cat"], SEP]
+    assert len(long.ids) == long.token_count == 8
+    assert short.ids.dtype == np.int64
+
+
+def test_an_empty_text_is_the_special_tokens_alone(tiny: TextTokenizer) -> None:
+    assert tiny.encode([""])[0].ids.tolist() == [CLS, SEP]
+
+
+@given(st.lists(texts, max_size=8))
+def test_a_cut_is_what_the_tokenizers_own_truncation_gives(some: list[str]) -> None:
+    own = tiny_tokenizer()
+    own.no_padding()
+    own.enable_truncation(max_length=MAX_TOKENS)
+    whole = tiny_tokenizer()
+    whole.no_padding()
+    whole.no_truncation()
+    tokenizer = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1024)
+    for text, tokenized in zip(some, tokenizer.encode(some), strict=True):
+        assert tokenized.ids.tolist() == own.encode(text).ids
+        assert tokenized.token_count == len(whole.encode(text).ids)
+        assert not tokenized.at_least
+
+
+@given(st.integers(1, 60), st.sampled_from(["cat ", "unbelievable ", "漢", "zebra-", "é"]), st.integers(1, 40))
+def test_a_long_text_is_judged_by_its_beginning_as_by_the_whole(repeats: int, word: str, cap: int) -> None:
+    text = word * repeats
+    judged = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=cap).encode([text])[0]
+    whole = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=10**6).encode([text])[0]
+    assert judged.ids.tolist() == whole.ids.tolist()
+    assert judged.token_count <= whole.token_count
+    assert (judged.token_count > MAX_TOKENS) == (whole.token_count > MAX_TOKENS)
+
+
+def test_a_very_long_text_is_not_read_to_its_end(tiny: TextTokenizer) -> None:
+    judged, short = tiny.encode(["the cat sat " * 100_000, "the cat"])
+    assert judged.at_least
+    assert MAX_TOKENS < judged.token_count < 20_000
+    assert len(judged.ids) == MAX_TOKENS
+    assert judged.ids[-1] == SEP
+    assert short.token_count == 4
+
+
+def test_a_long_text_of_one_word_is_read_to_its_end_before_it_is_judged(tiny: TextTokenizer) -> None:
+    [judged] = tiny.encode(["z" * 200_000])
+    assert judged.ids.tolist() == [CLS, VOCABULARY["[UNK]"], SEP]
+
+
+def test_refusing_names_both_counts_and_the_phrase_clients_look_for() -> None:
+    tokenized = Tokenized(ids=np.arange(256), token_count=300)
+    with pytest.raises(TokenLimitExceeded) as refused:
+        token_row(tokenized, overflow=Overflow.REFUSE, max_tokens=256, index=3)
+    message = refused.value.message
+    assert "maximum context length is 256 tokens, however you requested 300 tokens in input 3." in message
+    assert "Please reduce your prompt; or completion length." in message
+    assert refused.value.param == "input"
+    at_least = Tokenized(ids=np.arange(256), token_count=300, at_least=True)
+    with pytest.raises(TokenLimitExceeded, match="at least 300 tokens"):
+        token_row(at_least, overflow=Overflow.REFUSE, max_tokens=256, index=0)
+
+
+def test_truncating_marks_the_row() -> None:
+    tokenized = Tokenized(ids=np.arange(256), token_count=300)
+    row = token_row(tokenized, overflow=Overflow.TRUNCATE, max_tokens=256, index=0)
+    assert (row.truncated, row.token_count) == (True, 256)
+    fitting = token_row(
+        Tokenized(ids=np.arange(256), token_count=256), overflow=Overflow.TRUNCATE, max_tokens=256, index=0
+    )
+    assert not fitting.truncated
+
+
+@pytest.mark.parametrize("text", ["\ud800", "fine until here \udfff"])
+def test_a_lone_surrogate_is_refused_without_repeating_the_text(text: str) -> None:
+    with pytest.raises(InvalidField, match="Input 4") as refused:
+        check_text(text, index=4, strict_empty=False)
+    assert "fine" not in refused.value.message
+
+
+def test_empty_texts_are_refused_only_where_that_is_asked_for() -> None:
+    check_text("", index=0, strict_empty=False)
+    check_text(" ", index=0, strict_empty=True)
+    with pytest.raises(InvalidField):
+        check_text("", index=0, strict_empty=True)
+
+
+@given(st.text())
+def test_utf8_length_is_the_encoded_length(text: str) -> None:
+    assert utf8_length(text) == len(text.encode())
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\xff\xfe", b"not json"])
+def test_a_damaged_tokenizer_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"tokenizer\.json"):
+        TextTokenizer.from_file(tmp_path, max_tokens=256, max_text_bytes=1024)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        TextTokenizer.from_file(tmp_path / "missing.json", max_tokens=256, max_text_bytes=1024)
+
+
+HOSTILE = {
+    "one letter": "a" * 1_000_000,
+    "spaces": " " * 1_000_000,
+    "NUL": "\0" * 1_000_000,
+    "combining marks": "e" + "\u0301" * 100_000,
+    "marks out of order": "\u0323\u0301" * 100_000,
+    "U+FDFA": "\ufdfa" * 100_000,
+    "zero width": "\u200b" * 300_000,
+    "byte order marks": "\ufeff" * 100_000,
+    "right to left": "\u202e" + "שלום " * 100_000,
+    "words": "hello world " * 400_000,
+    "punctuation": "!" * 1_000_000,
+    "special tokens": "[SEP]" * 100_000,
+    "emoji": "👩‍👩‍👧" * 30_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_end_within_the_window_and_in_bounded_time(minilm: TextTokenizer, name: str) -> None:
+    text = HOSTILE[name]
+    began = time.monotonic()
+    [tokenized] = minilm.encode([text])
+    # Ten times the 200 ms + 1 us a byte that is promised on an idle machine: only something quadratic fails here.
+    assert time.monotonic() - began < 10 * (0.2 + 1e-6 * utf8_length(text))
+    assert 2 <= len(tokenized.ids) <= 256
+
+
+def test_the_bundled_tokenizer_reads_past_the_128_tokens_of_its_own_file(minilm: TextTokenizer) -> None:
+    [tokenized] = minilm.encode(["cat " * 200])
+    assert len(tokenized.ids) == tokenized.token_count == 202
