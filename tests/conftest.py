@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from gateway.app import create_app
 from gateway.errors import EmbeddedTritonError
@@ -57,6 +58,12 @@ def missing_bundled_model() -> str | None:
     folder = REPOSITORY / BUNDLED_MODEL
     missing = [name for name in BUNDLED_FILES if not (folder / name).is_file()]
     return f"{BUNDLED_MODEL}: {', '.join(missing)} missing; gateway models pull {BUNDLED_MODEL}" if missing else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_structlog() -> None:
+    """Servers of a session go on logging between tests, where nothing captures it. `captured_log` listens."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
 
 @pytest.fixture(scope="session")

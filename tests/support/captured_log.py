@@ -22,13 +22,14 @@ def captured_log(*, level: str = "debug", log_format: Literal["console", "json"]
     root = logging.getLogger()
     handlers, root_level = root.handlers, root.level
     clients = {name: logging.getLogger(name).level for name in _CLIENT_LOGGERS}
+    configured = structlog.get_config()
     configure_logging(level=level, log_format=log_format, stream=stream)
     for name in clients:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield stream
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**configured)
         root.handlers, root.level = handlers, root_level
         for name, client_level in clients.items():
             logging.getLogger(name).setLevel(client_level)
