@@ -14,7 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.artifacts.placing import Content, Expected, check_content, chunks_of, content_of, place_chunks
@@ -134,17 +134,15 @@ def _command(spec: WheelSpec, target: Path) -> list[str]:
 
 
 def _watch(child: subprocess.Popen[bytes], target: Path, *, progress: Progress) -> None:
-    shown = 0
-    while True:
-        try:
+    shown, ended = 0, False
+    while not ended:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(timeout=POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            size = _largest_file(target)
-            if size > shown:
-                progress.advance(size - shown)
-                shown = size
-        else:
-            return
+            ended = True
+        size = _largest_file(target)
+        if size > shown:
+            progress.advance(size - shown)
+            shown = size
 
 
 def _largest_file(folder: Path) -> int:
