@@ -8,6 +8,7 @@ import math
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -31,9 +32,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
     triton_url: Annotated[str | None, typer.Option(help="Triton's gRPC endpoint, host:port.")] = None,
+    model_repository: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
 ) -> None:
     """Run the gateway alone, against a Triton that runs elsewhere (TRITON_URL)."""
-    settings = load_settings(host=host, port=port, triton_url=triton_url)
+    settings = load_settings(host=host, port=port, triton_url=triton_url, model_repository=model_repository)
     run_server(settings, create_app(settings))
 
 

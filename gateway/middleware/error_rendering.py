@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -10,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, NotServing
 from gateway.telemetry.requests import record_of
 
 RenderError = Callable[[str, Exception], tuple[Response, str]]
@@ -39,15 +40,26 @@ class ErrorRendering:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             record.status = CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:  # only the server cancels a request, when its time to drain is over
+            if record.status is not None:
+                raise
+            await self._answer(scope, receive, send, _shutting_down())
         except Exception as error:  # the server must outlive a defect in any one request
             if not isinstance(error, GatewayError | HTTPException):
                 self._log.exception("unexpected error")
             if record.status is not None:
                 raise  # half an answer is out already: only closing the connection tells the client
-            response, record.error_code = self._render_error(scope["path"], error)
-            if body_may_be_on_its_way(scope["headers"]):
-                response.headers["connection"] = "close"
-            await response(scope, receive, send)
+            await self._answer(scope, receive, send, error)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
+        response, record_of(scope).error_code = self._render_error(scope["path"], error)
+        if body_may_be_on_its_way(scope["headers"]):
+            response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+
+def _shutting_down() -> NotServing:
+    return NotServing("The gateway is shutting down. Send the request again.", code="shutting_down")
 
 
 def body_may_be_on_its_way(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -244,6 +244,33 @@ def test_the_server_serves_others_while_slow_clients_hang_on(server: LiveServer)
             connection.close()
 
 
+def test_what_is_still_running_when_the_time_to_drain_is_over_is_told_to_try_again() -> None:
+    services = InstantServices()
+    services.embedder.hold = True
+    chosen = settings(drain_seconds=0)
+    with live_server(chosen, app_for(chosen, services)) as running:
+        connection = running.connect()
+        connection.sendall(post(b'{"input": "a"}'))
+        _wait_for(lambda: len(services.embedder.seen) == 1)
+    with connection:
+        answer = read_to_end(connection)
+    assert (status_of(answer), code_of(answer)) == (503, "shutting_down")
+    assert b"retry-after: 1" in answer
+    assert services.embedder.cancelled.is_set()
+
+
+def test_running_requests_are_finished_while_draining() -> None:
+    services = InstantServices()
+    services.embedder.pause_seconds = 0.3
+    chosen = settings(drain_seconds=10)
+    with live_server(chosen, app_for(chosen, services)) as running:
+        connection = running.connect()
+        connection.sendall(post(b'{"input": "a"}'))
+        _wait_for(lambda: len(services.embedder.seen) == 1)
+    with connection:
+        assert status_of(read_to_end(connection)) == 200
+
+
 def test_a_taken_port_names_its_holder() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

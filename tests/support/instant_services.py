@@ -67,6 +67,7 @@ class InstantEmbedder:
     errors_left: int = -1
     warnings: tuple[str, ...] = ()
     hold: bool = False
+    pause_seconds: float = 0.0
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     fixed: Float32Array | None = None
 
@@ -74,6 +75,8 @@ class InstantEmbedder:
         self.seen.append(request)
         if self.hold:
             await self._wait_for_cancellation()
+        if self.pause_seconds:
+            await asyncio.sleep(self.pause_seconds)
         if self.error is not None and self.errors_left != 0:
             self.errors_left -= 1
             raise self.error
