@@ -27,8 +27,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import numpy as np
-from gateway.triton.grpc_engine import GrpcEngine
 from rich.console import Console
 from rich.table import Table
 
@@ -36,6 +36,7 @@ from benchmarks.ceiling import Ceiling
 from benchmarks.load_client import Connection, LoadResult, post, run_load
 from benchmarks.workloads import mixed_length, short_queries
 from gateway.triton.engine import InferCall
+from gateway.triton.grpc_engine import GrpcEngine
 from gateway.types import Float32Array
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,11 +86,18 @@ def running_stack() -> Iterator[Server]:
 def _wait_until_up(process: subprocess.Popen[bytes], run_file: Path) -> Server:
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
-        if run_file.exists():
-            ports = json.loads(run_file.read_text())
-            return Server("127.0.0.1", ports["port"], f"127.0.0.1:{ports['grpc_port']}")
+        if run_file.exists() and _is_ready(json.loads(run_file.read_text())["url"]):
+            ports = json.loads(run_file.read_text())["ports"]
+            return Server("127.0.0.1", ports["gateway"], f"127.0.0.1:{ports['grpc']}")
         time.sleep(0.1)
     raise SystemExit("The stack did not come up; try `gateway up` by hand to see why.")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ready").is_success
+    except httpx.TransportError:
+        return False
 
 
 def request(texts: str | list[str]) -> bytes:
