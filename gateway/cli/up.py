@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from gateway.cli.serve import run_server
 from gateway.errors import ArtifactError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
+from gateway.triton.embedded import distribution
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.supervisor import EmbeddedTriton
 
@@ -55,6 +57,8 @@ def up(
         model_repository=model_repository,
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # our own probes of health and readiness are no news
+    distribution.locate()
     with contextlib.suppress(StopRequested), stop_signals(), run_file.sole_run(settings.run_folder) as record:
         settings = chosen_ports(settings, auto=auto_ports)
         run(settings, record)
@@ -121,13 +125,22 @@ def named_ports(settings: Settings) -> dict[str, int]:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `StopRequested` while the HTTP server is not there to take them."""
+    """Turn SIGINT and SIGTERM into `StopRequested` while the HTTP server is not there to take them.
+
+    A terminal that is closed is a stop as well, at any time.
+    """
     before = {number: signal.signal(number, raise_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    if sys.platform != "win32":
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, terminate_instead)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def terminate_instead(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def raise_stop(_number: int, _frame: FrameType | None) -> NoReturn:

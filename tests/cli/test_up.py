@@ -111,9 +111,18 @@ def processes_of(run_folder: Path) -> list[psutil.Process]:
     return found
 
 
-def assert_nothing_left(run_folder: Path) -> None:
+def warden_of(run_folder: Path) -> int:
+    (found,) = (process.pid for process in processes_of(run_folder) if "warden.py" in " ".join(process.cmdline()))
+    return found
+
+
+def segments_of(warden_pid: int) -> list[warden.Owner]:
+    return [owner for owner in warden.owners() if owner.pid == warden_pid]
+
+
+def assert_nothing_left(run_folder: Path, warden_pid: int) -> None:
     assert not processes_of(run_folder)
-    assert not [owner for owner in warden.owners() if not owner.is_alive()]
+    assert not segments_of(warden_pid)
     assert not (run_folder / "up.json").exists()
 
 
@@ -126,7 +135,8 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 
 def test_up_serves_says_how_refuses_a_second_one_and_ends_with_ctrl_c(up: Up) -> None:
-    url = str(up.record["url"])
+    url, warden_pid = str(up.record["url"]), warden_of(up.run_folder)
+    assert segments_of(warden_pid)
     assert up.record["pid"] == up.process.pid
     assert f"Ready: {BUNDLED_MODEL}" in up.shown()
     answer = httpx.post(f"{url}/v1/embeddings", json={"model": BUNDLED_MODEL, "input": "Hello, world"}, timeout=30)
@@ -145,22 +155,25 @@ def test_up_serves_says_how_refuses_a_second_one_and_ends_with_ctrl_c(up: Up) ->
 
     assert up.stop(signal.SIGINT) == 0
     assert "Traceback" not in up.shown()
-    assert_nothing_left(up.run_folder)
+    assert_nothing_left(up.run_folder, warden_pid)
 
 
-def test_up_ends_in_time_even_with_a_dead_stub(up: Up) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_up_ends_in_time_even_with_a_dead_stub(up: Up, number: signal.Signals) -> None:
+    warden_pid = warden_of(up.run_folder)
     (stub,) = (process for process in processes_of(up.run_folder) if "stub" in process.name())
     stub.kill()
-    assert up.stop(signal.SIGTERM) == 0
-    assert_nothing_left(up.run_folder)
+    assert up.stop(number) == 0
+    assert_nothing_left(up.run_folder, warden_pid)
 
 
 def test_a_killed_gateway_leaves_no_process_and_no_shared_memory(up: Up) -> None:
-    assert len(processes_of(up.run_folder)) >= 3
+    warden_pid = warden_of(up.run_folder)
+    assert segments_of(warden_pid)
     up.process.kill()
     up.process.wait()
     wait_until(lambda: not processes_of(up.run_folder), seconds=STOP_LIMIT_SECONDS)
-    assert not [owner for owner in warden.owners() if not owner.is_alive()]
+    assert not segments_of(warden_pid)
 
 
 def test_a_stop_while_models_load_is_a_clean_one(tmp_path: Path) -> None:
@@ -169,7 +182,8 @@ def test_a_stop_while_models_load_is_a_clean_one(tmp_path: Path) -> None:
         made.wait_for(f"loading {BUNDLED_MODEL}")
         assert made.stop(signal.SIGTERM) == 0
         assert "Traceback" not in made.shown()
-        assert_nothing_left(made.run_folder)
+        assert not processes_of(made.run_folder)
+        assert not (made.run_folder / "up.json").exists()
 
 
 def test_a_taken_port_names_its_holder(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gateway.errors import EmbeddedTritonError
 SUPPORTED_PYTHONS = ((3, 11), (3, 12))
 OLDEST_GLIBC = (2, 35)
 ELSEWHERE = "Run Triton in a container instead: docker compose up (docker-compose.yml)."
-INSTALL = "pip install 'triton-embeddings-gateway[embedded]'"
+INSTALL = "pip install -e '.[embedded]'"
 
 
 @dataclass(frozen=True, slots=True)

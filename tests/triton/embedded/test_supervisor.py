@@ -45,10 +45,12 @@ def triton(repository: Path, tmp_path: Path) -> EmbeddedTriton:
 async def running(triton: EmbeddedTriton) -> AsyncIterator[EmbeddedTriton]:
     async with triton:
         await triton.start(["dense"])
+        first_warden = triton.warden_pid
         yield triton
+        last_warden = triton.warden_pid
         async with asyncio.timeout(STOP_LIMIT_SECONDS):
             await triton.stop()
-    await until(lambda: nothing_left(triton))
+    await until(lambda: nothing_left(triton, first_warden, last_warden))
 
 
 @pytest.fixture
@@ -95,20 +97,13 @@ def stubs_of(server_pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(server_pid).children() if "stub" in child.name()]
 
 
-def segments_of(warden_pid: int) -> list[Path]:
-    return [
-        path
-        for path in warden.SHARED_MEMORY.glob(f"{warden.PREFIX}-*")
-        if f"-{warden_pid}-" in path.name and path.name.startswith(warden.PREFIX)
-    ]
+def segments_of(warden_pid: int | None) -> list[warden.Owner]:
+    """The shared memory that this warden's server made; other sessions on this machine have theirs."""
+    return [owner for owner in warden.owners() if owner.pid == warden_pid]
 
 
-def nothing_left(triton: EmbeddedTriton) -> bool:
-    return not processes_of(triton.log.parent) and not stale_segments()
-
-
-def stale_segments() -> list[str]:
-    return [owner.prefix for owner in warden.owners() if not owner.is_alive()]
+def nothing_left(triton: EmbeddedTriton, *warden_pids: int | None) -> bool:
+    return not processes_of(triton.log.parent) and not any(segments_of(pid) for pid in warden_pids)
 
 
 async def test_start_reports_progress_and_gives_away_nothing(
@@ -124,7 +119,8 @@ async def test_start_reports_progress_and_gives_away_nothing(
         report = await triton.start(["dense", "nowhere"])
         assert report.ready == ("dense",)
         assert "not found" in report.failed["nowhere"]
-        assert segments_of(triton.warden_pid or 0), "the shared memory has to carry our prefix, or nobody can sweep it"
+        warden_pid = triton.warden_pid
+        assert segments_of(warden_pid), "the shared memory has to carry our prefix, or nobody can sweep it"
         assert listening_addresses(triton.server_pid) == {
             report.endpoints.grpc,
             report.endpoints.http,
@@ -133,7 +129,7 @@ async def test_start_reports_progress_and_gives_away_nothing(
         assert not any(holds_planted_secret(pid) for pid in processes_of(tmp_path))
     assert seen[0].waiting == ("dense", "nowhere")
     assert [step.elapsed_seconds for step in seen] == sorted(step.elapsed_seconds for step in seen)
-    assert nothing_left(triton)
+    assert nothing_left(triton, warden_pid)
 
 
 def listening_addresses(pid: int | None) -> set[str]:
@@ -181,13 +177,14 @@ async def test_stopping_with_a_dead_stub_keeps_the_limit(
     running: EmbeddedTriton, client: InferenceServerClient
 ) -> None:
     assert running.server_pid is not None
+    warden_pid = running.warden_pid
     for stub in stubs_of(running.server_pid):
         stub.kill()
     with pytest.raises(InferenceServerException):
         await infer(client)
     async with asyncio.timeout(STOP_LIMIT_SECONDS):
         await running.stop()
-    await until(lambda: nothing_left(running))
+    assert nothing_left(running, warden_pid)
 
 
 async def test_a_killed_warden_takes_all_with_it_and_is_replaced(
