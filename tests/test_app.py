@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from gateway.app import create_app, read_keys
+from gateway.app import create_app, read_keys, service_options
 from gateway.errors import ConfigurationError
+from gateway.service.building import ServiceOptions
+from gateway.types import Vocabulary
+from tests.conftest import REPOSITORY
 from tests.support.captured_log import captured_log
 from tests.support.edge import Edge, check_error, edge, settings
 from tests.support.instant_services import InstantServices
@@ -218,3 +224,41 @@ async def test_a_client_that_leaves_cancels_its_work() -> None:
         await asyncio.wait_for(app(scope, receive, send), 10)
     assert services.embedder.cancelled.is_set()
     assert sent == []
+
+
+def test_it_starts_without_triton_and_says_so() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # bound and never listening: nothing can answer there
+        chosen = settings(triton_url=f"127.0.0.1:{reserved.getsockname()[1]}", model_repository=REPOSITORY)
+        with TestClient(create_app(chosen)) as client:
+            assert client.get("/live").status_code == 200
+            for path in ("/ready", "/health"):
+                assert client.get(path).status_code == 503
+            assert client.get("/health").json()["reason"]
+            assert client.get("/v1/models").json() == {"object": "list", "data": []}
+            for model in (None, "all-MiniLM-L6-v2"):
+                refused = client.post("/v1/embeddings", json={"input": "a", "model": model})
+                assert check_error(refused, 503)["type"] == "server_error"
+                assert refused.headers["retry-after"]
+            check_error(client.post("/v1/embeddings", json={"input": "a", "model": "no-such-model"}), 404)
+
+
+def test_service_options_carry_every_setting_of_the_same_name() -> None:
+    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids"}
+    changed = settings(
+        triton_url="elsewhere:1", models="a,b", default_model="a", tokenizer_path="t", vocabulary_folder="v",
+        strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
+        recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7,
+    )  # fmt: skip
+    options, default = service_options(changed), ServiceOptions()
+    for name in fields:
+        assert getattr(options, name) == getattr(changed, name)
+        assert getattr(options, name) != getattr(default, name)
+
+
+@pytest.mark.parametrize(
+    ("policy", "vocabulary"),
+    [("cl100k_base", Vocabulary.CL100K_BASE), ("model", Vocabulary.MODEL), ("refuse", None)],
+)
+def test_every_token_id_policy_has_its_vocabulary(policy: str, vocabulary: Vocabulary | None) -> None:
+    assert service_options(settings(token_ids=policy)).token_ids is vocabulary
