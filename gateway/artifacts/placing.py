@@ -6,9 +6,11 @@ a kill nor a power cut leaves half a file behind. Real files, never links: ONNX 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -60,10 +62,10 @@ def place_chunks(
     `origin` says in the error message where they came from. Raises `ArtifactError` with both hashes when they are
     wrong, or when the disk refuses; `destination` is untouched then.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
     incoming = destination.with_name(f".{destination.name}.{os.getpid()}{INCOMING_SUFFIX}")
     digest, size = hashlib.sha256(), 0
     try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
         with incoming.open("wb") as file:
             for chunk in chunks:
                 file.write(chunk)
@@ -77,25 +79,33 @@ def place_chunks(
         incoming.replace(destination)
         _sync_folder(destination.parent)
     except OSError as error:
-        raise ArtifactError(
-            f"{expected.label} cannot be written to {destination.parent}: {error.strerror or error}.",
-            remedy="Make room on the disk and check that the folder can be written to.",
-        ) from error
+        raise _not_written(destination, expected, error) from error
     finally:
-        incoming.unlink(missing_ok=True)
+        with suppress(OSError):
+            incoming.unlink()
     return content
 
 
 def place_file(staged: Path, destination: Path, expected: Expected, *, origin: str) -> Content:
-    """Move a downloaded file to `destination` if it is what is expected; copies where the disks differ.
+    """Move a downloaded file to `destination` if it is what is expected; copies where the two lie on different disks.
 
-    Raises as `place_chunks` does. A staged file that is wrong is deleted: going on from it would never end well.
+    Raises as `place_chunks` does. A staged file that is wrong is deleted: going on from it would never end well. One
+    that is right stays when the disk refuses, so that it need not be fetched again.
     """
+    content = content_of(staged)
     try:
+        check_content(content, expected, origin=origin)
+    except ArtifactError:
+        staged.unlink()
+        raise
+    try:
+        _move(staged, destination)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise _not_written(destination, expected, error) from error
         with staged.open("rb") as stream:
-            content = place_chunks(chunks_of(stream), destination, expected, origin=origin)
-    finally:
-        staged.unlink(missing_ok=True)
+            place_chunks(chunks_of(stream), destination, expected, origin=origin)
+        staged.unlink()
     return content
 
 
@@ -119,6 +129,21 @@ def sweep_incoming(folder: Path) -> None:
     """Delete what a killed run left under temporary names. Call under the lock that keeps other runs out."""
     for leftover in folder.glob(f".*{INCOMING_SUFFIX}"):
         leftover.unlink(missing_ok=True)
+
+
+def _move(staged: Path, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with staged.open("r+b") as file:
+        os.fsync(file.fileno())
+    staged.replace(destination)
+    _sync_folder(destination.parent)
+
+
+def _not_written(destination: Path, expected: Expected, error: OSError) -> ArtifactError:
+    return ArtifactError(
+        f"{expected.label} cannot be written to {destination.parent}: {error.strerror or error}.",
+        remedy="Make room on the disk and check that the folder can be written to.",
+    )
 
 
 def _sync_folder(folder: Path) -> None:
