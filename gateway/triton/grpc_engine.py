@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import numpy as np
@@ -52,8 +52,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 _TRITON_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
-T = TypeVar("T")
-
 
 class GrpcEngine:
     """One Triton server at `address` (`host:port`). Implements `gateway.triton.engine.Engine`.
@@ -71,7 +69,7 @@ class GrpcEngine:
 
         Raises `InvalidVector` when the answer is not what was asked for: names, types or sizes that do not agree.
         """
-        response = await _answered(self._stub.ModelInfer(_request(call), timeout=timeout_seconds))
+        response = await _answered(self._stub.ModelInfer, _request(call), timeout_seconds)
         return _outputs(call, response)
 
     async def is_live(self, *, timeout_seconds: float = 1.0) -> bool:
@@ -83,18 +81,18 @@ class GrpcEngine:
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
         request = service_pb2.RepositoryIndexRequest()
-        response = await _answered(self._stub.RepositoryIndex(request, timeout=timeout_seconds))
+        response = await _answered(self._stub.RepositoryIndex, request, timeout_seconds)
         return [ModelStatus(name=one.name, state=one.state, reason=one.reason) for one in response.models]
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         request = service_pb2.RepositoryModelLoadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelLoad(request, timeout=timeout_seconds))
+        await _answered(self._stub.RepositoryModelLoad, request, timeout_seconds)
 
     async def unload(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         """See `Engine.unload`. Triton answers before the model is gone, so its index is read until it says so."""
         gone_by = time.monotonic() + timeout_seconds
         request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelUnload(request, timeout=timeout_seconds))
+        await _answered(self._stub.RepositoryModelUnload, request, timeout_seconds)
         while any(one.name == model and one.state != "UNAVAILABLE" for one in await self.models()):
             if time.monotonic() > gone_by:
                 raise DeadlineExceeded(f"Triton did not unload {model} in time.")
@@ -104,10 +102,10 @@ class GrpcEngine:
         await self._channel.close()
 
 
-async def _answered(rpc: Awaitable[T]) -> T:
+async def _answered(method: Callable[..., Awaitable[Any]], request: Any, timeout_seconds: float) -> Any:
     """The answer of a call, with gRPC's errors as the gateway's own."""
     try:
-        return await rpc
+        return await method(request, timeout=timeout_seconds)
     except grpc.aio.AioRpcError as error:
         raise engine_error(error) from None
     except asyncio.CancelledError:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,43 +17,17 @@ from gateway.errors import (
     InvalidField,
     UnknownModel,
 )
-from gateway.service.building import Service, ServiceOptions, build_service
-from gateway.telemetry.metrics import Metrics, build_metrics
-from gateway.types import EmbedRequest, Input, Overflow, TextInput, TokenInput, Vocabulary
+from gateway.telemetry.metrics import build_metrics
+from gateway.types import Overflow, TokenInput, Vocabulary
+from tests.support.running_service import request, running
 from tests.support.scripted_engine import SIZE, ScriptedEngine, vector_of
-from tests.support.tiny_models import tiny_registry
 from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat"]
 
 
-def request(*inputs: Input | str, seconds: float = 30.0, **fields: object) -> EmbedRequest:
-    given = [TextInput(one) if isinstance(one, str) else one for one in inputs]
-    return EmbedRequest(inputs=given, deadline=time.monotonic() + seconds, **fields)  # type: ignore[arg-type]
-
-
 def ids_of(text: str) -> list[int]:
     return [CLS, *[VOCABULARY[word] for word in text.split()], SEP]
-
-
-@asynccontextmanager
-async def running(
-    folder: Path, engine: ScriptedEngine, *names: str, metrics: Metrics | None = None, **options: object
-) -> AsyncIterator[Service]:
-    fields = {"canary_interval_seconds": 0.05, "recovery_wait_seconds": 2.0, "vocabulary_folder": folder, **options}
-    async with build_service(
-        tiny_registry(folder, *names),
-        options=ServiceOptions(**fields),  # type: ignore[arg-type]
-        metrics=metrics or build_metrics(version="test"),
-        engine=engine,
-    ) as service:
-        yield service
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a state, not an event
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import DeadlineExceeded
+from gateway.service import healing
+from gateway.service.healing import Healer
+from tests.support.scripted_engine import ScriptedEngine
+
+
+async def test_two_models_are_healed_one_after_the_other() -> None:
+    class Slow(ScriptedEngine):
+        under_way = 0
+        most = 0
+
+        async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(0.01)
+            self.under_way -= 1
+            await super().load(model)
+
+    engine = Slow()
+    healer = Healer(engine)
+    assert await asyncio.gather(*(healer.restart(name) for name in "abc")) == [None] * 3
+    assert engine.most == 1
+
+
+async def test_a_model_that_keeps_dying_is_restarted_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(healing.asyncio, "sleep", pause)
+    healer = Healer(ScriptedEngine())
+    for _ in range(10):
+        await healer.restart("tiny")
+    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert max(pauses) == pauses[-1] == 30.0
+
+
+async def test_a_model_that_will_not_unload_is_loaded_all_the_same() -> None:
+    class Stuck(ScriptedEngine):
+        async def unload(self, model: str, *, timeout_seconds: float = 60.0) -> None:
+            raise DeadlineExceeded("Triton did not unload tiny in time.")
+
+    engine = Stuck()
+    assert await Healer(engine).restart("tiny") is None
+    assert engine.states == {"tiny": "READY"}
+
+
+async def test_failures_come_back_as_sentences() -> None:
+    assert "refuses" in (await Healer(ScriptedEngine(control_refused=True)).restart("tiny") or "")
+    assert "cannot be reached" in (await Healer(ScriptedEngine(down=True)).load("tiny") or "")

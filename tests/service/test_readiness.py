@@ -1,0 +1,210 @@
+"""What the monitor promises: readiness is proved, the dead are healed, the index is followed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.errors import EngineUnavailable, UnknownModel
+from tests.support.running_service import request, running, until
+from tests.support.scripted_engine import ScriptedEngine, vector_of
+from tests.support.tiny_models import CANARY_IDS
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine(states={"tiny": "READY"})
+
+
+async def test_ready_once_the_canary_gave_its_vector(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        report = service.readiness.report()
+    assert {name: (one.state, one.reason) for name, one in report.models.items()} == {"tiny": ("ready", "")}
+    assert engine.calls[0].inputs["input_ids"].tolist() == [list(CANARY_IDS)]
+
+
+@pytest.mark.parametrize("poison", ["nan", "wrong"])
+async def test_a_poisoned_model_is_unready_until_it_is_right_again(
+    tmp_path: Path, engine: ScriptedEngine, poison: str
+) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        setattr(engine, poison, True)
+        await until(lambda: not service.readiness.report().ready)
+        assert service.readiness.report().models["tiny"].reason
+        setattr(engine, poison, False)
+        await until(lambda: service.readiness.report().ready)
+        await service.embedding.embed(request("cat"))
+
+
+async def test_wrong_vectors_are_not_handed_out(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.wrong = True
+        await until(lambda: service.readiness.report().models["tiny"].state == "wrong_vectors")
+        with pytest.raises(EngineUnavailable):
+            await service.embedding.embed(request("cat"))
+
+
+async def test_a_lost_engine_sheds_at_once_and_serves_again_when_it_is_back(
+    tmp_path: Path, engine: ScriptedEngine
+) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.down = True
+        caught = asyncio.create_task(service.embedding.embed(request("cat")))
+        await until(lambda: not service.readiness.report().ready)
+        async with asyncio.timeout(1):
+            with pytest.raises(EngineUnavailable):
+                await service.embedding.embed(request("mat"))
+        engine.down = False
+        assert (await caught).usage.prompt_tokens == 3
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_a_dead_backend_process_is_unloaded_and_loaded(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.dead.add("tiny")
+        result = await service.embedding.embed(request("the cat", "cat"))
+        np.testing.assert_allclose(result.vectors[0], vector_of(CANARY_IDS), rtol=0, atol=1e-6)
+        await until(lambda: service.readiness.report().ready)
+    assert engine.control == [("unload", "tiny"), ("load", "tiny")]
+
+
+async def test_a_death_nobody_ran_into_is_found_by_the_canary(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.dead.add("tiny")
+        await until(lambda: bool(engine.control))
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_refused_model_control_is_reported(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.control_refused = True
+        engine.dead.add("tiny")
+        await until(lambda: "refuses model control" in service.readiness.report().models["tiny"].reason)
+        engine.dead.clear()
+        engine.control_refused = False
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_a_canary_behind_a_long_queue_does_not_flap(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    async with running(tmp_path, engine, calls_in_flight=1) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.delay_seconds = 0.1
+        busy = asyncio.create_task(service.embedding.embed(request(*["cat mat"] * 1000)))
+        await asyncio.sleep(0.02)
+        while not busy.done():
+            assert service.readiness.report().ready
+            await asyncio.sleep(0.002)
+        await busy
+
+
+async def test_silence_of_an_idle_model_is_told(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        await until(lambda: not service.readiness.report().ready)
+        assert "does not answer" in service.readiness.report().models["tiny"].reason
+
+
+async def test_a_server_that_went_deaf_is_given_up(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+
+    async def deaf(*, timeout_seconds: float = 1.0) -> bool:
+        return False
+
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        monkeypatch.setattr(engine, "is_live", deaf)
+        caught = asyncio.create_task(service.embedding.embed(request("cat")))
+        scheduler = service.models.find(None).scheduler
+        await until(lambda: scheduler.outage is not None)
+        engine.hang = False
+        await caught
+
+
+async def test_models_come_and_go_without_a_restart(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine, "tiny", "late") as service:
+        await until(lambda: service.readiness.report().ready)
+        assert service.readiness.report().models["late"].state == "not_loaded"
+        engine.states["late"] = "READY"
+        await until(lambda: service.readiness.report().models["late"].ready)
+        await service.embedding.embed(request("cat", model="late"))
+        engine.states["late"] = "UNAVAILABLE"
+        await until(lambda: len(service.models.list()) == 1)
+        with pytest.raises(UnknownModel):
+            await service.embedding.embed(request("cat", model="late"))
+        assert service.readiness.report().ready
+
+
+async def test_a_model_forgotten_in_a_restart_is_loaded_again(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.down = True
+        await until(lambda: not service.readiness.report().ready)
+        # Long enough for the index to be read in vain at least once.
+        await asyncio.sleep(0.3)
+        engine.restart_without_models()
+        engine.down = False
+        await until(lambda: service.readiness.report().ready)
+        await service.embedding.embed(request("cat"))
+    assert engine.control == [("load", "tiny")]
+
+
+async def test_only_the_models_asked_for_are_served_and_all_of_them_are_needed(
+    tmp_path: Path, engine: ScriptedEngine
+) -> None:
+    engine.states["other"] = "READY"
+    async with running(tmp_path, engine, "tiny", "other", "absent", models=("TINY", "absent")) as service:
+        await until(lambda: service.readiness.report().models["tiny"].ready)
+        assert [card.name for card in service.models.list()] == ["tiny"]
+        assert not service.readiness.report().ready
+        engine.states["absent"] = "READY"
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_a_damaged_tokenizer_is_told_and_mended_without_a_restart(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine, tokenizer_path=tmp_path / "given.json") as service:
+        assert "given.json" in service.readiness.report().models["tiny"].reason
+        (tmp_path / "given.json").write_text((tmp_path / "tiny" / "tokenizer.json").read_text())
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_an_engine_that_was_never_there_is_told(tmp_path: Path) -> None:
+    engine = ScriptedEngine(states={"tiny": "READY"}, down=True)
+    async with running(tmp_path, engine, triton_url="127.0.0.1:9") as service:
+        report = service.readiness.report()
+        assert not report.ready
+        assert "cannot be reached" in report.reason
+        engine.down = False
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_nothing_runs_on_after_the_service_ended(tmp_path: Path, engine: ScriptedEngine) -> None:
+    before = asyncio.all_tasks()
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        waiting = asyncio.create_task(service.embedding.embed(request("cat")))
+        await asyncio.sleep(0.05)
+    with pytest.raises(EngineUnavailable):
+        await waiting
+    assert asyncio.all_tasks() == before
+    assert not engine.closed, "an engine that was given belongs to its giver"
