@@ -9,7 +9,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BodyTooLarge, BodyTooSlow, UnsupportedBody
+from gateway.errors import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedBody
 
 
 class BodyLimit:
@@ -29,6 +29,10 @@ class BodyLimit:
         await self._app(scope, body.receive, send)
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        names = [name for name, _ in headers]
+        if b"content-length" in names and b"transfer-encoding" in names:
+            # A proxy that believes the one while we believe the other would let a second request through unseen.
+            raise MalformedBody("Give the body's length by `Content-Length` or by `Transfer-Encoding`, not by both.")
         for name, value in headers:
             if name == b"content-length" and _declares_more_than(value, self._max_body_bytes):
                 raise too_large(self._max_body_bytes)
