@@ -35,7 +35,6 @@ def command_line(
         f"--metrics-port={ports.metrics}",
         "--allow-gpu-metrics=false",
         "--pinned-memory-pool-byte-size=0",
-        "--exit-timeout-secs=2",
         "--log-format=ISO8601",
     ]
 

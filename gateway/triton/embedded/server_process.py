@@ -16,7 +16,7 @@ from gateway.errors import EmbeddedTritonError
 from gateway.triton.embedded import warden
 
 WARDEN = Path(warden.__file__)
-STOP_SECONDS = warden.POLITE_SECONDS + warden.KILL_SECONDS + 1.0
+STOP_SECONDS = warden.KILL_SECONDS + 2.0
 
 
 class ServerProcess:

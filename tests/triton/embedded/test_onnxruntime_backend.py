@@ -220,48 +220,54 @@ FAULTY = {
 
 
 @pytest.fixture(scope="module")
-def half_configured(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Configs with faults, beside configs that leave inputs and outputs to auto-completion."""
-    repository = tmp_path_factory.mktemp("half")
+def faulty(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Models that must not load, and one that does: a server with none is an error."""
+    repository = tmp_path_factory.mktemp("faulty")
     dense = graphs.dense()
+    graphs.write_model(repository, "sound", dense)
     for name, (old, new, _) in FAULTY.items():
         config = graphs.full_config(dense)
         assert old in config
         graphs.write_model(repository, name, dense, config=config.replace(old, new))
     graphs.write_model(repository, "no-file", dense).unlink()
-    graphs.write_model(repository, "bare", dense, config='backend: "onnxruntime"\n')
-    graphs.write_model(repository, "bare-scalar", graphs.scalar_choice(), config='backend: "onnxruntime"\n')
     yield from serve(repository, tmp_path_factory.mktemp("run"), sorted(folder.name for folder in repository.iterdir()))
 
 
+@pytest.fixture(scope="module")
+def bare(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Configs that leave inputs and outputs to auto-completion."""
+    repository = tmp_path_factory.mktemp("bare")
+    graphs.write_model(repository, "bare", graphs.dense(), config='backend: "onnxruntime"\n')
+    graphs.write_model(repository, "bare-scalar", graphs.scalar_choice(), config='backend: "onnxruntime"\n')
+    yield from serve(repository, tmp_path_factory.mktemp("run"), ["bare", "bare-scalar"])
+
+
 @pytest.mark.parametrize("model", sorted(FAULTY))
-def test_a_config_that_does_not_fit_the_graph_is_a_load_error(half_configured: Served, model: str) -> None:
-    assert FAULTY[model][2] in half_configured.report.failed[model]
+def test_a_config_that_does_not_fit_the_graph_is_a_load_error(faulty: Served, model: str) -> None:
+    assert FAULTY[model][2] in faulty.report.failed[model]
 
 
-def test_a_missing_file_is_named_without_its_path(half_configured: Served) -> None:
-    reason = half_configured.report.failed["no-file"]
+def test_a_missing_file_is_named_without_its_path(faulty: Served) -> None:
+    reason = faulty.report.failed["no-file"]
     assert "model.onnx is missing" in reason
-    assert str(half_configured.repository) not in reason.split("At:")[0]
+    assert str(faulty.repository) not in reason.split("At:")[0]
 
 
-def test_inputs_and_outputs_left_out_are_filled_in_from_the_graph(half_configured: Served) -> None:
-    config = half_configured.client.get_model_config("bare", as_json=True)["config"]
+def test_inputs_and_outputs_left_out_are_filled_in_from_the_graph(bare: Served) -> None:
+    config = bare.client.get_model_config("bare", as_json=True)["config"]
     assert [(entry["name"], entry["data_type"], entry["dims"]) for entry in config["input"]] == [
         ("x", "TYPE_FP32", ["64"])
     ]
     assert [(entry["name"], entry["dims"]) for entry in config["output"]] == [("y", ["48"])]
     assert config["max_batch_size"] == 4
     x = np.ones((3, 64), np.float32)
-    (expected,) = half_configured.session("bare").run(["y"], {"x": x})
-    assert half_configured.infer("bare", ["y"], x=x)["y"].tobytes() == expected.tobytes()
+    (expected,) = bare.session("bare").run(["y"], {"x": x})
+    assert bare.infer("bare", ["y"], x=x)["y"].tobytes() == expected.tobytes()
 
 
-def test_a_graph_with_a_scalar_is_completed_without_batching(half_configured: Served) -> None:
-    config = half_configured.client.get_model_config("bare-scalar", as_json=True)["config"]
+def test_a_graph_with_a_scalar_is_completed_without_batching(bare: Served) -> None:
+    config = bare.client.get_model_config("bare-scalar", as_json=True)["config"]
     assert "max_batch_size" not in config
     assert {entry["name"]: entry["dims"] for entry in config["input"]} == {"x": ["-1", "4"], "choice": ["1"]}
-    got = half_configured.infer(
-        "bare-scalar", ["doubled"], x=np.ones((1, 4), np.float32), choice=np.array([1], np.int64)
-    )
+    got = bare.infer("bare-scalar", ["doubled"], x=np.ones((1, 4), np.float32), choice=np.array([1], np.int64))
     assert got["doubled"].tolist() == [2]

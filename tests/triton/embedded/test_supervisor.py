@@ -112,6 +112,7 @@ async def test_start_reports_progress_and_gives_away_nothing(
     monkeypatch.setenv("GATEWAY_API_KEYS", "planted-key")
     monkeypatch.setenv("HF_TOKEN", "planted-token")
     seen: list[Progress] = []
+    before = server_folders()
     triton = EmbeddedTriton(
         repository=repository, run_folder=tmp_path, ports=Ports(*pick_free(3)), on_progress=seen.append
     )
@@ -127,9 +128,17 @@ async def test_start_reports_progress_and_gives_away_nothing(
             report.endpoints.metrics,
         }
         assert not any(holds_planted_secret(pid) for pid in processes_of(tmp_path))
+        made = server_folders() - before
+        assert made
     assert seen[0].waiting == ("dense", "nowhere")
     assert [step.elapsed_seconds for step in seen] == sorted(step.elapsed_seconds for step in seen)
     assert nothing_left(triton, warden_pid)
+    if len(made) == 1:  # more are other sessions' on this machine, which nobody may touch
+        assert not made & server_folders()
+
+
+def server_folders() -> set[Path]:
+    return set(warden.TEMPORARY.glob(warden.SERVER_FOLDER_PATTERN))
 
 
 def listening_addresses(pid: int | None) -> set[str]:

@@ -63,3 +63,26 @@ def test_a_process_whose_name_holds_brackets_and_blanks_is_read_right(tmp_path: 
     with subprocess.Popen([program, "60"]) as child:
         assert warden.stat_fields(child.pid)[1] == str(os.getpid())
         child.kill()
+
+
+@pytest.mark.parametrize(
+    ("made_after_begin", "files", "removed"),
+    [([1.0], [], True), ([-5.0], [], False), ([60.0], [], False), ([1.0, 2.0], [], False), ([1.0], ["x"], False)],
+)
+def test_only_the_one_empty_folder_made_during_the_start_is_removed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made_after_begin: list[float],
+    files: list[str],
+    removed: bool,
+) -> None:
+    monkeypatch.setattr(warden, "TEMPORARY", tmp_path)
+    folders = [tmp_path / f"python_env_{number}" for number, _ in enumerate(made_after_begin)]
+    for folder in folders:
+        folder.mkdir()
+        for name in files:
+            (folder / name).touch()
+    (tmp_path / "something-else").mkdir()
+    warden.remove_server_folder(folders[0].stat().st_ctime - made_after_begin[0])
+    assert [folder.exists() for folder in folders] == [not removed] * len(folders)
+    assert (tmp_path / "something-else").exists()
