@@ -64,9 +64,8 @@ def _shutting_down() -> NotServing:
 
 def body_may_be_on_its_way(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether keeping the connection would mean reading a large or endless body only to throw it away."""
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            return True
-        if name == b"content-length" and value.isdigit():
-            return len(value) > 9 or int(value) > _KEEP_OPEN_BODY_BYTES
-    return False
+    given = dict(headers)
+    if b"transfer-encoding" in given:
+        return True
+    length = given.get(b"content-length", b"0")
+    return length.isdigit() and (len(length) > 9 or int(length) > _KEEP_OPEN_BODY_BYTES)
