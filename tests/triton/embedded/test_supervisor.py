@@ -18,7 +18,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from gateway.errors import EmbeddedTritonError
-from gateway.triton.embedded import warden
+from gateway.triton.embedded import command, distribution, supervisor, warden
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 from tests.support import graphs
@@ -279,6 +279,18 @@ async def test_no_model_at_all_is_an_error_with_tritons_reason(triton: EmbeddedT
     with pytest.raises(EmbeddedTritonError, match="nowhere: not found"):
         await triton.start(["nowhere"])
     assert nothing_left(triton)
+
+
+async def test_a_stub_in_another_environment_is_found_out_at_the_start(
+    triton: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(found: distribution.Distribution) -> dict[str, str]:
+        return {**command.environment(found), "GATEWAY_STUB_PREFIX": "/nowhere"}
+
+    monkeypatch.setattr(supervisor, "environment", elsewhere)
+    with pytest.raises(EmbeddedTritonError, match="another Python environment") as caught:
+        await triton.start(["dense"])
+    assert caught.value.remedy == distribution.INSTALL
 
 
 async def test_a_server_that_does_not_come_up_shows_its_last_words(repository: Path, tmp_path: Path) -> None:
