@@ -19,6 +19,9 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "console", "json"]
 
+# They tell of every HTTP exchange at level info, and the start-up probes make many.
+_CHATTY_LIBRARIES = ("httpx", "httpcore")
+
 _ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
@@ -91,6 +94,8 @@ def _route_standard_library(
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+    for name in _CHATTY_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 
 import structlog
 
+from gateway.telemetry.logging import configure_logging
 from tests.support.captured_log import captured_log
 
 SECRET = "secret-5f0d"
@@ -99,3 +101,12 @@ def test_context_of_the_request_is_on_the_line() -> None:
         structlog.get_logger("a").info("happened")
         logging.getLogger("b").info("happened")
     assert [json.loads(line)["request_id"] for line in log.getvalue().splitlines()] == ["abc", "abc"]
+
+
+def test_http_clients_keep_their_exchanges_to_themselves() -> None:
+    lines = io.StringIO()
+    with captured_log():
+        configure_logging(level="info", log_format="json", stream=lines)
+        logging.getLogger("httpx").info("an exchange")
+        logging.getLogger("httpx").warning("something worth reading")
+    assert [json.loads(line)["event"] for line in lines.getvalue().splitlines()] == ["something worth reading"]
