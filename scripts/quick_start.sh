@@ -81,7 +81,8 @@ stop() {
 }
 trap stop INT TERM HUP
 
-if stack first-embedding --process "$gateway"; then say 'Ctrl-C stops it.'; fi
+# `gateway up` prints the addresses and the curl line itself.
+stack first-embedding --brief --process "$gateway" || true
 status=0
 wait "$gateway" || status=$?
 # A trapped signal ends the first wait early; the second one waits for the end itself.

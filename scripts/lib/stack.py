@@ -2,7 +2,7 @@
 
     python stack.py run-folder                       prints the folder it records itself in
     python stack.py address                          prints its address; exit 1 when none runs
-    python stack.py first-embedding [--process N]    waits until it is ready, prints one embedding
+    python stack.py first-embedding [--process N]    waits until it is ready, prints one embedding and its curl line
     python stack.py stop                             stops it and waits; exit 1 when it would not end
 
 Imports nothing of the gateway, so that it starts at once; reads the two settings it needs as the gateway does.
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-TEXT = "Hello, world!"
+TEXT = "Hello, world"
 READY_SECONDS = 600.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.1
@@ -99,8 +99,8 @@ def api_key() -> str | None:
     return next((line for line in lines if line and not line.startswith("#")), None)
 
 
-def print_embedding(stack: Stack) -> None:
-    """One real request. Raises `urllib.error.HTTPError` when it is refused."""
+def print_embedding(stack: Stack, *, brief: bool) -> None:
+    """One real request, and unless `brief` the line that repeats it. Raises `urllib.error.HTTPError` when it is refused."""
     headers = {"Content-Type": "application/json"}
     if key := api_key():
         headers["Authorization"] = f"Bearer {key}"
@@ -111,7 +111,9 @@ def print_embedding(stack: Stack) -> None:
     vector = answer["data"][0]["embedding"]
     first = ", ".join(f"{value:.4f}" for value in vector[:4])
     authorization = ' -H "Authorization: Bearer $GATEWAY_API_KEY"' if key else ""
-    print(f'"{TEXT}" is {len(vector)} dimensions by {answer["model"]}: [{first}, ...]')
+    print(f'"{TEXT}" is {len(vector)} dimensions by {answer["model"]}: [{first}, ...]', flush=True)
+    if brief:
+        return
     print("Again:")
     print(f"    curl {stack.url}/v1/embeddings -H 'Content-Type: application/json'{authorization} \\")
     print(f"        -d '{body.decode()}'", flush=True)
@@ -133,13 +135,13 @@ def stop(run_folder: Path) -> int:
     return 0
 
 
-def first_embedding(run_folder: Path, *, process: int | None) -> int:
+def first_embedding(run_folder: Path, *, process: int | None, brief: bool) -> int:
     stack = wait_for_record(run_folder, process=process)
     if stack is None or not wait_until_ready(stack):
         print("The gateway did not become ready.", file=sys.stderr)
         return 1
     try:
-        print_embedding(stack)
+        print_embedding(stack, brief=brief)
     except urllib.error.HTTPError as error:
         print(f"The gateway answered {error.code}.", file=sys.stderr)
         return 1
@@ -151,14 +153,16 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("run-folder")
     verbs.add_parser("address")
-    verbs.add_parser("first-embedding").add_argument("--process", type=int, help="give up when this process ends")
+    first = verbs.add_parser("first-embedding")
+    first.add_argument("--process", type=int, help="give up when this process ends")
+    first.add_argument("--brief", action="store_true", help="leave the curl line out")
     verbs.add_parser("stop")
     arguments = parser.parse_args()
     run_folder = Path(setting("GATEWAY_RUN_FOLDER") or ".run")
     if arguments.verb == "stop":
         return stop(run_folder)
     if arguments.verb == "first-embedding":
-        return first_embedding(run_folder, process=arguments.process)
+        return first_embedding(run_folder, process=arguments.process, brief=arguments.brief)
     if arguments.verb == "run-folder":
         print(run_folder)
         return 0
