@@ -5,7 +5,10 @@ Inputs `input_ids`, `attention_mask`, `token_type_ids`: int64 [batch, sequence].
 length. Formulas: Devlin et al. 2018 (arXiv:1810.04805), post-layer-norm, exact (erf) GELU.
 
 The operators are standard ones except self-attention, which is ONNX Runtime's own `com.microsoft.Attention`: every
-build of ONNX Runtime carries it, and it beat the same layers written in standard operators (see `benchmarks/`).
+build of ONNX Runtime carries it, and its fusion does not recognise the pattern in standard operators. Measured
+2026-11-21, ONNX Runtime 1.31.1, 2 threads on 2 shared vCPUs of an AMD EPYC (Zen 5), median over 72 interleaved runs:
+1.07 times the speed of the same layers in standard operators at 32 x 16 tokens, 1.01 at 4 x 128, 1.02 at 2 x 256, 1.12
+at 1 x 16.
 """
 
 from __future__ import annotations
