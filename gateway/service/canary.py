@@ -16,7 +16,7 @@ from gateway.errors import EngineUnavailable, InferenceFailed, InvalidVector
 from gateway.types import Float32Array, Int64Array
 
 # An idle model answers in milliseconds. Silence this long is told, but only an error or a dead server ends the wait.
-SILENCE_SECONDS = 0.7
+SILENCE_SECONDS = 0.5
 CALL_TIMEOUT_SECONDS = 30.0
 
 

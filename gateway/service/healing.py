@@ -11,11 +11,12 @@ import time
 from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.triton.engine import Engine
 
-UNLOAD_TIMEOUT_SECONDS = 20.0
+# Triton 2.51 takes half a minute to take a dead process down, but loads a new one beside it after a moment.
+UNLOAD_TIMEOUT_SECONDS = 0.5
 LOAD_TIMEOUT_SECONDS = 120.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
-# A model that stayed up this long has recovered; its next death is the first one again.
+# A model that needed nothing for this long has recovered; its next death is the first one again.
 _STEADY_SECONDS = 60.0
 
 
@@ -26,16 +27,20 @@ class Healer:
         self._engine = engine
         self._one_at_a_time = asyncio.Lock()
         self._attempts: dict[str, int] = {}
-        self._last_attempt: dict[str, float] = {}
+        self._next_attempt_at: dict[str, float] = {}
+
+    def due(self, model: str) -> bool:
+        """Whether it is time for another attempt. In between, the model may come back by other hands."""
+        return time.monotonic() >= self._next_attempt_at.get(model, 0.0)
 
     async def restart(self, model: str) -> str | None:
         """Unloads and loads `model`; gives None, or a sentence that says why it could not be done."""
         async with self._one_at_a_time:
-            await self._back_off(model)
+            self._count(model)
             try:
                 await self._engine.unload(model, timeout_seconds=UNLOAD_TIMEOUT_SECONDS)
             except DeadlineExceeded:
-                pass  # an instance that hangs cannot be waited for; loading replaces it
+                pass  # the dead one need not be waited for; loading puts a live one in its place
             except GatewayError as error:
                 return error.message
             return await self._load(model)
@@ -43,7 +48,7 @@ class Healer:
     async def load(self, model: str) -> str | None:
         """Loads `model`, which Triton forgot in a restart; gives None, or why it could not be done."""
         async with self._one_at_a_time:
-            await self._back_off(model)
+            self._count(model)
             return await self._load(model)
 
     async def _load(self, model: str) -> str | None:
@@ -53,12 +58,10 @@ class Healer:
             return error.message
         return None
 
-    async def _back_off(self, model: str) -> None:
+    def _count(self, model: str) -> None:
         now = time.monotonic()
-        if now - self._last_attempt.get(model, -_STEADY_SECONDS) >= _STEADY_SECONDS:
-            self._attempts[model] = 0
-        attempts = self._attempts[model]
-        if attempts:
-            await asyncio.sleep(min(_FIRST_BACKOFF_SECONDS * 2 ** (attempts - 1), _LONGEST_BACKOFF_SECONDS))
+        steady = now - self._next_attempt_at.get(model, now) >= _STEADY_SECONDS
+        attempts = 0 if steady else self._attempts.get(model, 0)
+        backoff = min(_FIRST_BACKOFF_SECONDS * 2**attempts, _LONGEST_BACKOFF_SECONDS)
         self._attempts[model] = attempts + 1
-        self._last_attempt[model] = time.monotonic()
+        self._next_attempt_at[model] = now + backoff

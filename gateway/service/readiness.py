@@ -179,6 +179,8 @@ class ReadinessMonitor:
         if time.monotonic() - since < _FORGOTTEN_SECONDS:
             return
         if self._lost_triton or name in self._required:
+            if not self._healer.due(name):
+                return
             failure = await self._healer.load(name)
             if failure is not None:
                 _log.warning("a model could not be loaded again", extra={"model": name, "reason": failure})

@@ -42,6 +42,7 @@ class ModelWatch:
         self._interval_seconds = interval_seconds
         self._on_health = on_health
         self._died: BackendProcessDied | None = None
+        self._unhealed: ModelHealth | None = None
         self._look = asyncio.Event()
         self.healing = False
         self.health = health(State.STARTING, "Not yet proved.")
@@ -66,15 +67,17 @@ class ModelWatch:
         self._look.set()
 
     async def _turn(self) -> None:
-        if self._died is not None:
+        if self._died is not None and self._healer.due(self._name):
             await self._heal(self._died)
         began = time.monotonic()
         try:
             await self._canary.prove(silent=self._silent, is_live=self._is_live)
         except BackendProcessDied as error:
             self._died = error
-            self._look.set()
-            self._shed(error)
+            if self._healer.due(self._name):
+                self._look.set()
+            self._model.scheduler.suspend(error)
+            self._set(self._unhealed or _outage_health(error))
         except EngineUnavailable as error:
             self._shed(error)
         except WrongVector as error:
@@ -84,6 +87,7 @@ class ModelWatch:
         except GatewayError as error:
             self._set(health(State.FAULTY, error.message))
         else:
+            self._died = self._unhealed = None
             self._set(health(State.READY))
             self._model.scheduler.resume(proved_at=began)
 
@@ -98,9 +102,11 @@ class ModelWatch:
         finally:
             self.healing = False
         if failure is not None:
-            self._set(health(State.UNAVAILABLE, f"Its backend process died and it could not be restarted: {failure}"))
+            reason = f"Its backend process died and it could not be restarted: {failure}"
+            self._unhealed = health(State.UNAVAILABLE, reason)
+            self._set(self._unhealed)
             return
-        self._died = None
+        self._died = self._unhealed = None
         self._look.clear()
 
     def _shed(self, error: EngineUnavailable) -> None:

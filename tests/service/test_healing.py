@@ -29,17 +29,22 @@ async def test_two_models_are_healed_one_after_the_other() -> None:
 
 
 async def test_a_model_that_keeps_dying_is_restarted_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        pauses.append(seconds)
-
-    monkeypatch.setattr(healing.asyncio, "sleep", pause)
+    now = 100.0
+    monkeypatch.setattr(healing.time, "monotonic", lambda: now)
     healer = Healer(ScriptedEngine())
+    pauses = []
     for _ in range(10):
+        began = now
+        while not healer.due("tiny"):
+            now += 0.5
+        pauses.append(now - began)
         await healer.restart("tiny")
-    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
-    assert max(pauses) == pauses[-1] == 30.0
+    assert pauses == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert healer.due("another")
+    now += 1000
+    await healer.restart("tiny")
+    now += 0.5
+    assert healer.due("tiny"), "a model that was well for long starts afresh"
 
 
 async def test_a_model_that_will_not_unload_is_loaded_all_the_same() -> None:
