@@ -53,7 +53,7 @@ PIECES = [
     "🙂🚀🎉 emoji 👩‍💻👍🏽",
     "def add(a, b):\n    return a + b  # sum",
     'SELECT name FROM users WHERE id = 42 AND note LIKE "%x%";',
-    "{\"key\": [1, 2.0, null, true], 'k': \"\\n\"}",
+    '{"key": [1, 2.0, null, true], \'k\': "\\n"}',
     "for (int i = 0; i < n; ++i) { total += x[i] * w[i]; }",
     "<p class='lead'>Hello &amp; welcome</p>",
     "x² + y² = z², ∑ᵢ αᵢ ≤ π, ½ × ¾",
