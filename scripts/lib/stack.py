@@ -100,7 +100,7 @@ def api_key() -> str | None:
 
 
 def print_embedding(stack: Stack, *, brief: bool) -> None:
-    """One real request, and unless `brief` the line that repeats it. Raises `urllib.error.HTTPError` when it is refused."""
+    """One real request, and the line that repeats it. Raises `urllib.error.HTTPError` when it is refused."""
     headers = {"Content-Type": "application/json"}
     if key := api_key():
         headers["Authorization"] = f"Bearer {key}"
