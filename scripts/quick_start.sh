@@ -18,6 +18,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/requirements.sh
 # shellcheck source=scripts/lib/environment.sh
 . scripts/lib/environment.sh
+# shellcheck source=scripts/lib/model_files.sh
+. scripts/lib/model_files.sh
 
 MODEL=all-MiniLM-L6-v2
 NEEDED_MIB=1500
@@ -53,12 +55,11 @@ if address="$(stack address)"; then
   exit 0
 fi
 
-.venv/bin/gateway models pull "$MODEL" cl100k_base
-.venv/bin/gateway models verify "$MODEL"
+mapfile -t folders < <(stack folders)
+run_folder="${folders[0]}"
+get_model "$MODEL" "${folders[@]}"
 
 if [[ -n $detach ]]; then
-  run_folder="$(stack run-folder)"
-  mkdir -p "$run_folder"
   log="$run_folder/gateway.log"
   setsid nohup .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} >"$log" 2>&1 </dev/null &
   if ! stack first-embedding --process "$!"; then

@@ -1,11 +1,11 @@
 """What the scripts ask about a running `gateway up`: where it answers, its first embedding, its end.
 
-    python stack.py run-folder                       prints the folder it records itself in
+    python stack.py folders                          prints the run, model and vocabulary folders, one a line
     python stack.py address                          prints its address; exit 1 when none runs
     python stack.py first-embedding [--process N]    waits until it is ready, prints one embedding and its curl line
     python stack.py stop                             stops it and waits; exit 1 when it would not end
 
-Imports nothing of the gateway, so that it starts at once; reads the two settings it needs as the gateway does.
+Imports nothing of the gateway, so that it starts at once; reads the few settings it needs as the gateway does.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def first_embedding(run_folder: Path, *, process: int | None, brief: bool) -> in
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("run-folder")
+    verbs.add_parser("folders")
     verbs.add_parser("address")
     first = verbs.add_parser("first-embedding")
     first.add_argument("--process", type=int, help="give up when this process ends")
@@ -163,8 +163,10 @@ def main() -> int:
         return stop(run_folder)
     if arguments.verb == "first-embedding":
         return first_embedding(run_folder, process=arguments.process, brief=arguments.brief)
-    if arguments.verb == "run-folder":
+    if arguments.verb == "folders":
         print(run_folder)
+        print(setting("GATEWAY_MODEL_REPOSITORY", "MODEL_REPOSITORY") or "model_repository")
+        print(setting("GATEWAY_VOCABULARY_FOLDER") or "vocabularies")
         return 0
     stack = find(run_folder)
     if stack is not None:

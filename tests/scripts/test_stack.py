@@ -78,10 +78,10 @@ def test_waiting_for_the_first_embedding_ends_with_the_process(tmp_path: Path) -
 
 def test_the_run_folder_comes_from_dot_env_where_the_environment_is_silent(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GATEWAY_RUN_FOLDER=elsewhere\n")
-    environment = {name: value for name, value in os.environ.items() if name != "GATEWAY_RUN_FOLDER"}
-    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "run-folder"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "folders"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout == "elsewhere\n"
+    assert result.stdout.splitlines() == ["elsewhere", "model_repository", "vocabularies"]
 
 
 def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
@@ -187,3 +187,45 @@ def test_an_environment_nobody_here_made_is_not_deleted(checkout: Path) -> None:
     assert result.returncode == 1
     assert "Move it away" in result.stderr
     assert (checkout / ".venv/bin/pip").exists()
+
+
+@pytest.fixture
+def model_files(checkout: Path) -> Path:
+    """A checkout that holds a model's files and the vocabulary, and a gateway that says what it was asked."""
+    for name in ("card.toml", "config.pbtxt", "1/model.onnx"):
+        path = checkout / "model_repository/one" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    (checkout / "vocabularies").mkdir()
+    (checkout / "vocabularies/cl100k_base.tiktoken").write_text("")
+    return checkout
+
+
+def get_model(checkout: Path) -> list[str]:
+    """What the gateway was asked to do."""
+    result = bash(checkout, "get_model one .run model_repository vocabularies")
+    assert result.returncode == 0, result.stderr
+    return [line.partition("gateway ")[2] for line in result.stdout.splitlines() if ".venv" in line]
+
+
+def test_model_files_are_proved_once(model_files: Path) -> None:
+    assert get_model(model_files) == ["models pull one cl100k_base", "models verify one"]
+    assert get_model(model_files) == []
+
+
+@pytest.mark.parametrize("path", ["model_repository/one/1/model.onnx", "vocabularies/cl100k_base.tiktoken"])
+@pytest.mark.parametrize("change", ["changed", "gone"])
+def test_model_files_that_changed_are_proved_again(model_files: Path, path: str, change: str) -> None:
+    get_model(model_files)
+    if change == "gone":
+        (model_files / path).unlink()
+    else:
+        (model_files / path).write_text("x")
+    assert get_model(model_files) == ["models pull one cl100k_base", "models verify one"]
+
+
+def test_a_failed_proof_is_not_remembered(model_files: Path) -> None:
+    (model_files / ".venv/bin/gateway").write_text('#!/bin/sh\ncase "$*" in *verify*) exit 1 ;; esac\n')
+    for _ in range(2):
+        result = bash(model_files, "get_model one .run model_repository vocabularies")
+        assert result.returncode == 1
