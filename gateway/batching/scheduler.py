@@ -80,6 +80,7 @@ class Scheduler:
         self._give_up: asyncio.TimerHandle | None = None
         self._pump_scheduled = False
         self._closed = False
+        self._last_busy_at = time.monotonic()
         meter.watch(rows=lambda: self._queue.rows, tokens=lambda: self._queue.tokens, calls=lambda: len(self._calls))
 
     @property
@@ -91,9 +92,9 @@ class Scheduler:
         return not self._queue.rows and not self._calls
 
     @property
-    def calling(self) -> bool:
-        """Whether calls are under way."""
-        return bool(self._calls)
+    def idle_seconds(self) -> float:
+        """How long nothing has waited or run; 0 while something does."""
+        return time.monotonic() - self._last_busy_at if self.idle else 0.0
 
     async def submit(self, rows: Sequence[TokenRow], *, deadline: float) -> Outcome:
         """Computes the vectors of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
@@ -291,6 +292,7 @@ class Scheduler:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.pop(task, None)
+        self._last_busy_at = time.monotonic()
         self._wake()
 
 

@@ -38,10 +38,10 @@ class Canary:
         self._pending: asyncio.Task[Float32Array] | None = None
         self._lost: EngineUnavailable | None = None
 
-    async def prove(self, *, silent: Callable[[], object], is_live: Callable[[], asyncio.Future[bool]]) -> None:
+    async def prove(self, *, silent: Callable[[float], object], is_live: Callable[[], asyncio.Future[bool]]) -> None:
         """Returns when the model gave the expected vector.
 
-        `silent` is told every `SILENCE_SECONDS` without an answer; `is_live` asks the server then. Raises
+        Every `SILENCE_SECONDS` without an answer, `silent` is told that number and `is_live` asks the server. Raises
         `EngineUnavailable` when that fails twice in a row or `give_up` was called, `WrongVector` for another vector,
         and what the engine raises.
         """
@@ -75,12 +75,12 @@ class Canary:
         self,
         pending: asyncio.Task[Float32Array],
         *,
-        silent: Callable[[], object],
+        silent: Callable[[float], object],
         is_live: Callable[[], asyncio.Future[bool]],
     ) -> None:
         deaf = 0
         while not (await asyncio.wait({pending}, timeout=SILENCE_SECONDS))[0]:
-            silent()
+            silent(SILENCE_SECONDS)
             deaf = 0 if await is_live() else deaf + 1
             if deaf > 1 and not pending.done():
                 raise EngineUnavailable("Triton does not answer.")

@@ -113,9 +113,9 @@ class ModelWatch:
         self._set(_outage_health(error))
         self._model.scheduler.suspend(error)
 
-    def _silent(self) -> None:
-        """The canary waits. Behind a queue of calls that is no sign of death; on an idle model it is."""
-        if not self._model.scheduler.calling:
+    def _silent(self, seconds: float) -> None:
+        """The canary waits. Behind a queue of calls that is no sign of death; on a model idle for as long it is."""
+        if self._model.scheduler.idle_seconds >= seconds:
             self._set(health(State.UNAVAILABLE, "The model does not answer."))
 
     def _is_live(self) -> asyncio.Future[bool]:

@@ -98,12 +98,13 @@ async def test_refused_model_control_is_reported(tmp_path: Path, engine: Scripte
 async def test_a_canary_behind_a_long_queue_does_not_flap(
     tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.03)
     async with running(tmp_path, engine, calls_in_flight=1) as service:
         await until(lambda: service.readiness.report().ready)
-        engine.delay_seconds = 0.1
+        scheduler = service.models.find(None).scheduler
         busy = asyncio.create_task(service.embedding.embed(request(*["cat mat"] * 1000)))
-        await asyncio.sleep(0.02)
+        await until(lambda: not scheduler.idle)
+        engine.delay_seconds = 0.1
         while not busy.done():
             assert service.readiness.report().ready
             await asyncio.sleep(0.002)
