@@ -20,7 +20,8 @@ from gateway.errors import EmbeddedTritonError
 
 SUPPORTED_PYTHONS = ((3, 11), (3, 12))
 OLDEST_GLIBC = (2, 35)
-ELSEWHERE = "Run Triton in a container instead: docker compose up (docker-compose.yml)."
+CONTAINERS = "docker compose --profile all-MiniLM-L6-v2 up -d"
+ELSEWHERE = f"Run Triton in a container instead (docker-compose.yml): {CONTAINERS}"
 INSTALL = "pip install -e '.[embedded]'"
 
 
@@ -77,7 +78,7 @@ def check_python() -> None:
         raise EmbeddedTritonError(
             f"The embedded Triton works with Python {known}, this is {python_version()}; "
             "docker-compose.yml runs Triton beside any Python.",
-            remedy="docker compose up",
+            remedy=CONTAINERS,
         )
 
 
