@@ -76,6 +76,20 @@ async def test_a_dead_backend_process_is_unloaded_and_loaded(tmp_path: Path, eng
     assert engine.control == [("unload", "tiny"), ("load", "tiny")]
 
 
+async def test_calls_that_wait_for_a_dead_process_are_given_up(tmp_path: Path, engine: ScriptedEngine) -> None:
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        calls = len(engine.calls)
+        hanging = asyncio.create_task(service.embedding.embed(request("cat")))
+        await until(lambda: any(call.inputs["input_ids"].shape == (1, 3) for call in engine.calls[calls:]))
+        engine.hang = False
+        engine.dead.add("tiny")
+        await service.embedding.embed(request("mat"))
+        async with asyncio.timeout(5):
+            await hanging
+
+
 async def test_a_death_nobody_ran_into_is_found_by_the_canary(tmp_path: Path, engine: ScriptedEngine) -> None:
     async with running(tmp_path, engine) as service:
         await until(lambda: service.readiness.report().ready)

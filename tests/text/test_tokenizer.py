@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigurationError, InvalidField, TokenLimitExceeded
@@ -58,11 +59,17 @@ def test_a_cut_is_what_the_tokenizers_own_truncation_gives(some: list[str]) -> N
         assert not tokenized.at_least
 
 
-@given(st.integers(1, 60), st.sampled_from(["cat ", "unbelievable ", "漢", "zebra-", "é"]), st.integers(1, 40))
-def test_a_long_text_is_judged_by_its_beginning_as_by_the_whole(repeats: int, word: str, cap: int) -> None:
-    text = word * repeats
-    judged = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=cap).encode([text])[0]
+@given(
+    st.lists(st.sampled_from(["cat", "unbelievable", "unbelievablez", "漢", "zebra-", "é", "!"]), max_size=20),
+    st.integers(1, 60),
+)
+@example(words=["the"] * 9 + ["unbelievablez"], prefix_bytes=9 * 4 + len("unbelievable"))
+def test_a_long_text_is_judged_by_its_beginning_as_by_the_whole(words: list[str], prefix_bytes: int) -> None:
+    text = " ".join(words)
     whole = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=10**6).encode([text])[0]
+    sizes = {"_SMALLEST_PREFIX_BYTES": prefix_bytes, "_PREFIX_BYTES_PER_TOKEN": 0, "_PREFIX_GROWTH": 2}
+    with patch.multiple("gateway.text.tokenizer", **sizes):
+        judged = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1).encode([text])[0]
     assert judged.ids.tolist() == whole.ids.tolist()
     assert judged.token_count <= whole.token_count
     assert (judged.token_count > MAX_TOKENS) == (whole.token_count > MAX_TOKENS)
