@@ -38,18 +38,29 @@ class Connection:
 
     async def exchange(self, request: bytes) -> bytes:
         """Send one request and return the answer's body; anything but a 200 ends the benchmark."""
-        self._writer.write(request)
+        status, body = await self.answer(request)
+        if status != 200:
+            raise RuntimeError(f"the gateway answered {status}")
+        return body
+
+    async def answer(self, request: bytes) -> tuple[int, bytes]:
+        """Send one request and return the answer's status and body, whatever they are."""
+        self.send(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"the gateway answered {head.splitlines()[0].decode()}")
         start = head.lower().index(b"content-length:") + len(b"content-length:")
-        return await self._reader.readexactly(int(head[start : head.index(b"\r", start)]))
+        body = await self._reader.readexactly(int(head[start : head.index(b"\r", start)]))
+        return int(head.split(b" ", 2)[1]), body
+
+    def send(self, request: bytes) -> None:
+        """Send without waiting for the answer."""
+        self._writer.write(request)
 
     def close(self) -> None:
         self._writer.close()
 
 
 def post(path: str, body: bytes, *, host: str) -> bytes:
+    """A whole request, ready to be sent over and over."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body

@@ -10,48 +10,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
-import os
-import platform
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
-import httpx
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ceiling import Ceiling
-from benchmarks.load_client import Connection, LoadResult, post, run_load
+from benchmarks.load_client import Connection, LoadResult, run_load
+from benchmarks.stack import MODEL, ROOT, Server, hardware, request, running_stack, vectors
 from benchmarks.workloads import mixed_length, short_queries
 from gateway.triton.engine import InferCall
 from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import Float32Array
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL = "all-MiniLM-L6-v2"
 BULK_SIZE = 256
 MAX_DIFFERENCE = 1e-5
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the stack under test listens."""
-
-    host: str
-    http_port: int
-    grpc_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,49 +48,8 @@ class Round:
     gateway_p99: float
 
 
-@contextmanager
-def running_stack() -> Iterator[Server]:
-    """`gateway up` on free ports in a folder of its own; stopped, and waited for, at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"GATEWAY_RUN_FOLDER": folder, "GATEWAY_LOG_LEVEL": "warning"}
-        command = [sys.executable, "-m", "gateway", "up", "--auto-ports", "--model", MODEL]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)
-        try:
-            yield _wait_until_up(process, Path(folder) / "up.json")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], run_file: Path) -> Server:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        if run_file.exists() and _is_ready(json.loads(run_file.read_text())["url"]):
-            ports = json.loads(run_file.read_text())["ports"]
-            return Server("127.0.0.1", ports["gateway"], f"127.0.0.1:{ports['grpc']}")
-        time.sleep(0.1)
-    raise SystemExit("The stack did not come up; try `gateway up` by hand to see why.")
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready").is_success
-    except httpx.TransportError:
-        return False
-
-
-def request(texts: str | list[str]) -> bytes:
-    body = json.dumps({"model": MODEL, "input": texts, "encoding_format": "base64"}).encode()
-    return post("/v1/embeddings", body, host="localhost")
-
-
 def load(server: Server, requests: list[bytes], *, clients: int, seconds: float) -> LoadResult:
     return asyncio.run(run_load(requests, host=server.host, port=server.http_port, clients=clients, seconds=seconds))
-
-
-def vectors(body: bytes) -> Float32Array:
-    rows = [np.frombuffer(base64.b64decode(item["embedding"]), "<f4") for item in json.loads(body)["data"]]
-    return np.stack(rows)
 
 
 async def largest_difference(server: Server, ceiling: Ceiling, texts: list[str]) -> float:
@@ -188,22 +126,6 @@ def summary(rounds: list[Round]) -> dict[str, list[float]]:
         "gateway, median (ms)": [1e3 * r.gateway_median for r in rounds],
     }
     return {name: [statistics.median(values), min(values), max(values)] for name, values in figures.items()}
-
-
-def hardware() -> dict[str, str]:
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    packages = ("onnxruntime", "numpy", "tokenizers", "fastapi", "uvicorn", "grpcio", "nvidia-pytriton")
-    return {
-        "date": date.today().isoformat(),
-        "cpu": f"{cpu}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "load before": " ".join(f"{value:.2f}" for value in os.getloadavg()),
-        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
-    }
 
 
 def parse_arguments() -> argparse.Namespace:
