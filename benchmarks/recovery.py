@@ -224,8 +224,12 @@ def main() -> int:
         f"beside 8 clients that hung up on 1,024 texts: {counts}, {bystanders.wrong} wrong, {queued:g} rows left"
     )
     if arguments.json:
-        record = {"machine": machine, "recoveries": [asdict(one) for one in recoveries]}
-        arguments.json.write_text(json.dumps(record | {"rows_left": queued}, indent=1) + "\n")
+        record = {
+            "machine": machine,
+            "recoveries": [asdict(one) for one in recoveries],
+            "hang_ups": {"statuses": dict(bystanders.statuses), "wrong": bystanders.wrong, "rows_left": queued},
+        }
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n")
     return 0 if all(one.sound for one in recoveries) and bystanders.sound and not queued else 1
 
 

@@ -2,7 +2,8 @@
 
 Marks, as an HTML comment right above a block:
 `run: stack` (against a running gateway), `run: checkout` (in this folder), `run: fresh` (by tests/scripts, in a fresh
-clone; checked here for existing scripts and options), `output of the block above`, `not run: needs docker`.
+clone; checked here for existing scripts and options), `run: benchmark` (by tests/integration, shortened), `output of
+the block above`, `not run: needs docker`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block,
 
 BINARIES = Path(sys.executable).parent
 DOCUMENTED = "http://localhost:8000"
-MARKS = {"run: stack", "run: checkout", "run: fresh", "not run: needs docker", OUTPUT_MARK}
+MARKS = {"run: stack", "run: checkout", "run: fresh", "run: benchmark", "not run: needs docker", OUTPUT_MARK}
 BLOCKS = all_blocks()
 
 
