@@ -1,14 +1,15 @@
 """Waiting rows in the two orders that a cut needs: who is served next, and who has about that length.
 
-Who is next is start-time fair queueing: each row's tag is max(virtual time, its flow's last tag) + its tokens, a flow
-being one request (Goyal, Vin, Cheng 1996, with tags taken at the end of service). A single query that arrives during
-a bulk of 2,048 rows is next, and a bulk's next row is reached as soon as others have had as many tokens.
+Who is next is self-clocked fair queueing (Golestani 1994): a row's tag is max(virtual time, its flow's last tag) + its
+tokens, a flow being one request, and virtual time is the tag of the row served last. A single query that arrives during
+a bulk of 2,048 rows is next as soon as the bulk has had as many tokens as it needs itself, and the other way round.
+Start tags would let it pass at once, but then a stream of single queries would starve a bulk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
 
@@ -16,12 +17,15 @@ from gateway.batching.submission import Row, Submission
 
 _Key = tuple[int, float, int, Row]
 
+# Rows that have left may make up half of the heap and this many more; then it is built anew.
+_SPENT_ENTRIES = 64
+
 
 class RowQueue:
     """The rows in line, counted in rows and tokens. A row is in line exactly while `row.waiting`."""
 
     def __init__(self) -> None:
-        # A row that joined another's cut stays in this heap until it surfaces, and is skipped then.
+        # A row that joined another's cut or was discarded stays in this heap until it surfaces, and is skipped then.
         self._by_tag: list[tuple[float, int, Row]] = []
         self._by_length: SortedList[_Key] = SortedList()
         self._virtual_time = 0.0
@@ -62,6 +66,9 @@ class RowQueue:
         row.submission.queued_rows -= 1
         if not self.rows:
             self._by_tag.clear()
+        elif len(self._by_tag) > 2 * self.rows + _SPENT_ENTRIES:
+            self._by_tag = [entry for entry in self._by_tag if entry[2].waiting]
+            heapify(self._by_tag)
 
     def discard(self, submission: Submission) -> int:
         """Takes what is left of a submission out of line; gives the number of rows."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from gateway.batching.call import CallResult, ModelCall
@@ -79,7 +80,7 @@ class Scheduler:
         self._outage: Outage | None = None
         self._give_up: asyncio.TimerHandle | None = None
         self._pump_scheduled = False
-        self._closed = False
+        self._closed: EngineUnavailable | None = None
         self._last_busy_at = time.monotonic()
         meter.watch(rows=lambda: self._queue.rows, tokens=lambda: self._queue.tokens, calls=lambda: len(self._calls))
 
@@ -122,10 +123,10 @@ class Scheduler:
         """The engine is known to be gone: calls under way are given up and their rows wait for `resume`."""
         self._begin_outage(error)
         for task, rows in list(self._calls.items()):
-            # Taken out first: a call that is not listed any more has no say about its rows when it ends.
             del self._calls[task]
-            task.cancel()
-            self._lose(rows, error)
+            # A call that has ended in this very turn of the loop is still listed and has settled its rows itself.
+            if task.cancel():
+                self._lose(rows, error)
 
     def resume(self, *, proved_at: float) -> None:
         """The engine answered a call that was made at `proved_at` (`time.monotonic()`); what began later stands."""
@@ -135,11 +136,10 @@ class Scheduler:
         self._stop_giving_up()
         self._wake()
 
-    async def close(self) -> None:
-        """Fails all that waits or runs and refuses what comes."""
-        self._closed = True
+    async def close(self, reason: str = "The gateway is shutting down.") -> None:
+        """Fails all that waits or runs and refuses what comes, with `reason`."""
+        self._closed = error = EngineUnavailable(reason)
         self._stop_giving_up()
-        error = EngineUnavailable("The gateway is shutting down.")
         running = list(self._calls)
         for rows in [self._queue.waiting(), *self._calls.values()]:
             self._fail(rows, error, DropReason.SHUTDOWN)
@@ -148,10 +148,10 @@ class Scheduler:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _admit(self, submission: Submission, *, now: float) -> None:
-        if self._closed:
-            raise EngineUnavailable("The gateway is shutting down.")
+        if self._closed is not None:
+            raise copy(self._closed)
         if self._outage is not None:
-            raise type(self._outage.error)(self._outage.error.message)
+            raise copy(self._outage.error)
         if submission.deadline <= now:
             raise _too_late()
         # A request larger than the whole queue would never fit, so it may have an empty one.
@@ -166,7 +166,7 @@ class Scheduler:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
-        while len(self._calls) < self._limits.calls_in_flight and self._outage is None and not self._closed:
+        while len(self._calls) < self._limits.calls_in_flight and self._outage is None and self._closed is None:
             rows = self._cut()
             if not rows:
                 return
@@ -201,12 +201,17 @@ class Scheduler:
     async def _run(self, rows: list[Row]) -> None:
         try:
             await self._compute(rows)
+        except EngineUnavailable as error:
+            self._begin_outage(error)
+            self._lose(rows, error)
+            self._on_outage(error)
         except Exception as error:  # noqa: BLE001
             # The supervisor: whatever a call raises, its rows get an answer and the scheduler goes on.
             _log.exception("a model call failed in an unexpected way")
             self._fail(rows, InferenceFailed(f"The model call failed ({type(error).__name__})."))
 
     async def _compute(self, rows: Sequence[Row]) -> None:
+        """Raises `EngineUnavailable`; every other outcome is settled here."""
         wanted = [row for row in rows if not row.abandoned]
         if not wanted:
             return
@@ -215,10 +220,6 @@ class Scheduler:
         timeout = max(row.submission.deadline for row in wanted) - started
         try:
             result = await self._call([row.ids for row in wanted], timeout_seconds=max(timeout, 0.001))
-        except EngineUnavailable as error:
-            self._begin_outage(error)
-            self._lose(wanted, error)
-            self._on_outage(error)
         except DeadlineExceeded as error:
             self._fail(wanted, error, DropReason.DEADLINE)
         except InferenceFailed as error:
@@ -254,25 +255,21 @@ class Scheduler:
                 continue
             row.lost_calls += 1
             row.alone = row.alone or died
-            if row.lost_calls > 1 or self._closed:
+            if row.lost_calls > 1 or self._closed is not None:
                 self._fail([row], error)
             else:
                 self._queue.put_back(row)
 
     def _begin_outage(self, error: EngineUnavailable) -> None:
-        if self._outage is None:
-            self._give_up_later()
         self._outage = Outage(error, began_at=time.monotonic())
-
-    def _give_up_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._give_up = loop.call_later(max(self._limits.recovery_wait_seconds, 0.001), self._fail_waiting)
+        if self._give_up is None:
+            loop = asyncio.get_running_loop()
+            self._give_up = loop.call_later(self._limits.recovery_wait_seconds, self._fail_waiting)
 
     def _fail_waiting(self) -> None:
+        self._give_up = None
         if self._outage is not None:
             self._fail(self._queue.waiting(), self._outage.error)
-            # Rows of a call that hung are lost later than the others and wait as long.
-            self._give_up_later()
 
     def _stop_giving_up(self) -> None:
         if self._give_up is not None:

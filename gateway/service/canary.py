@@ -49,11 +49,9 @@ class Canary:
         self._pending = asyncio.create_task(self._vector())
         try:
             await self._wait(self._pending, silent=silent, is_live=is_live)
+            if self._lost is not None:
+                raise self._lost
             self._compare(self._pending.result())
-        except asyncio.CancelledError:
-            if self._lost is None:
-                raise
-            raise self._lost from None
         finally:
             self._pending.cancel()
             self._pending = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -146,6 +148,22 @@ def test_a_discarded_submission_leaves_nothing_behind(lengths: list[list[int]], 
     kept = [row for one in everything if one is not gone for row in one.rows]
     assert (queue.rows, queue.tokens) == (len(kept), sum(row.length for row in kept))
     assert {id(row) for cut in drain(queue) for row in cut} == {id(row) for row in kept}
+
+
+def test_discarded_rows_are_let_go_while_others_still_wait() -> None:
+    queue = RowQueue()
+    queue.add(submission([5]))
+    tokens = []
+    for _ in range(10):
+        gone = submission([200] * 100)
+        tokens += [weakref.ref(row.ids) for row in gone.rows]
+        queue.add(gone)
+        queue.discard(gone)
+    del gone
+    gc.collect()
+    assert sum(one() is not None for one in tokens) <= 200
+    assert (queue.rows, queue.tokens) == (1, 5)
+    assert [[row.length for row in cut] for cut in drain(queue)] == [[5]]
 
 
 def test_a_row_put_back_keeps_its_place() -> None:

@@ -256,6 +256,64 @@ async def test_suspending_does_not_compute_isolated_rows_twice() -> None:
     np.testing.assert_array_equal(outcome.vectors, expected([row(1, 10), row(2, 10)]))
 
 
+async def test_suspending_in_the_turn_in_which_a_call_was_lost_does_not_cost_its_retry() -> None:
+    fate = asyncio.get_running_loop().create_future()
+
+    class LostInTime(ScriptedCall):
+        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+            result = await super().__call__(rows, timeout_seconds=timeout_seconds)
+            return await fate if len(self.calls) == 1 else result
+
+    call = LostInTime()
+    target = scheduler(call)
+    caught = asyncio.create_task(submit(target, (1, 10)))
+    await asyncio.sleep(0.01)
+    fate.set_exception(EngineUnavailable("gone"))
+    asyncio.get_running_loop().call_soon(target.suspend, EngineUnavailable("gone"))
+    await asyncio.sleep(0.01)
+    target.resume(proved_at=time.monotonic())
+    np.testing.assert_array_equal((await caught).vectors, expected([row(1, 10)]))
+    assert call.calls == [[1], [1]]
+
+
+async def test_a_call_lost_while_it_is_halved_is_lost_once() -> None:
+    def script(number: int, rows: Sequence[Int64Array]) -> float:
+        if number == 0:
+            raise InferenceFailed("halve me")
+        if number == 1:
+            raise EngineUnavailable("gone")
+        return 3600.0 if [int(ids[0]) for ids in rows] == [2] else 0.0
+
+    call = ScriptedCall(script)
+    target = scheduler(call)
+    callers = [asyncio.create_task(submit(target, (number, 10))) for number in (1, 2)]
+    await asyncio.sleep(0.01)
+    target.suspend(EngineUnavailable("no answer"))
+    target.resume(proved_at=time.monotonic())
+    async with asyncio.timeout(5):
+        await asyncio.gather(*callers)
+    assert call.calls == [[1, 2], [1], [1, 2]]
+
+
+async def test_an_outage_is_told_as_what_it_is_to_those_who_come_later() -> None:
+    target = scheduler(ScriptedCall())
+    target.suspend(EngineUnavailable("wrong vectors", code="model_unhealthy", retry_after_seconds=7))
+    with pytest.raises(EngineUnavailable, match="wrong vectors") as refused:
+        await submit(target, (1, 10))
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("model_unhealthy", 7)
+
+
+async def test_a_scheduler_in_an_outage_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = scheduler(ScriptedCall(), recovery_wait_seconds=0.0)
+    loop = asyncio.get_running_loop()
+    timers: list[object] = []
+    call_later = loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda *given: timers.append(given) or call_later(*given))
+    target.suspend(EngineUnavailable("gone"))
+    await asyncio.sleep(0.05)
+    assert len(timers) <= 2, "the recovery wait and this test's own sleep"
+
+
 async def test_closing_answers_everybody() -> None:
     target = scheduler(ScriptedCall(lambda number, rows: 3600.0))
     waiting = [asyncio.create_task(submit(target, (number, 400))) for number in range(6)]
@@ -263,6 +321,13 @@ async def test_closing_answers_everybody() -> None:
     await target.close()
     assert all(isinstance(one, EngineUnavailable) for one in await asyncio.gather(*waiting, return_exceptions=True))
     with pytest.raises(EngineUnavailable):
+        await submit(target, (9, 10))
+
+
+async def test_a_closed_scheduler_says_why() -> None:
+    target = scheduler(ScriptedCall())
+    await target.close("The model was unloaded.")
+    with pytest.raises(EngineUnavailable, match="was unloaded"):
         await submit(target, (9, 10))
 
 
