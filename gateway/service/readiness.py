@@ -54,7 +54,7 @@ class ReadinessMonitor:
     ) -> None:
         """`cards` are the models that may be served; `required` those that have to be, by name.
 
-        `explain_silence` is asked once when Triton cannot be reached at the start.
+        `explain_silence` is asked as long as no model has been served and it has not found the reason.
         """
         self._engine = engine
         self._models = models
@@ -68,7 +68,7 @@ class ReadinessMonitor:
         self._watches: dict[str, tuple[ModelWatch, asyncio.Task[None]]] = {}
         self._others: dict[str, ModelHealth] = {}
         self._silence = "Triton has not been seen yet."
-        self._explained = False
+        self._mistake = ""
         self._absent_since: dict[str, float] = {}
         self._lost_triton = False
         self._task: asyncio.Task[None] | None = None
@@ -113,21 +113,18 @@ class ReadinessMonitor:
         except GatewayError as error:
             await self._unreachable(error)
             return
-        self._silence = ""
+        self._silence = self._mistake = ""
         await self._follow({status.name: status for status in statuses if status.name in self._cards})
         self._lost_triton = self._lost_triton and bool(self._absent_since)
 
     async def _unreachable(self, error: GatewayError) -> None:
         self._lost_triton = True
-        self._silence = error.message
-        if not self._explained and not self._watches:
-            self._explained = True
+        if not self._mistake and not self._watches:
             mistake = await self._explain_silence()
             if mistake is not None:
-                self._silence = f"{mistake.message} {mistake.remedy or ''}".strip()
-                _log.error(self._silence)
-            else:
-                self._explained = False
+                self._mistake = f"{mistake.message} {mistake.remedy or ''}".strip()
+                _log.error(self._mistake)
+        self._silence = self._mistake or error.message
         for name in self._cards:
             if name not in self._watches:
                 self._others[name] = health(State.UNAVAILABLE, self._silence)
@@ -193,7 +190,7 @@ class ReadinessMonitor:
         await asyncio.gather(task, return_exceptions=True)
         model = self._models.remove(name)
         if model is not None:
-            await model.scheduler.close()
+            await model.scheduler.close(f"The model {name} was unloaded.")
         self._absent_since.pop(name, None)
         self._metrics.model_ready.labels(name).set(0)
         self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import EngineUnavailable, UnknownModel
+from gateway.triton.engine import ModelStatus
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine, vector_of
 from tests.support.tiny_models import CANARY_IDS
@@ -208,6 +209,33 @@ async def test_an_engine_that_was_never_there_is_told(tmp_path: Path) -> None:
         report = service.readiness.report()
         assert not report.ready
         assert "cannot be reached" in report.reason
+        engine.down = False
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_the_mistake_behind_the_silence_is_told_for_as_long_as_it_lasts(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    engine = ScriptedEngine(states={"tiny": "READY"}, down=True)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, running(tmp_path, engine, triton_url=f"{host}:{port}") as service:
+        looks = 0
+        models = engine.models
+
+        async def counted(*, timeout_seconds: float = 5.0) -> list[ModelStatus]:
+            nonlocal looks
+            looks += 1
+            return await models(timeout_seconds=timeout_seconds)
+
+        engine.models = counted  # type: ignore[method-assign]
+        await until(lambda: looks > 1)
+        report = service.readiness.report()
+        assert "HTTP port" in report.reason
+        assert "HTTP port" in report.models["tiny"].reason
         engine.down = False
         await until(lambda: service.readiness.report().ready)
 
