@@ -16,7 +16,7 @@ from gateway.artifacts.findings import Finding, VerificationReport
 from gateway.artifacts.onnx_inspection import REPAIR, graph_path, inspect_graph
 from gateway.artifacts.placing import content_of
 from gateway.cards.rendering import CONFIG_FILE, is_rendered
-from gateway.cards.schema import Card, FileSpec, InputRole, OutputRole
+from gateway.cards.schema import INPUT_TYPES, Card, FileSpec, InputRole, OutputRole
 from gateway.errors import ConfigurationError
 from gateway.text.tokenizer import TextTokenizer
 from gateway.types import Int64Array
@@ -24,9 +24,6 @@ from gateway.vectors.pooling import POOLINGS
 
 # Larger than any canary text: it is read whole.
 MAX_CANARY_BYTES = 1 << 20
-
-# Numpy's word for the integer inputs that a graph may ask for.
-INPUT_TYPES = {"TYPE_INT64": np.int64, "TYPE_INT32": np.int32}
 
 
 def verify(card: Card) -> VerificationReport:
@@ -124,12 +121,12 @@ def _vector(card: Card, ids: Int64Array) -> npt.NDArray[np.float64]:
     feeds: dict[str, Any] = {
         item.tensor.name: fed[item.role].astype(INPUT_TYPES[item.tensor.data_type]) for item in card.triton.inputs
     }
-    pooled = card.triton.output(OutputRole.SENTENCE_EMBEDDING)
-    output = pooled or card.triton.output(OutputRole.TOKEN_EMBEDDINGS)
+    output = card.triton.embedding_output
     if output is None:
         raise ConfigurationError("the card names no output that a vector can be made from")
     (values,) = session.run([output.tensor.name], feeds)
-    rows = values if pooled else POOLINGS[card.vectors.pooling.value](values, fed[InputRole.ATTENTION_MASK])
+    pooled = output.role is OutputRole.SENTENCE_EMBEDDING
+    rows = values if pooled else POOLINGS[card.vectors.pooling](values, fed[InputRole.ATTENTION_MASK])
     vector: npt.NDArray[np.float64] = np.asarray(rows, dtype=np.float64)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         return vector / np.linalg.norm(vector)

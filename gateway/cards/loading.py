@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path, PurePosixPath
 
 from gateway.cards.schema import (
+    INPUT_TYPES,
     BatchSpec,
     CanarySpec,
     Card,
@@ -16,7 +17,6 @@ from gateway.cards.schema import (
     GraphSpec,
     InputRole,
     OutputRole,
-    Pooling,
     TensorSpec,
     TokenizerSpec,
     TritonSpec,
@@ -25,6 +25,7 @@ from gateway.cards.schema import (
 )
 from gateway.cards.section import Section
 from gateway.errors import ConfigurationError
+from gateway.vectors.pooling import POOLINGS
 
 CARD_FILE = "card.toml"
 
@@ -98,7 +99,7 @@ def _vectors(section: Section) -> VectorSpec:
     dimensions = section.integer("dimensions", minimum=1)
     spec = VectorSpec(
         dimensions=dimensions,
-        pooling=section.choice("pooling", Pooling),
+        pooling=section.one_of("pooling", POOLINGS),
         matryoshka=section.integers("matryoshka", default=()),
     )
     if any(not 1 <= size <= dimensions for size in spec.matryoshka):
@@ -110,14 +111,14 @@ def _vectors(section: Section) -> VectorSpec:
 def _triton(section: Section) -> TritonSpec:
     inputs, outputs = [], []
     for part in section.sections("inputs"):
-        inputs.append(GraphInput(tensor=_tensor(part), role=part.choice("role", InputRole)))
+        tensor = _tensor(part)
+        if tensor.data_type not in INPUT_TYPES:
+            part.fault("data_type", "one of " + ", ".join(INPUT_TYPES))
+        inputs.append(GraphInput(tensor=tensor, role=part.choice("role", InputRole)))
         part.finish()
     for part in section.sections("outputs"):
         outputs.append(GraphOutput(tensor=_tensor(part), role=part.choice("role", OutputRole)))
         part.finish()
-    kind = section.text("instance_kind")
-    if kind not in INSTANCE_KINDS:
-        section.fault("instance_kind", "one of " + ", ".join(INSTANCE_KINDS))
     parameters = section.mapping("parameters")
     if not all(isinstance(value, str) for value in parameters.values()):
         section.fault("parameters", "a table of quoted texts: Triton takes parameters as strings")
@@ -127,7 +128,7 @@ def _triton(section: Section) -> TritonSpec:
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         instance_count=section.integer("instance_count", minimum=1, default=1),
-        instance_kind=kind,
+        instance_kind=section.one_of("instance_kind", INSTANCE_KINDS),
         parameters={key: str(value) for key, value in parameters.items()},
     )
     section.finish()

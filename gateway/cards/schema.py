@@ -11,13 +11,8 @@ from datetime import date
 from enum import Enum
 from pathlib import Path
 
-
-class Pooling(Enum):
-    """How one vector is made from token vectors when the graph does not do it itself."""
-
-    MEAN = "mean"
-    CLS = "cls"
-    LAST_TOKEN = "last_token"
+# The types a graph input can have, and NumPy's words for them.
+INPUT_TYPES: Mapping[str, str] = {"TYPE_INT64": "int64", "TYPE_INT32": "int32"}
 
 
 class InputRole(Enum):
@@ -72,6 +67,11 @@ class TritonSpec:
         """The output with this role, or None where the graph has none."""
         return next((output for output in self.outputs if output.role is role), None)
 
+    @property
+    def embedding_output(self) -> GraphOutput | None:
+        """The output that vectors are made from: the graph's own pooled one where it has one, else token vectors."""
+        return self.output(OutputRole.SENTENCE_EMBEDDING) or self.output(OutputRole.TOKEN_EMBEDDINGS)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizerSpec:
@@ -84,10 +84,11 @@ class TokenizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class VectorSpec:
-    """`matryoshka` lists the sizes the model was trained to be cut to; empty if it was not."""
+    """`pooling` names one of `gateway.vectors.pooling.POOLINGS`, for a graph that does not pool itself. `matryoshka`
+    lists the sizes the model was trained to be cut to; empty if it was not."""
 
     dimensions: int
-    pooling: Pooling
+    pooling: str
     matryoshka: tuple[int, ...] = ()
 
 

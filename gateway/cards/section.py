@@ -5,7 +5,7 @@ Own code because pydantic stays at the edge and the standard library's TOML read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -56,10 +56,12 @@ class Section:
         value = self._take(key)
         return value if type(value) is date else self.fault(key, "a date such as 2021-08-30, without quotes")
 
+    def one_of(self, key: str, known: Iterable[str]) -> str:
+        value, words = self._take(key), list(known)
+        return value if isinstance(value, str) and value in words else self.fault(key, "one of " + ", ".join(words))
+
     def choice(self, key: str, kind: type[E]) -> E:
-        value = self._take(key)
-        known = [member.value for member in kind]
-        return kind(value) if value in known else self.fault(key, "one of " + ", ".join(known))
+        return kind(self.one_of(key, [member.value for member in kind]))
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._list(key)

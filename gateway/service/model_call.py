@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from gateway.batching.call import CallResult
-from gateway.cards.schema import Card, GraphInput, InputRole, OutputRole
+from gateway.cards.schema import INPUT_TYPES, Card, GraphInput, InputRole, OutputRole
 from gateway.errors import ConfigurationError, InvalidVector
 from gateway.triton.engine import Engine, InferCall, Tensor
 from gateway.types import Float32Array, Int64Array
@@ -19,16 +18,13 @@ from gateway.vectors.checking import check_shape, invalid_rows
 from gateway.vectors.pooling import POOLINGS
 from gateway.vectors.shortening import normalise
 
-_DTYPES: dict[str, npt.DTypeLike] = {"TYPE_INT64": np.int64, "TYPE_INT32": np.int32}
-
 
 class EmbeddingCall:
     """Computes rows of one model. Implements `gateway.batching.call.ModelCall`."""
 
     def __init__(self, card: Card, engine: Engine) -> None:
         """Raises `ConfigurationError` when the card names no output that holds embeddings."""
-        pooled = card.triton.output(OutputRole.SENTENCE_EMBEDDING)
-        output = pooled or card.triton.output(OutputRole.TOKEN_EMBEDDINGS)
+        output = card.triton.embedding_output
         if output is None:
             raise ConfigurationError(f"The card of {card.name} names no output that holds embeddings.")
         self._engine = engine
@@ -37,7 +33,7 @@ class EmbeddingCall:
         self._pad_id = card.tokenizer.pad_id
         self._size = card.vectors.dimensions
         self._output = output.tensor.name
-        self._pool = None if pooled is not None else POOLINGS[card.vectors.pooling.value]
+        self._pool = None if output.role is OutputRole.SENTENCE_EMBEDDING else POOLINGS[card.vectors.pooling]
 
     async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
         """Vectors are float32 [rows, size] of unit length. Raises what the engine raises."""
@@ -72,7 +68,7 @@ def pad(rows: Sequence[Int64Array], *, pad_id: int) -> tuple[Int64Array, Int64Ar
 
 
 def _tensor(given: GraphInput, ids: Int64Array, mask: Int64Array) -> Tensor:
-    dtype = _DTYPES[given.tensor.data_type]
+    dtype = INPUT_TYPES[given.tensor.data_type]
     if given.role is InputRole.TOKEN_IDS:
         return ids.astype(dtype, copy=False)
     if given.role is InputRole.ATTENTION_MASK:

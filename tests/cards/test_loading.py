@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cards.loading import load_card
-from gateway.cards.schema import Card, InputRole, OutputRole, Pooling
+from gateway.cards.schema import Card, InputRole, OutputRole
 from gateway.errors import ConfigurationError
+from gateway.vectors.pooling import POOLINGS
 from tests.support.tiny_bert import TinyModel
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -42,7 +43,7 @@ def test_every_part_of_a_card_arrives(tmp_path: Path, card_text: str) -> None:
     card = load(tmp_path, card_text)
     assert card.released == date(2026, 1, 2)
     assert card.aliases == ("tiny",)
-    assert card.vectors.pooling is Pooling.MEAN
+    assert card.vectors.pooling == "mean"
     assert [item.role for item in card.triton.inputs] == [
         InputRole.TOKEN_IDS,
         InputRole.ATTENTION_MASK,
@@ -83,6 +84,7 @@ def test_every_part_of_a_card_arrives(tmp_path: Path, card_text: str) -> None:
         ("dims = [-1, 16]", "dims = [-2, 16]", "triton.outputs[0].dims"),
         ("dims = [-1, 16]", "dims = []", "triton.outputs[0].dims"),
         ('data_type = "TYPE_FP32"', 'data_type = "float"', "triton.outputs[0].data_type"),
+        ('data_type = "TYPE_INT64"', 'data_type = "TYPE_FP32"', "triton.inputs[0].data_type"),
         ('role = "sentence_embedding"', 'role = "pooler"', "triton.outputs[0].role"),
         ("tolerance = 1e-4", "tolerance = -1", "canary.tolerance"),
         ("expected = [", 'expected = ["x", ', "canary.expected"),
@@ -100,6 +102,12 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, card_text: str, foun
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, card_text.replace(found, put, 1))
     assert f"card.toml: {key} has to be " in caught.value.message
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_card_can_name_every_pooling_there_is(tmp_path: Path, card_text: str, pooling: str) -> None:
+    card = load(tmp_path, card_text.replace('pooling = "mean"', f'pooling = "{pooling}"'))
+    assert card.vectors.pooling == pooling
 
 
 def test_what_is_no_toml_is_refused_with_the_place(tmp_path: Path) -> None:

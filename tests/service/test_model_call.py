@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cards.schema import GraphInput, GraphOutput, InputRole, OutputRole, Pooling, TensorSpec
+from gateway.cards.schema import GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 from gateway.errors import ConfigurationError, InvalidVector
 from gateway.service.model_call import EmbeddingCall, pad
 from gateway.triton.engine import InferCall, Tensor
@@ -60,7 +60,7 @@ async def test_token_vectors_are_pooled_here_and_inputs_follow_their_roles(tmp_p
     )
     hidden = np.random.default_rng(1).normal(size=(3, 3, 8)).astype(np.float32)
     engine = Answering(hidden)
-    last = replace(card, triton=triton, vectors=replace(card.vectors, pooling=Pooling.LAST_TOKEN))
+    last = replace(card, triton=triton, vectors=replace(card.vectors, pooling="last_token"))
     result = await EmbeddingCall(last, engine)(ROWS, timeout_seconds=1)
     expected = np.stack([hidden[0, 2], hidden[1, 0], hidden[2, 1]])
     np.testing.assert_allclose(

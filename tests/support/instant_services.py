@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.cards.schema import CanarySpec, Card, Pooling, TokenizerSpec, TritonSpec, VectorSpec
+from gateway.cards.schema import CanarySpec, Card, TokenizerSpec, TritonSpec, VectorSpec
 from gateway.dialects.base import Services
 from gateway.errors import InvalidField, UnknownModel
 from gateway.types import EmbedRequest, EmbedResult, Float32Array, Input, TextInput, Usage
@@ -37,7 +37,7 @@ def card(
         summary="A card for tests.",
         folder=Path("nowhere"),
         tokenizer=TokenizerSpec(file="tokenizer.json", max_tokens=256, pad_id=0),
-        vectors=VectorSpec(dimensions=DIMENSIONS, pooling=Pooling.MEAN),
+        vectors=VectorSpec(dimensions=DIMENSIONS, pooling="mean"),
         triton=TritonSpec(backend="onnxruntime", default_model_filename="model.onnx", inputs=(), outputs=()),
         files=(),
         canary=CanarySpec(text="canary", expected=(1.0,)),

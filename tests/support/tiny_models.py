@@ -13,7 +13,6 @@ from gateway.cards.schema import (
     GraphOutput,
     InputRole,
     OutputRole,
-    Pooling,
     TensorSpec,
     TokenizerSpec,
     TritonSpec,
@@ -41,7 +40,7 @@ def tiny_card(
         summary="For tests.",
         folder=own,
         tokenizer=TokenizerSpec(file="tokenizer.json", max_tokens=12, pad_id=0),
-        vectors=VectorSpec(dimensions=SIZE, pooling=Pooling.MEAN, matryoshka=matryoshka),
+        vectors=VectorSpec(dimensions=SIZE, pooling="mean", matryoshka=matryoshka),
         triton=TritonSpec(
             backend="onnxruntime",
             default_model_filename="model.onnx",

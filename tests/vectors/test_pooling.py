@@ -58,9 +58,3 @@ def test_mean_of_no_token_is_zeros_for_the_check_to_catch() -> None:
 def test_half_precision_comes_out_as_float32(name: str) -> None:
     pooled = POOLINGS[name](np.ones((2, 4, SIZE), np.float16), np.ones((2, 4), np.int64))
     assert (pooled.dtype, pooled.shape) == (np.float32, (2, SIZE))
-
-
-def test_every_pooling_a_card_can_name_exists() -> None:
-    from gateway.cards.schema import Pooling
-
-    assert set(POOLINGS) == {pooling.value for pooling in Pooling}
