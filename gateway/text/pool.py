@@ -12,54 +12,96 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from gateway.errors import InferenceFailed
+from gateway.errors import InferenceFailed, Overloaded
 from gateway.text.tokenizer import TextTokenizer, Tokenized
 
 # Characters one hop takes at most: 10 to 25 ms of tokenizing, which is what a small text may have to wait for.
 HOP_CHARACTERS = 32 * 1024
 
+# A text beyond this may take many seconds (16 MB of one letter: 10 s on Zen 5, 2026-11) and cannot be stopped.
+LONG_CHARACTERS = 8 * HOP_CHARACTERS
 
-@dataclass(frozen=True, slots=True)
+# Characters that may wait: about a minute's work at its slowest. Beyond it a caller is told so instead of waiting.
+_MOST_WAITING_CHARACTERS = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
 class _Job:
+    """One caller's texts. `characters` falls to 0 when it waits no more; `number` is its place in order of arrival."""
+
+    number: int
     texts: Sequence[str]
     characters: int
+    is_long: bool
     done: asyncio.Future[list[Tokenized]]
 
 
 class TokenizerPool:
     """Runs one tokenizer on an executor. All that waits when a thread frees goes in one hop, up to `HOP_CHARACTERS`.
 
-    A caller that is cancelled is left out of the next hop; what already runs is finished and thrown away.
+    Texts of more than `LONG_CHARACTERS` never take the last thread, where there is more than one, so that others do
+    not wait for them. A caller that is cancelled is left out of the next hop; what already runs is finished and thrown
+    away.
     """
 
     def __init__(self, tokenizer: TextTokenizer, executor: Executor, *, threads: int) -> None:
         self._tokenizer = tokenizer
         self._executor = executor
         self._free = threads
+        self._free_for_long = max(threads - 1, 1)
         self._waiting: deque[_Job] = deque()
+        self._waiting_long: deque[_Job] = deque()
+        self._waiting_characters = 0
+        self._jobs = 0
         self._start_scheduled = False
 
     async def encode(self, texts: Sequence[str]) -> list[Tokenized]:
         """Tokenizes `texts` (valid Unicode, see `check_text`), in order.
 
         Give no more than `slices` puts together: one call is never split, so a large one holds up small ones. Raises
-        `InferenceFailed` when the tokenizer itself fails.
+        `InferenceFailed` when the tokenizer itself fails, `Overloaded` when too much waits for it.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(texts, sum(map(len, texts)), loop.create_future())
-        self._waiting.append(job)
+        self._jobs += 1
+        characters = sum(map(len, texts))
+        job = _Job(self._jobs, texts, characters, characters > LONG_CHARACTERS, loop.create_future())
+        self._admit(job)
         if not self._start_scheduled:
             # At the end of this turn of the loop: requests that arrived together share the hop, and nobody waits.
             self._start_scheduled = True
             loop.call_soon(self._start)
-        return await job.done
+        try:
+            return await job.done
+        finally:
+            self._uncount(job)  # a caller that is cancelled still stands in line, but no longer counts
+
+    def _admit(self, job: _Job) -> None:
+        if self._waiting_characters and self._waiting_characters + job.characters > _MOST_WAITING_CHARACTERS:
+            raise Overloaded("Too much text is waiting to be tokenized. Please try again shortly.")
+        self._waiting_characters += job.characters
+        line = self._waiting_long if job.is_long else self._waiting
+        line.append(job)
 
     def _start(self) -> None:
         self._start_scheduled = False
-        while self._free and self._waiting:
-            jobs = self._take()
-            if jobs:
-                self._hop(jobs)
+        while self._free:
+            jobs = self._take_long() if self._long_is_next() else self._take()
+            if not jobs:
+                return
+            self._hop(jobs)
+
+    def _long_is_next(self) -> bool:
+        """Whether a long text may go now and came before all that is short."""
+        _forget_the_gone(self._waiting)
+        _forget_the_gone(self._waiting_long)
+        if not self._waiting_long or not self._free_for_long:
+            return False
+        return not self._waiting or self._waiting_long[0].number < self._waiting[0].number
+
+    def _take_long(self) -> list[_Job]:
+        job = self._waiting_long.popleft()
+        self._uncount(job)
+        return [job]
 
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -69,21 +111,31 @@ class TokenizerPool:
             if not job.done.done():
                 jobs.append(job)
                 characters += job.characters
+                self._uncount(job)
         return jobs
+
+    def _uncount(self, job: _Job) -> None:
+        self._waiting_characters -= job.characters
+        job.characters = 0
 
     def _hop(self, jobs: list[_Job]) -> None:
         texts = [text for job in jobs for text in job.texts]
-        self._free -= 1
+        self._occupy(jobs, -1)
         try:
             hop = asyncio.get_running_loop().run_in_executor(self._executor, self._tokenizer.encode, texts)
         except RuntimeError:
-            self._free += 1
+            self._occupy(jobs, +1)
             _fail(jobs, "The gateway is shutting down.")
             return
         hop.add_done_callback(lambda done: self._finish(jobs, done))
 
+    def _occupy(self, jobs: Sequence[_Job], change: int) -> None:
+        self._free += change
+        if any(job.is_long for job in jobs):
+            self._free_for_long += change
+
     def _finish(self, jobs: list[_Job], hop: asyncio.Future[list[Tokenized]]) -> None:
-        self._free += 1
+        self._occupy(jobs, +1)
         if hop.cancelled() or hop.exception() is not None:
             if len(jobs) == 1 or hop.cancelled():
                 _fail(jobs, "The tokenizer failed on this input.")
@@ -112,6 +164,11 @@ def slices(texts: Sequence[str]) -> list[Sequence[str]]:
     if start < len(texts):
         runs.append(texts[start:])
     return runs
+
+
+def _forget_the_gone(line: deque[_Job]) -> None:
+    while line and line[0].done.done():
+        line.popleft()
 
 
 def _fail(jobs: Sequence[_Job], message: str) -> None:

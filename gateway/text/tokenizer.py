@@ -37,7 +37,8 @@ class Tokenized:
 
 
 class TextTokenizer:
-    """A loaded tokenizer. Thread-safe: nothing changes after loading, and encoding runs without the GIL."""
+    """A loaded tokenizer. Thread-safe: nothing changes after loading, and only batch calls are made, which run without
+    the GIL."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, max_text_bytes: int) -> None:
         """Takes `tokenizer` over: its own padding and truncation are switched off.
@@ -110,7 +111,8 @@ class TextTokenizer:
 
     def _complete_words(self, prefix: str) -> Int64Array:
         """Ids of `prefix` with special tokens, without its last word: what follows the prefix may still change that."""
-        encoding = self._tokenizer.encode(prefix, add_special_tokens=False)
+        # In a batch of one: `encode` keeps the GIL, so that 16 MB of one letter would stop the event loop for seconds.
+        [encoding] = self._tokenizer.encode_batch([prefix], add_special_tokens=False)
         words = encoding.word_ids
         end = len(words)
         while end and words[end - 1] == words[-1]:

@@ -4,13 +4,16 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import InferenceFailed
-from gateway.text.pool import HOP_CHARACTERS, TokenizerPool, slices
+from gateway.errors import InferenceFailed, Overloaded
+from gateway.text import pool as pool_module
+from gateway.text.pool import HOP_CHARACTERS, LONG_CHARACTERS, TokenizerPool, slices
 from gateway.text.tokenizer import TextTokenizer, Tokenized
 from tests.support.tiny_tokenizer import tiny_tokenizer
 
@@ -88,6 +91,61 @@ async def test_a_text_the_tokenizer_fails_on_fails_alone(executor: ThreadPoolExe
     assert not isinstance(results[0], BaseException)
     assert not isinstance(results[2], BaseException)
     assert (await pool.encode(["cat"]))[0].token_count == 3
+
+
+LONG = "a" * (LONG_CHARACTERS + 1)
+
+
+class Stuck(Recording):
+    """Long texts wait for `gate`, short ones do not."""
+
+    def encode(self, texts: Sequence[str]) -> list[Tokenized]:
+        self.hops.append(list(texts))
+        if texts[0] == LONG:
+            assert self.gate.wait(10)
+        return [Tokenized(ids=np.zeros(1, dtype=np.int64), token_count=1) for _ in texts]
+
+
+async def test_long_texts_never_take_the_last_thread() -> None:
+    tokenizer = Stuck()
+    tokenizer.gate.clear()
+    with ThreadPoolExecutor(2) as two:
+        pool = TokenizerPool(tokenizer, two, threads=2)
+        long = [asyncio.create_task(pool.encode([LONG])) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        try:
+            await asyncio.wait_for(pool.encode(["cat"]), 5)
+        finally:
+            tokenizer.gate.set()
+        assert tokenizer.hops == [[LONG], ["cat"]]
+        await asyncio.gather(*long)
+
+
+async def test_long_texts_get_their_turn_on_a_single_thread(executor: ThreadPoolExecutor) -> None:
+    tokenizer = Stuck()
+    pool = TokenizerPool(tokenizer, executor, threads=1)
+    await asyncio.gather(*(pool.encode([text]) for text in ("cat", LONG, "mat", LONG)))
+    assert tokenizer.hops == [["cat", "mat"], [LONG], [LONG]]
+
+
+async def test_what_would_wait_too_long_is_refused_until_those_before_it_leave(executor: ThreadPoolExecutor) -> None:
+    tokenizer = Stuck()
+    tokenizer.gate.clear()
+    pool = TokenizerPool(tokenizer, executor, threads=1)
+    with patch.object(pool_module, "_MOST_WAITING_CHARACTERS", 2 * len(LONG)):
+        running, *waiting = [asyncio.create_task(pool.encode([LONG])) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        waiting += [asyncio.create_task(pool.encode([LONG]))]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded):
+            await pool.encode([LONG])
+        for gone in waiting:
+            gone.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        tokenizer.gate.set()
+        assert (await pool.encode([LONG]))[0].token_count == 1
+        await running
+    assert tokenizer.hops == [[LONG], [LONG]]
 
 
 async def test_a_pool_whose_threads_are_gone_answers(executor: ThreadPoolExecutor) -> None:

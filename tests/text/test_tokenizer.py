@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from unittest.mock import patch
@@ -170,3 +171,24 @@ def test_hostile_texts_end_within_the_window_and_in_bounded_time(minilm: TextTok
 def test_the_bundled_tokenizer_reads_past_the_128_tokens_of_its_own_file(minilm: TextTokenizer) -> None:
     [tokenized] = minilm.encode(["cat " * 200])
     assert len(tokenized.ids) == tokenized.token_count == 202
+
+
+def test_reading_a_long_text_leaves_other_threads_their_turns(tiny: TextTokenizer) -> None:
+    """One word of five million letters is never over the window, so it is read to its end, in growing prefixes."""
+    longest_pause = 0.0
+    done = threading.Event()
+
+    def read() -> None:
+        tiny.encode(["a" * 5_000_000])
+        done.set()
+
+    reader = threading.Thread(target=read)
+    before = started = time.perf_counter()
+    reader.start()
+    while not done.is_set():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        longest_pause = max(longest_pause, now - before)
+        before = now
+    reader.join()
+    assert longest_pause < max(0.1, (before - started) / 4)
