@@ -155,9 +155,12 @@ class EmbeddedTriton:
     async def _launch(self) -> StartReport:
         begin = time.monotonic()
         self._server = await ServerProcess.start(self._command, environment=self._environment, log=self.log)
-        async with Probe(self.endpoints.http) as probe, asyncio.timeout(START_SECONDS):
-            await self._wait_until_live(probe, begin=begin)
-            states = {status.name: status for status in await probe.models()}
+        try:
+            async with Probe(self.endpoints.http) as probe, asyncio.timeout(START_SECONDS):
+                await self._wait_until_live(probe, begin=begin)
+                states = {status.name: status for status in await probe.models()}
+        except (TimeoutError, httpx.HTTPError) as error:
+            raise self._not_up(f"{type(error).__name__} after {time.monotonic() - begin:.0f} s") from error
         missing = f"not found in {self._repository}"
         statuses = [states.get(model, ModelStatus(model, "UNAVAILABLE", missing)) for model in self._models]
         return StartReport(
@@ -174,11 +177,13 @@ class EmbeddedTriton:
             self._report_progress(begin)
             await asyncio.sleep(POLL_SECONDS)
             if not self._server.running:
-                raise EmbeddedTritonError(
-                    f"Triton did not come up: {await self._server.ended()}. Its last words:\n"
-                    f"{server_log.last_words(server_log.read(self.log))}",
-                    remedy=f"The whole log is in {self.log}.",
-                )
+                raise self._not_up(await self._server.ended())
+
+    def _not_up(self, reason: str) -> EmbeddedTritonError:
+        return EmbeddedTritonError(
+            f"Triton did not come up: {reason}. Its last words:\n{server_log.last_words(server_log.read(self.log))}",
+            remedy=f"The whole log is in {self.log}.",
+        )
 
     def _report_progress(self, begin: float) -> None:
         settled = server_log.settled_models(server_log.read(self.log))
@@ -206,7 +211,7 @@ class EmbeddedTriton:
         self.restarts += 1
         try:
             report = await self._launch()
-        except (EmbeddedTritonError, OSError, TimeoutError, httpx.HTTPError) as error:
+        except (EmbeddedTritonError, OSError) as error:
             logger.error("Triton could not be started again: %s", error)
             await self._end_server()
             return

@@ -307,6 +307,15 @@ async def test_a_server_that_does_not_come_up_shows_its_last_words(repository: P
     assert nothing_left(triton)
 
 
+async def test_a_server_that_takes_too_long_is_told_and_leaves_nothing(
+    triton: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0.05)
+    with pytest.raises(EmbeddedTritonError, match="did not come up: TimeoutError"):
+        await triton.start(["dense"])
+    assert nothing_left(triton)
+
+
 async def test_a_start_that_is_given_up_leaves_nothing(triton: EmbeddedTriton) -> None:
     start = asyncio.create_task(triton.start(["dense"]))
     await until(lambda: bool(processes_of(triton.log.parent)) or start.done())
