@@ -11,6 +11,7 @@ from gateway.artifacts.progress import Progress, SilentProgress
 from gateway.artifacts.sources import STAGING_LOCK
 from gateway.artifacts.wheel_index import open_wheel
 from gateway.cards.schema import WheelSpec
+from gateway.text.vocabularies import CL100K_FILE
 from gateway.types import Vocabulary
 
 
@@ -23,10 +24,7 @@ class VocabularySource:
     size_bytes: int
     wheel: WheelSpec
     member: str
-
-    @property
-    def file_name(self) -> str:
-        return f"{self.vocabulary.value}.tiktoken"
+    file_name: str
 
 
 # llama-index-core ships tiktoken's download cache, whose file name is the sha1 of the file's address. The file's hash
@@ -42,6 +40,7 @@ CL100K_BASE = VocabularySource(
         size_bytes=11_928_254,
     ),
     member="llama_index/core/_static/tiktoken_cache/9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+    file_name=CL100K_FILE,
 )
 
 SOURCES: dict[str, VocabularySource] = {CL100K_BASE.vocabulary.value: CL100K_BASE}
@@ -56,7 +55,7 @@ def is_installed(source: VocabularySource, folder: Path) -> bool:
 def install_vocabulary(
     source: VocabularySource, folder: Path, *, staging: Path, progress: Progress | None = None, rehash: bool = False
 ) -> bool:
-    """Put `<vocabulary>.tiktoken` into `folder`; False when it was there already.
+    """Put the vocabulary's file into `folder`; False when it was there already.
 
     Raises `ArtifactError` when the wheel cannot be fetched or does not hold the right file.
     """

@@ -139,7 +139,6 @@ class ModelBuilder:
         model = ServedModel(
             card=card,
             reader=self._reader(tokenizer),
-            call=call,
             scheduler=self._scheduler(card, call, on_outage=on_outage),
         )
         [canary] = tokenizer.encode([card.canary.text])

@@ -9,7 +9,6 @@ from gateway.batching.scheduler import Scheduler
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
-from gateway.service.model_call import EmbeddingCall
 from gateway.text.reading import InputReader
 
 
@@ -19,7 +18,6 @@ class ServedModel:
 
     card: Card
     reader: InputReader
-    call: EmbeddingCall
     scheduler: Scheduler
 
 
