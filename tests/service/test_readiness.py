@@ -20,6 +20,12 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(states={"tiny": "READY"})
 
 
+@pytest.fixture(autouse=True)
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real Triton here that needs two seconds to load what it forgot."""
+    monkeypatch.setattr("gateway.service.readiness._FORGOTTEN_SECONDS", 0.2)
+
+
 async def test_ready_once_the_canary_gave_its_vector(tmp_path: Path, engine: ScriptedEngine) -> None:
     async with running(tmp_path, engine) as service:
         await until(lambda: service.readiness.report().ready)
