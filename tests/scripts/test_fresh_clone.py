@@ -25,7 +25,10 @@ pytestmark = [pytest.mark.network, pytest.mark.triton, pytest.mark.timeout(900)]
 
 
 def call(clone: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """One script of the clone, with nothing of the calling environment's own Python in it."""
+    """One script of the clone, with nothing of the calling environment's own Python in it.
+
+    What is imported is compiled then; "0" is how pip's environment says `--no-compile`.
+    """
     return subprocess.run(
         [clone / "scripts" / script, *options],
         cwd=clone,
@@ -40,7 +43,7 @@ def call(clone: Path, script: str, *options: str) -> subprocess.CompletedProcess
 
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "VIRTUAL_ENV"))}
-    return {**kept, "PYTHONWARNINGS": "default"}
+    return {**kept, "PYTHONWARNINGS": "default", "PIP_NO_COMPILE": "0"}
 
 
 def leftovers(clone: Path) -> set[str]:
