@@ -120,7 +120,7 @@ def _of_requests(declare: _Declaring) -> dict[str, Any]:
 def _of_stages(declare: _Declaring) -> dict[str, Any]:
     documentation = {
         "tokenize_seconds": "Tokenizing one request, its wait for a thread included.",
-        "queue_seconds": "A row's wait for a batch.",
+        "queue_seconds": "A request's wait until a call takes some of its rows.",
         "infer_seconds": "One Triton call.",
     }
     return {

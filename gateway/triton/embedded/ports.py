@@ -66,8 +66,13 @@ def pick_free(count: int, *, host: str = LOOPBACK) -> tuple[int, ...]:
 
 
 def holder_of(port: int) -> str:
-    """The process that listens on a port, in words. Other users' processes show no pid to an ordinary user."""
-    for connection in psutil.net_connections(kind="tcp"):
+    """The process that listens on a port, in words. Other users' processes show no pid to an ordinary user, and macOS
+    shows none at all."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return "another process"
+    for connection in connections:
         local = connection.laddr
         if local and local.port == port and connection.status == psutil.CONN_LISTEN and connection.pid:
             with contextlib.suppress(psutil.NoSuchProcess):

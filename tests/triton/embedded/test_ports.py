@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from gateway.errors import EmbeddedTritonError
@@ -27,6 +28,16 @@ def test_a_taken_port_names_its_holder_and_the_option(taken: int) -> None:
     assert f"process {os.getpid()} (" in caught.value.message
     assert str(taken) in caught.value.message
     assert "--grpc-port" in (caught.value.remedy or "")
+
+
+def test_where_the_system_shows_no_connections_the_holder_stays_unnamed(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(kind: str) -> list[object]:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", denied)
+    assert holder_of(taken) == "another process"
 
 
 def test_a_listener_on_every_address_takes_the_loopback_port_too() -> None:
