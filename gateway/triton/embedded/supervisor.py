@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -132,8 +131,8 @@ class EmbeddedTriton:
         """Stop for good. Safe to call twice, and at any moment of a start or restart."""
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            # Whatever the watch ended with, the server is still to be stopped.
+            await asyncio.wait({self._watch})
             self._watch = None
         await self._end_server()
 

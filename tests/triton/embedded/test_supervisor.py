@@ -307,6 +307,24 @@ async def test_a_server_that_does_not_come_up_shows_its_last_words(repository: P
     assert nothing_left(triton)
 
 
+async def test_a_watch_that_failed_does_not_keep_the_server_from_being_stopped(
+    running: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(running, "_restart", fail)
+    warden_pid = running.warden_pid
+    assert running.server_pid is not None
+    os.kill(running.server_pid, signal.SIGKILL)
+    watch = running._watch
+    assert watch is not None
+    await asyncio.wait({watch}, timeout=STOP_LIMIT_SECONDS)
+    await running.stop()
+    assert isinstance(watch.exception(), ZeroDivisionError)
+    assert nothing_left(running, warden_pid)
+
+
 async def test_a_server_that_takes_too_long_is_told_and_leaves_nothing(
     triton: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
