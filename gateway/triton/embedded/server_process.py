@@ -36,14 +36,20 @@ class ServerProcess:
         return self._warden.returncode is None
 
     @classmethod
-    async def start(cls, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> ServerProcess:
-        """Start the warden, which starts the server. The log starts afresh; the previous one is kept beside it."""
+    async def start(
+        cls, command: Sequence[str], *, folder: Path | None, environment: Mapping[str, str], log: Path
+    ) -> ServerProcess:
+        """Start the warden, which starts the server, in `folder` where one is given.
+
+        The log starts afresh; the previous one is kept beside it.
+        """
         with fresh_log(log) as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(WARDEN), "--parent", str(os.getpid()), "--", *command),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=output,
+                cwd=folder,
                 env=environment,
                 start_new_session=True,
             )

@@ -14,7 +14,7 @@ import httpx
 
 from gateway.errors import EmbeddedTritonError
 from gateway.triton.embedded import backend_directory, distribution, server_log
-from gateway.triton.embedded.command import command_line, environment
+from gateway.triton.embedded.command import command_line, environment, working_folder
 from gateway.triton.embedded.ports import LOOPBACK, Ports
 from gateway.triton.embedded.probe import Probe
 from gateway.triton.embedded.server_process import ServerProcess
@@ -77,6 +77,7 @@ class EmbeddedTriton:
     ) -> None:
         self._repository = repository.resolve()
         self._run_folder = run_folder.resolve()
+        self._folder = working_folder(self._repository, self._run_folder)
         self._ports = ports
         self._on_progress = on_progress
         self._models: tuple[str, ...] = ()
@@ -148,12 +149,19 @@ class EmbeddedTriton:
         self._models = models
         self._environment = environment(found)
         self._command = command_line(
-            found, backends=backends, repository=self._repository, models=models, ports=self._ports
+            found,
+            folder=self._folder,
+            backends=backends,
+            repository=self._repository,
+            models=models,
+            ports=self._ports,
         )
 
     async def _launch(self) -> StartReport:
         begin = time.monotonic()
-        self._server = await ServerProcess.start(self._command, environment=self._environment, log=self.log)
+        self._server = await ServerProcess.start(
+            self._command, folder=self._folder, environment=self._environment, log=self.log
+        )
         try:
             async with Probe(self.endpoints.http) as probe, asyncio.timeout(START_SECONDS):
                 await self._wait_until_live(probe, begin=begin)

@@ -137,6 +137,26 @@ async def test_start_reports_progress_and_gives_away_nothing(
         assert not made & server_folders()
 
 
+@pytest.mark.parametrize("name", ["a folder with blanks", "it's"])
+async def test_a_blank_above_the_folders_does_no_harm(tmp_path: Path, name: str) -> None:
+    graphs.write_model(tmp_path / name / "models", "dense", graphs.dense())
+    run_folder = tmp_path / name / "run"
+    triton = EmbeddedTriton(repository=tmp_path / name / "models", run_folder=run_folder, ports=Ports(*pick_free(3)))
+    async with triton, asyncio.timeout(START_LIMIT_SECONDS):
+        assert (await triton.start(["dense"])).ready == ("dense",)
+        async with InferenceServerClient(triton.endpoints.grpc) as client:
+            assert await infer(client)
+
+
+async def test_a_blank_in_the_folder_itself_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    graphs.write_model(tmp_path / "my models", "dense", graphs.dense())
+    triton = EmbeddedTriton(repository=tmp_path / "my models", run_folder=tmp_path / "run", ports=Ports(*pick_free(3)))
+    async with triton:
+        with pytest.raises(EmbeddedTritonError, match=r"a blank.*my models") as caught:
+            await triton.start(["dense"])
+    assert "GATEWAY_MODEL_REPOSITORY" in str(caught.value.remedy)
+
+
 def server_folders() -> set[Path]:
     return set(warden.TEMPORARY.glob(warden.SERVER_FOLDER_PATTERN))
 
