@@ -48,6 +48,8 @@ _EXPOSED_HEADERS = (
     "x-gateway-warning",
 )
 _PREFLIGHT_SECONDS = 600
+# Room for a request that is over the limit to be told so in tokens.
+_VALUES_PER_TOKEN = 2
 
 _VOCABULARIES = {
     TokenIdPolicy.CL100K_BASE: Vocabulary.CL100K_BASE,
@@ -103,7 +105,11 @@ def create_app(
     """
     metrics = build_metrics(version=VERSION)
     dialects: list[Dialect] = [
-        OpenAI(max_inputs=settings.max_inputs, request_timeout_seconds=settings.request_timeout_seconds)
+        OpenAI(
+            max_inputs=settings.max_inputs,
+            max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
+            request_timeout_seconds=settings.request_timeout_seconds,
+        )
     ]
     start = start_services or served_by_triton(settings, engine)
 

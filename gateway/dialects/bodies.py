@@ -8,15 +8,19 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from gateway.errors import MalformedBody
+from gateway.errors import InvalidField, MalformedBody
+from gateway.text.limits import SHORTEN_PHRASE
 
 _Result = TypeVar("_Result")
 
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_VALUE_MARKS = (b",", b"[", b"{")
+_COUNTED_AT_ONCE = 256 * 1024
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -31,6 +35,46 @@ async def read_body(receive: Receive) -> bytes:
             return bytes(chunks)
         message = await receive()
     raise ClientDisconnect
+
+
+async def check_value_count(body: bytes, *, max_values: int) -> None:
+    """Raises `InvalidField` for JSON of more values than anything served here needs, before it is parsed.
+
+    Parsing holds up every other request: 16 MB of empty lists are 5.6 million lists and 0.5 s (Zen 5, 2026-11). Text
+    that merely looks like many values is told apart in a thread.
+    """
+    most = 1 + sum(body.count(mark) for mark in _VALUE_MARKS) if len(body) > max_values else 0
+    if most <= max_values:
+        return
+    count = await asyncio.to_thread(count_values, body, stop_beyond=max_values)
+    if count > max_values:
+        raise InvalidField(
+            f"The request body holds at least {count} values and this server reads at most {max_values} in one "
+            f"request, a token id being one. {SHORTEN_PHRASE} To stay below it, send the inputs in several requests.",
+            param=None,
+            code="too_many_values",
+        )
+
+
+def count_values(body: bytes, *, stop_beyond: int) -> int:
+    """Commas and opening brackets outside strings, and one: about the number of values that parsing would make.
+
+    Counts no further once it is beyond `stop_beyond`. Right as far as the JSON is valid, which is as far as a parser
+    gets.
+    """
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    letters = np.frombuffer(body, dtype=np.uint8)
+    count, is_inside = 1, False
+    for start in range(0, len(letters), _COUNTED_AT_ONCE):
+        some = letters[start : start + _COUNTED_AT_ONCE]
+        inside = np.logical_xor.accumulate(some == ord('"')) ^ is_inside
+        marks = (some == ord(",")) | (some == ord("[")) | (some == ord("{"))
+        count += int(np.count_nonzero(marks & ~inside))
+        if count > stop_beyond:
+            break
+        is_inside = bool(inside[-1])
+    return count
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.cards.schema import Card
 from gateway.dialects.base import services_of
-from gateway.dialects.bodies import await_while_connected, parse_object, read_body
+from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
 from gateway.dialects.faults import Fault
 from gateway.dialects.openai_request import VOCABULARY_HEADER, parse_embeddings_call
 from gateway.dialects.openai_response import encode_answer
@@ -43,8 +43,11 @@ class OpenAI:
 
     path_prefixes: Sequence[str] = ("/",)
 
-    def __init__(self, *, max_inputs: int, request_timeout_seconds: float) -> None:
-        self._embeddings = EmbeddingsEndpoint(max_inputs=max_inputs, request_timeout_seconds=request_timeout_seconds)
+    def __init__(self, *, max_inputs: int, max_body_values: int, request_timeout_seconds: float) -> None:
+        """`max_body_values` bounds the JSON values of one body; it has to leave room for the most token ids."""
+        self._embeddings = EmbeddingsEndpoint(
+            max_inputs=max_inputs, max_body_values=max_body_values, request_timeout_seconds=request_timeout_seconds
+        )
 
     def routes(self) -> list[BaseRoute]:
         """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, and the spellings of misconfigured base URLs."""
@@ -92,24 +95,27 @@ class OpenAI:
 class EmbeddingsEndpoint:
     """`POST /v1/embeddings` as a bare ASGI app."""
 
-    def __init__(self, *, max_inputs: int, request_timeout_seconds: float) -> None:
+    def __init__(self, *, max_inputs: int, max_body_values: int, request_timeout_seconds: float) -> None:
         self._max_inputs = max_inputs
+        self._max_body_values = max_body_values
         self._request_timeout_seconds = request_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = record_of(scope)
         record.route = "embeddings"
         deadline = time.monotonic() + self._request_timeout_seconds
+        body = await read_body(receive)
+        await check_value_count(body, max_values=self._max_body_values)
         call = parse_embeddings_call(
-            parse_object(await read_body(receive)),
+            parse_object(body),
             vocabulary_header=_header(scope, VOCABULARY_HEADER),
             max_inputs=self._max_inputs,
             deadline=deadline,
         )
         result = await await_while_connected(services_of(scope).embedder.embed(call.request), receive)
         _note(record, result)
-        body = await encode_answer(result, call.encoding)
-        await _send_json(send, body, warnings=result.warnings)
+        answer = await encode_answer(result, call.encoding)
+        await _send_json(send, answer, warnings=result.warnings)
 
 
 async def _send_json(send: Send, body: bytes, *, warnings: Sequence[str]) -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from unittest.mock import patch
 
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from gateway.dialects.bodies import await_while_connected, parse_object, read_body
-from gateway.errors import MalformedBody
+from gateway.dialects import bodies
+from gateway.dialects.bodies import (
+    await_while_connected,
+    check_value_count,
+    count_values,
+    parse_object,
+    read_body,
+)
+from gateway.errors import InvalidField, MalformedBody
 
 
 def scripted(messages: Iterable[Message]) -> Receive:
@@ -44,6 +52,33 @@ async def test_body_in_pieces() -> None:
 async def test_client_gone_while_sending(messages: list[Message]) -> None:
     with pytest.raises(ClientDisconnect):
         await read_body(scripted(messages))
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b"{}", 2),
+        (b'{"input":[[1,2],[3]]}', 7),
+        (b'{"a,[{":"b,\\",[\\\\"}', 2),
+        ('{"a":"\\ud83d\\ude00,,","b":"ä[[\\\\\\","}'.encode(), 3),
+        (b'{"a":"never closed,,,,', 2),
+    ],
+)
+def test_values_are_counted_outside_strings(body: bytes, count: int) -> None:
+    assert count_values(body, stop_beyond=100) == count
+    with patch.object(bodies, "_COUNTED_AT_ONCE", 3):
+        assert count_values(body, stop_beyond=100) == count
+
+
+async def test_too_many_values_are_refused_before_they_are_parsed() -> None:
+    with pytest.raises(InvalidField, match=r"holds at least 204 values .* at most 203 .*reduce your prompt") as caught:
+        await check_value_count(b'{"a":[' + b"[]," * 100 + b"[]]}", max_values=203)
+    assert caught.value.code == "too_many_values"
+
+
+@pytest.mark.parametrize("body", [b'{"a":"' + b"[]," * 100 + b'"}', b'{"a":[' + b"[]," * 73 + b"[]]}"])
+async def test_text_that_looks_like_values_is_let_through(body: bytes) -> None:
+    await check_value_count(body, max_values=150)
 
 
 def test_object() -> None:

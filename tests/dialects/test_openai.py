@@ -254,3 +254,11 @@ def test_any_damaged_json_is_answered_200_or_a_typed_4xx(shared: Edge, position:
     answer = shared.client.post("/v1/embeddings", content=whole[:position] + noise + whole[position + 1 :])
     if answer.status_code != 200:
         check_error(answer, 400)
+
+
+def test_a_body_of_endless_values_is_refused_whatever_field_holds_them() -> None:
+    with edge(max_request_tokens=1000, max_inputs=10) as running:
+        answer = running.embed(other=[[]] * 2020)
+        assert check_error(answer, 400)["code"] == "too_many_values"
+        assert running.embed(other=[[]] * 900).status_code == 200
+        assert running.embed(input="[]," * 2020).status_code == 200
