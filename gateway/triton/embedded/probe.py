@@ -8,6 +8,9 @@ import httpx
 
 from gateway.triton.engine import ModelStatus
 
+# Asked again and again during a start: a server that has died meanwhile is not to be waited for.
+LIVE_SECONDS = 1.0
+
 
 class Probe:
     """Health and repository index of one server. The gRPC engine is for inference; this needs no model and no stub."""
@@ -26,7 +29,7 @@ class Probe:
     async def is_live(self) -> bool:
         """Whether the server answers. It starts listening only after it has tried to load every model."""
         try:
-            answer = await self._client.get("/v2/health/live")
+            answer = await self._client.get("/v2/health/live", timeout=LIVE_SECONDS)
         except httpx.TransportError:
             return False
         return answer.is_success
