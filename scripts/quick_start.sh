@@ -50,6 +50,9 @@ stack() { .venv/bin/python -I scripts/lib/stack.py "$@"; }
 
 if address="$(stack address)"; then
   say "It is running already: $address"
+  if ((${#up_options[@]})); then
+    warn "It was started before, so ${up_options[*]} changed nothing; scripts/restart.sh takes options."
+  fi
   stack first-embedding
   say "Stop it:  scripts/stop.sh"
   exit 0
@@ -61,13 +64,21 @@ get_model "$MODEL" "${folders[@]}"
 
 if [[ -n $detach ]]; then
   log="$run_folder/gateway.log"
+  if ! { mkdir -p "$run_folder" && : >"$log"; } 2>/dev/null; then
+    fail "$log cannot be written to. Mend its rights, or set GATEWAY_RUN_FOLDER."
+  fi
   setsid nohup .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} >"$log" 2>&1 </dev/null &
-  if ! stack first-embedding --process "$!"; then
+  gateway=$!
+  # Until it serves, it is not left running by itself.
+  trap 'kill -TERM "$gateway" 2>/dev/null; exit 130' INT TERM HUP
+  if ! stack first-embedding --process "$gateway"; then
     warn "It did not start. The end of $log:"
     tail -n 20 "$log" >&2
+    kill -TERM "$gateway" 2>/dev/null || true
     exit 1
   fi
-  say "Process:  $!, log in $log"
+  trap - INT TERM HUP
+  say "Process:  $gateway, log in $log"
   say "Stop it:  scripts/stop.sh"
   exit 0
 fi

@@ -15,7 +15,10 @@ try:
     from gateway.errors import SetupError
     from gateway.settings import load_settings
 except ModuleNotFoundError as error:
-    sys.exit(f"The module {error.name} is not installed. Run scripts/quick_start.sh, or: pip install -e .")
+    sys.exit(
+        f"The module {error.name} is not installed for this Python. "
+        "Run .venv/bin/python scripts/verify_model_files.py; scripts/quick_start.sh makes .venv."
+    )
 
 
 def main() -> int:

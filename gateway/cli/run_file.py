@@ -20,21 +20,27 @@ RUN_FILE_NAME = "up.json"
 
 @contextlib.contextmanager
 def sole_run(run_folder: Path) -> Iterator[Path]:
-    """Hold the run folder; gives the run file's path. Raises `SetupError` where another `gateway up` holds it.
+    """Hold the run folder; gives the run file's path.
 
-    The kernel drops the lock with the process, however it ends, so no stale lock ever has to be removed by hand.
+    Raises `SetupError` where another `gateway up` holds it, or where it cannot be written to. The kernel drops the lock
+    with the process, however it ends, so no stale lock ever has to be removed by hand.
     """
-    run_folder.mkdir(parents=True, exist_ok=True)
     run_file = run_folder / RUN_FILE_NAME
     lock = FileLock(run_folder / LOCK_NAME)
     try:
+        run_folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
+        draft_of(run_file).touch()
     except Timeout:
         raise already_running(run_file) from None
+    except OSError as error:
+        lock.release()
+        raise unwritable(run_folder, error) from None
     try:
         yield run_file
     finally:
         run_file.unlink(missing_ok=True)
+        draft_of(run_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -49,6 +55,18 @@ def already_running(run_file: Path) -> SetupError:
     )
 
 
+def unwritable(run_folder: Path, error: OSError) -> SetupError:
+    return SetupError(
+        f"The run folder {run_folder.absolute()} cannot be written to: {error.strerror or error}.",
+        remedy="Mend its rights, or set GATEWAY_RUN_FOLDER to a folder that can be written to.",
+        code="run_folder_unwritable",
+    )
+
+
+def draft_of(run_file: Path) -> Path:
+    return run_file.with_suffix(".new")
+
+
 def write(run_file: Path, *, url: str, ports: Mapping[str, int], models: tuple[str, ...]) -> None:
     """Atomic, so that a script never reads half a file. `pid` is ours: SIGTERM to it stops everything.
 
@@ -56,7 +74,7 @@ def write(run_file: Path, *, url: str, ports: Mapping[str, int], models: tuple[s
     """
     pid = os.getpid()
     content = {"pid": pid, "start_ticks": start_ticks_of(pid), "url": url, "ports": dict(ports), "models": list(models)}
-    draft = run_file.with_suffix(".new")
+    draft = draft_of(run_file)
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(run_file)
 

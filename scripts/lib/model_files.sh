@@ -10,7 +10,8 @@ get_model() {
     say "The files of $name are those that were verified before."
     return
   fi
-  .venv/bin/gateway models pull "$name" cl100k_base
+  .venv/bin/gateway models pull "$name"
+  .venv/bin/gateway models pull cl100k_base || warn "Going on without it: only inputs given as token ids need it."
   .venv/bin/gateway models verify "$name"
   mkdir -p "$run_folder"
   files_state "$name" "$2" "$3" >"$proof"

@@ -110,7 +110,7 @@ def print_embedding(stack: Stack, *, brief: bool) -> None:
         answer = json.load(response)
     vector = answer["data"][0]["embedding"]
     first = ", ".join(f"{value:.4f}" for value in vector[:4])
-    authorization = ' -H "Authorization: Bearer $GATEWAY_API_KEY"' if key else ""
+    authorization = ' -H "Authorization: Bearer YOUR_KEY"' if key else ""
     print(f'"{TEXT}" is {len(vector)} dimensions by {answer["model"]}: [{first}, ...]', flush=True)
     if brief:
         return
@@ -138,7 +138,8 @@ def stop(run_folder: Path) -> int:
 def first_embedding(run_folder: Path, *, process: int | None, brief: bool) -> int:
     stack = wait_for_record(run_folder, process=process)
     if stack is None or not wait_until_ready(stack):
-        print("The gateway did not become ready.", file=sys.stderr)
+        if process is None or start_ticks_of(process) is not None:  # one that ended has said why itself
+            print("The gateway did not become ready; `/health` and its log say why.", file=sys.stderr)
         return 1
     try:
         print_embedding(stack, brief=brief)

@@ -100,6 +100,16 @@ def test_a_run_folder_is_held_by_one(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["folder", "file"])
+def test_a_run_folder_that_cannot_be_written_to_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder/up.lock").mkdir(parents=True)
+    told = pytest.raises(SetupError, match=f"{tmp_path / name} cannot be written to")
+    with told as caught, run_file.sole_run(tmp_path / name):
+        pass
+    assert "GATEWAY_RUN_FOLDER" in str(caught.value.remedy)
+
+
 def test_no_complete_model_names_the_command_that_fetches_one(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         complete_cards(settings(model_repository=tmp_path))
