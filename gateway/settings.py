@@ -21,7 +21,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "host": ("HOST",),
     "port": ("PORT", "EMBEDDINGS_PORT"),
     "triton_url": ("TRITON_URL",),
-    "default_model": ("MODEL_NAME",),
+    "default_model": ("MODEL_NAME", "EMBEDDINGS_MODEL_ID"),
     "tokenizer_path": ("TOKENIZER_PATH",),
     "model_repository": ("MODEL_REPOSITORY",),
     "api_keys": ("API_KEYS", "API_KEY"),

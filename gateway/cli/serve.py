@@ -21,6 +21,7 @@ from gateway.cli.http_protocol import guarded_protocol
 from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
+from gateway.triton.embedded.ports import holder_of
 
 # Longer than common clients keep an idle connection, so that they close it and no request meets a closing one.
 _KEEP_ALIVE_SECONDS = 75
@@ -111,15 +112,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SetupError:
             code="cannot_listen",
         )
     return SetupError(
-        f"Port {port} (gateway) is taken by {_holder_of(port)}.",
+        f"Port {port} (gateway) is taken by {holder_of(port)}.",
         remedy="Stop that process, or choose another port with --port (GATEWAY_PORT).",
         code="port_taken",
     )
-
-
-def _holder_of(port: int) -> str:
-    try:
-        from gateway.triton.embedded.ports import holder_of
-    except ImportError:  # psutil comes with the embedded Triton only
-        return "another process"
-    return holder_of(port)

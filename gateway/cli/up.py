@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -57,7 +56,6 @@ def up(
         model_repository=model_repository,
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # our own probes of health and readiness are no news
     distribution.locate()
     with contextlib.suppress(StopRequested), stop_signals(), run_file.sole_run(settings.run_folder) as record:
         settings = chosen_ports(settings, auto=auto_ports)
