@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 
 import httpx
@@ -10,6 +11,10 @@ from gateway.triton.engine import ModelStatus
 
 # Asked again and again during a start: a server that has died meanwhile is not to be waited for.
 LIVE_SECONDS = 1.0
+
+# A server under full load answers this page within milliseconds; so long a silence is one that does not end.
+DEAF_PROBES = 10
+DEAF_INTERVAL_SECONDS = 1.0
 
 
 class Probe:
@@ -33,6 +38,13 @@ class Probe:
         except httpx.TransportError:
             return False
         return answer.is_success
+
+    async def until_deaf(self) -> None:
+        """Returns when a server that was live has not answered `DEAF_PROBES` times in a row."""
+        silent = 0
+        while silent < DEAF_PROBES:
+            await asyncio.sleep(DEAF_INTERVAL_SECONDS)
+            silent = 0 if await self.is_live() else silent + 1
 
     async def models(self) -> list[ModelStatus]:
         """The repository index. Raises `httpx.HTTPError` where the server is gone."""

@@ -16,7 +16,7 @@ from gateway.errors import EmbeddedTritonError
 from gateway.triton.embedded import backend_directory, distribution, server_log
 from gateway.triton.embedded.command import command_line, environment, working_folder
 from gateway.triton.embedded.ports import LOOPBACK, Ports
-from gateway.triton.embedded.probe import Probe
+from gateway.triton.embedded.probe import DEAF_PROBES, Probe
 from gateway.triton.embedded.server_process import ServerProcess
 from gateway.triton.engine import ModelStatus
 
@@ -206,12 +206,27 @@ class EmbeddedTriton:
         failures = 0
         while True:
             begin = time.monotonic()
-            reason = await self._server.ended() if self._server is not None else "it did not start"
+            reason = await self._lost(self._server) if self._server is not None else "it did not start"
             failures = 1 if time.monotonic() - begin > STABLE_SECONDS else failures + 1
             delay = RESTART_DELAYS_SECONDS[min(failures, len(RESTART_DELAYS_SECONDS)) - 1]
             logger.error("Triton is gone: %s; starting it again in %.1f s", reason, delay)
             await asyncio.sleep(delay)
             await self._restart()
+
+    async def _lost(self, server: ServerProcess) -> str:
+        """Wait until the server is gone, or hangs and is ended for it; says why, in words."""
+        async with Probe(self.endpoints.http) as probe:
+            deaf = asyncio.create_task(probe.until_deaf())
+            ended = asyncio.create_task(server.ended())
+            try:
+                await asyncio.wait({deaf, ended}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                deaf.cancel()
+                ended.cancel()
+        if ended.done() and not ended.cancelled():
+            return ended.result()
+        await server.stop()
+        return f"it did not answer {DEAF_PROBES} times in a row"
 
     async def _restart(self) -> None:
         """One attempt. What goes wrong is reported and left to the next one: restarting never gives up."""

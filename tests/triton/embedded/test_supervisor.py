@@ -18,7 +18,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from gateway.errors import EmbeddedTritonError
-from gateway.triton.embedded import command, distribution, supervisor, warden
+from gateway.triton.embedded import command, distribution, probe, supervisor, warden
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 from tests.support import graphs
@@ -183,6 +183,18 @@ async def test_a_killed_server_is_started_again(running: EmbeddedTriton, client:
     await infer_until_answered(client)
     assert running.restarts == 1
     assert (running.log.with_suffix(".log.1")).exists()
+
+
+async def test_a_server_that_hangs_is_ended_and_started_again(
+    running: EmbeddedTriton, client: InferenceServerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "DEAF_PROBES", 2)
+    hung = running.server_pid
+    assert hung is not None
+    os.kill(hung, signal.SIGSTOP)
+    await until(lambda: running.server_pid not in (None, hung), seconds=30)
+    await infer_until_answered(client)
+    assert not psutil.pid_exists(hung)
 
 
 async def test_a_killed_stub_is_healed_by_unload_and_load(
