@@ -89,6 +89,7 @@ async def build_service(
         build_model=builder,
         metrics=metrics,
         canary_interval_seconds=options.canary_interval_seconds,
+        address=address,
         explain_silence=lambda: http_port_mistake(address),
     )
     try:

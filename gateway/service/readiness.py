@@ -50,11 +50,13 @@ class ReadinessMonitor:
         build_model: BuildModel,
         metrics: Metrics,
         canary_interval_seconds: float,
+        address: str,
         explain_silence: Callable[[], Awaitable[ConfigurationError | None]],
     ) -> None:
         """`cards` are the models that may be served; `required` those that have to be, by name.
 
-        `explain_silence` is asked as long as no model has been served and it has not found the reason.
+        `address` is where `engine` is, for the log. `explain_silence` is asked as long as no model has been served
+        and it has not found the reason.
         """
         self._engine = engine
         self._models = models
@@ -63,12 +65,14 @@ class ReadinessMonitor:
         self._build_model = build_model
         self._metrics = metrics
         self._canary_interval_seconds = canary_interval_seconds
+        self._address = address
         self._explain_silence = explain_silence
         self._healer = Healer(engine)
         self._watches: dict[str, tuple[ModelWatch, asyncio.Task[None]]] = {}
         self._others: dict[str, ModelHealth] = {}
         self._silence = "Triton has not been seen yet."
         self._mistake = ""
+        self._unreachable_told = False
         self._absent_since: dict[str, float] = {}
         self._lost_triton = False
         self._task: asyncio.Task[None] | None = None
@@ -113,12 +117,18 @@ class ReadinessMonitor:
         except GatewayError as error:
             await self._unreachable(error)
             return
+        if self._unreachable_told:
+            self._unreachable_told = False
+            _log.info("Triton answers")
         self._silence = self._mistake = ""
         await self._follow({status.name: status for status in statuses if status.name in self._cards})
         self._lost_triton = self._lost_triton and bool(self._absent_since)
 
     async def _unreachable(self, error: GatewayError) -> None:
         self._lost_triton = True
+        if not self._unreachable_told:
+            self._unreachable_told = True
+            _log.warning("Triton does not answer", extra={"triton": self._address, "reason": error.message})
         if not self._mistake and not self._watches:
             mistake = await self._explain_silence()
             if mistake is not None:
@@ -145,7 +155,10 @@ class ReadinessMonitor:
         try:
             model, canary = await self._build_model(card, on_outage=lambda error: self._outage(card.name, error))
         except GatewayError as error:
-            self._others[card.name] = health(State.FAULTY, error.message)
+            fault = health(State.FAULTY, error.message)
+            if self._others.get(card.name) != fault:
+                _log.error("a model cannot be served", extra={"model": card.name, "reason": error.message})
+            self._others[card.name] = fault
             return
         ready = self._metrics.model_ready.labels(card.name)
         watch = ModelWatch(

@@ -19,8 +19,8 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "console", "json"]
 
-# They tell of every HTTP exchange at level info, and the start-up probes make many.
-_CHATTY_LIBRARIES = ("httpx", "httpcore")
+# At level info they tell of every probe's HTTP exchange, and in six lines that a server starts and stops.
+_CHATTY_LIBRARIES = ("httpx", "httpcore", "uvicorn")
 
 _ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -95,7 +95,7 @@ def _route_standard_library(
         logger.handlers = []
         logger.propagate = True
     for name in _CHATTY_LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def _describe_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -351,7 +351,6 @@ def test_a_stop_signal_ends_it_cleanly_and_what_follows_still_runs(stop: signal.
         assert process.stderr is not None
         lines = iter(process.stderr)
         listening = json.loads(next(line for line in lines if "listening" in line))
-        next(line for line in lines if "startup complete" in line)
         with socket.create_connection(("127.0.0.1", listening["port"]), timeout=10) as connection:
             connection.sendall(post(b'{"input": "a"}'))
             assert status_of(read_to_end(connection)) == 200

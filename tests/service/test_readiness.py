@@ -202,19 +202,28 @@ async def test_only_the_models_asked_for_are_served_and_all_of_them_are_needed(
         await until(lambda: service.readiness.report().ready)
 
 
-async def test_a_damaged_tokenizer_is_told_and_mended_without_a_restart(tmp_path: Path, engine: ScriptedEngine) -> None:
+async def test_a_damaged_tokenizer_is_told_once_and_mended_without_a_restart(
+    tmp_path: Path, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path, engine, tokenizer_path=tmp_path / "given.json") as service:
         assert "given.json" in service.readiness.report().models["tiny"].reason
+        looks = engine.index_reads
+        await until(lambda: engine.index_reads > looks + 1)
+        assert [record.message for record in caplog.records].count("a model cannot be served") == 1
         (tmp_path / "given.json").write_text((tmp_path / "tiny" / "tokenizer.json").read_text())
         await until(lambda: service.readiness.report().ready)
 
 
-async def test_an_engine_that_was_never_there_is_told(tmp_path: Path) -> None:
+async def test_an_engine_that_was_never_there_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = ScriptedEngine(states={"tiny": "READY"}, down=True)
     async with running(tmp_path, engine, triton_url="127.0.0.1:9") as service:
         report = service.readiness.report()
         assert not report.ready
         assert "cannot be reached" in report.reason
+        looks = engine.index_reads
+        await until(lambda: engine.index_reads > looks + 1)
+        [told] = [record for record in caplog.records if record.message == "Triton does not answer"]
+        assert vars(told)["triton"] == "127.0.0.1:9"
         engine.down = False
         await until(lambda: service.readiness.report().ready)
 

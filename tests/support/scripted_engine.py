@@ -39,6 +39,7 @@ class ScriptedEngine:
     delay_seconds: float = 0.0
     calls: list[InferCall] = field(default_factory=list)
     control: list[tuple[str, str]] = field(default_factory=list)
+    index_reads: int = 0
     closed: bool = False
 
     async def infer(self, call: InferCall, *, timeout_seconds: float) -> dict[str, Tensor]:
@@ -61,6 +62,7 @@ class ScriptedEngine:
         return not self.down
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
+        self.index_reads += 1
         if self.down:
             raise EngineUnavailable("Triton cannot be reached at the moment.")
         return [ModelStatus(name, state) for name, state in self.states.items()]

@@ -36,7 +36,7 @@ def test_standard_library_lines_look_the_same() -> None:
 
 def test_extra_facts_of_standard_library_lines_are_kept() -> None:
     with captured_log() as log:
-        logging.getLogger("uvicorn.error").info("served", extra={"model": "tiny", "color_message": "bright"})
+        logging.getLogger("uvicorn.error").warning("served", extra={"model": "tiny", "color_message": "bright"})
     line = json.loads(log.getvalue())
     assert line["model"] == "tiny"
     assert "color_message" not in line
