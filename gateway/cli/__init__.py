@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 
@@ -28,13 +30,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build_command() -> typer.Typer:
     command = typer.Typer(
-        help="Embeddings from models you host yourself: an OpenAI-compatible gateway in front of NVIDIA Triton.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    command.callback()(options)
     command.command()(up)
     command.command()(serve)
     command.command()(doctor)
     command.add_typer(models_app, name="models")
     return command
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gateway {installed_version('triton-embeddings-gateway')}")
+        raise typer.Exit
+
+
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Embeddings from models you host yourself: an OpenAI-compatible gateway in front of NVIDIA Triton."""
