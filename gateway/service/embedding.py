@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from gateway.cards.schema import Card
@@ -29,10 +30,14 @@ class EmbeddingService:
         dimensions = _checked_dimensions(request.dimensions, model.card)
         started = time.monotonic()
         if started >= request.deadline:
-            raise DeadlineExceeded("The request took longer than it may.")
+            raise _too_late()
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
-        rows = await model.reader.rows(request.inputs, overflow=request.overflow)
+        try:
+            async with asyncio.timeout(request.deadline - started):
+                rows = await model.reader.rows(request.inputs, overflow=request.overflow)
+        except TimeoutError:
+            raise _too_late() from None
         tokenized = time.monotonic()
         outcome = await model.scheduler.submit(rows, deadline=request.deadline)
         vectors = outcome.vectors if dimensions is None else shorten(outcome.vectors, dimensions)
@@ -54,6 +59,10 @@ class EmbeddingService:
         self._metrics.input_tokens.labels(model).inc(tokens)
         if truncated:
             self._metrics.truncated_inputs.labels(model).inc(truncated)
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The request took longer than it may.")
 
 
 def _checked_dimensions(dimensions: int | None, card: Card) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from gateway.errors import (
     UnknownModel,
 )
 from gateway.telemetry.metrics import build_metrics
+from gateway.text.tokenizer import TextTokenizer, Tokenized
 from gateway.types import Overflow, TokenInput, Vocabulary
 from tests.support.running_service import request, running
 from tests.support.scripted_engine import SIZE, ScriptedEngine, vector_of
@@ -136,6 +139,26 @@ async def test_deadlines_end_requests(tmp_path: Path, engine: ScriptedEngine) ->
         async with asyncio.timeout(5):
             with pytest.raises(DeadlineExceeded):
                 await service.embedding.embed(request("cat", seconds=0.05))
+
+
+async def test_a_deadline_also_ends_the_wait_for_the_tokenizer(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    encode = TextTokenizer.encode
+
+    def blocked(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[Tokenized]:
+        free.wait(10)
+        return encode(tokenizer, texts)
+
+    async with running(tmp_path, engine) as service:
+        monkeypatch.setattr(TextTokenizer, "encode", blocked)
+        try:
+            async with asyncio.timeout(5):
+                with pytest.raises(DeadlineExceeded):
+                    await service.embedding.embed(request("cat", seconds=0.05))
+        finally:
+            free.set()
 
 
 async def test_an_empty_list_of_inputs_is_refused(tmp_path: Path, engine: ScriptedEngine) -> None:
