@@ -27,9 +27,10 @@ from gateway.errors import (
 )
 from gateway.telemetry.metrics import build_metrics
 from gateway.types import Int64Array
+from tests.support.running_service import until
 from tests.support.scripted_call import ScriptedCall, row, vector_of
 
-LIMITS = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=100_000, calls_in_flight=2, recovery_wait_seconds=0.2)
+LIMITS = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=100_000, calls_in_flight=2, recovery_wait_seconds=30)
 
 
 def scheduler(call: ScriptedCall, **changed: float) -> Scheduler:
@@ -70,12 +71,16 @@ async def test_calls_under_way_stay_within_their_limit() -> None:
 
 
 async def test_a_query_overtakes_a_bulk() -> None:
-    call = ScriptedCall(lambda number, rows: 0.002)
+    call = ScriptedCall(held=asyncio.Event())
     target = scheduler(call)
     bulk = asyncio.create_task(submit(target, *((number, 250) for number in range(100))))
-    await asyncio.sleep(0.005)
+    await until(lambda: call.under_way == LIMITS.calls_in_flight)
     sent = len(call.calls)
-    await submit(target, (9999, 10))
+    query = asyncio.create_task(submit(target, (9999, 10)))
+    await asyncio.sleep(0)  # it is in line now
+    assert call.held is not None
+    call.held.set()
+    await query
     assert not bulk.done()
     assert call.calls[sent] == [9999], "the next call that is cut"
     await bulk
@@ -126,14 +131,16 @@ async def test_an_unexpected_exception_fails_its_rows_and_the_scheduler_goes_on(
 
 
 async def test_rows_of_a_caller_who_left_are_never_sent() -> None:
-    call = ScriptedCall(lambda number, rows: 0.02)
+    call = ScriptedCall(held=asyncio.Event())
     target = scheduler(call, calls_in_flight=1)
     first = asyncio.create_task(submit(target, (1, 400)))
-    await asyncio.sleep(0.005)
+    await until(lambda: call.under_way == 1)
     gone = asyncio.create_task(submit(target, *((number, 400) for number in range(100, 110))))
     stays = asyncio.create_task(submit(target, (2, 400)))
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0)  # both are in line now
     gone.cancel()
+    assert call.held is not None
+    call.held.set()
     await asyncio.gather(first, stays)
     assert call.calls == [[1], [2]]
     assert target.idle
@@ -154,15 +161,10 @@ async def test_a_row_past_its_deadline_fails_and_is_not_sent() -> None:
 
 async def test_overload_refuses_single_rows_and_batches_alike_but_an_empty_queue_takes_anything() -> None:
     release = asyncio.Event()
-
-    class Held(ScriptedCall):
-        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
-            await release.wait()
-            return await super().__call__(rows, timeout_seconds=timeout_seconds)
-
-    target = scheduler(Held(), max_queued_tokens=1000, calls_in_flight=1)
+    call = ScriptedCall(held=release)
+    target = scheduler(call, max_queued_tokens=1000, calls_in_flight=1)
     huge = asyncio.create_task(submit(target, *((number, 500) for number in range(10))))
-    await asyncio.sleep(0.001)
+    await until(lambda: call.under_way == 1)
     with pytest.raises(Overloaded) as refused:
         await submit(target, (100, 1))
     assert refused.value.retry_after_seconds >= 1

@@ -38,11 +38,12 @@ def row(text_id: int, length: int) -> TokenRow:
 
 @dataclass
 class ScriptedCall:
-    """Implements `gateway.batching.call.ModelCall` and keeps what it was asked."""
+    """Implements `gateway.batching.call.ModelCall` and keeps what it was asked. No call ends before `held` is set."""
 
     script: Script = at_once
     calls: list[list[int]] = field(default_factory=list)
     lengths: list[list[int]] = field(default_factory=list)
+    held: asyncio.Event | None = None
     under_way: int = 0
     most_under_way: int = 0
 
@@ -54,6 +55,8 @@ class ScriptedCall:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await asyncio.sleep(self.script(number, rows))
+            if self.held is not None:
+                await self.held.wait()
         finally:
             self.under_way -= 1
         return CallResult(np.stack([vector_of(ids) for ids in rows]))
