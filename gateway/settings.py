@@ -14,6 +14,7 @@ from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
+from gateway.types import LongDocuments, OwnPrefixes
 
 ENV_PREFIX = "GATEWAY_"
 
@@ -22,6 +23,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "port": ("PORT", "EMBEDDINGS_PORT"),
     "triton_url": ("TRITON_URL",),
     "default_model": ("MODEL_NAME", "EMBEDDINGS_MODEL_ID"),
+    "default_reranker": ("RERANKER_MODEL_ID",),
     "tokenizer_path": ("TOKENIZER_PATH",),
     "model_repository": ("MODEL_REPOSITORY",),
     "api_keys": ("API_KEYS", "API_KEY"),
@@ -93,6 +95,19 @@ class Settings(BaseSettings):
     token_ids: TokenIdPolicy = Field(
         TokenIdPolicy.CL100K_BASE, description="Vocabulary of token-id inputs: `cl100k_base`, `model` or `refuse`."
     )
+    own_prefixes: OwnPrefixes = Field(
+        OwnPrefixes.ROLE,
+        description="A text that begins with one of the model's own prefixes: `role` (not prefixed again, and chooses "
+        "query or document where no task is named), `keep` (not prefixed again) or `ignore`.",
+    )
+    default_reranker: str | None = Field(
+        None, description="Reranker for requests that name none; unset: the only loaded one, if there is only one."
+    )
+    rerank_long_documents: LongDocuments = Field(
+        LongDocuments.CHUNK,
+        description="Documents longer than a reranker's window: `chunk` (scored by their best piece) or `truncate`.",
+    )
+    auto_pull: bool = Field(False, description="Download a known model when a request first names it.")
     vocabulary_folder: Path = Field(Path("vocabularies"), description="Folder of installed token-id vocabularies.")
     strict_empty: bool = Field(False, description="Refuse empty strings instead of embedding the special tokens alone.")
 
@@ -133,7 +148,9 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("default_model", "tokenizer_path", "api_keys_file", "hf_token", "hf_endpoint", mode="before")
+    @field_validator(
+        "default_model", "default_reranker", "tokenizer_path", "api_keys_file", "hf_token", "hf_endpoint", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

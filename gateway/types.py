@@ -30,6 +30,18 @@ class Overflow(Enum):
     TRUNCATE = "truncate"
 
 
+class OwnPrefixes(Enum):
+    """What a text that already begins with one of the model's own prefixes means.
+
+    ROLE: it is not prefixed again, and where the request names no task the prefix chooses the side of the search.
+    KEEP: it is not prefixed again. IGNORE: it is a text like any other.
+    """
+
+    ROLE = "role"
+    KEEP = "keep"
+    IGNORE = "ignore"
+
+
 @dataclass(frozen=True, slots=True)
 class TextInput:
     text: str
@@ -54,7 +66,10 @@ class EmbedRequest:
     """A request for one vector per input, in input order.
 
     `model` is None where the caller named none. `dimensions` is None for the model's own size.
-    `deadline` is a reading of `time.monotonic()`, in seconds.
+    `deadline` is a reading of `time.monotonic()`, in seconds. `task` and `side` are the caller's own words for what the
+    vectors are for and for the side of a search; the model's card knows what they mean. `normalised` False gives
+    vectors of the length they have. With `late_chunking` all inputs are parts of one document, in order, and each
+    vector is the mean over its part's tokens in the context of the whole.
     """
 
     inputs: Sequence[Input]
@@ -62,17 +77,77 @@ class EmbedRequest:
     model: str | None = None
     dimensions: int | None = None
     overflow: Overflow = Overflow.REFUSE
+    task: str | None = None
+    side: str | None = None
+    normalised: bool = True
+    late_chunking: bool = False
+
+
+class LongDocuments(Enum):
+    """How a reranker reads a document that does not fit beside its query: in overlapping pieces, of which the best one
+    counts, or cut to what fits."""
+
+    CHUNK = "chunk"
+    TRUNCATE = "truncate"
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """A request for one score per document. `long_documents` None leaves it to the service's own setting;
+    `max_document_tokens` cuts documents before anything else."""
+
+    query: str
+    documents: Sequence[str]
+    deadline: float
+    model: str | None = None
+    long_documents: LongDocuments | None = None
+    max_document_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyRequest:
+    """A request to choose one of each group's labels for every input, by similarity. A plain list of labels is one
+    group."""
+
+    inputs: Sequence[Input]
+    label_groups: Sequence[Sequence[str]]
+    deadline: float
+    model: str | None = None
+    task: str | None = None
+    overflow: Overflow = Overflow.REFUSE
+
+
+class RowOutput(Enum):
+    """What is computed for a row: its vector at unit length, its vector as long as it is, the sums of its token vectors
+    over spans, or its logit."""
+
+    VECTOR = "vector"
+    RAW_VECTOR = "raw_vector"
+    SPAN_SUMS = "span_sums"
+    LOGIT = "logit"
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """What rows have in common that share a model call. `adapter` is the number of the task's adapter, None for a
+    model that has none: the graph takes one for a whole call."""
+
+    adapter: int | None = None
+    output: RowOutput = RowOutput.VECTOR
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One tokenized input, special tokens included.
+    """One row of token ids as a model reads it, special tokens included.
 
-    `ids` is int64, shape [tokens]. `token_count` is what usage reports; it equals `len(ids)`.
+    `ids` is int64, shape [tokens]. `token_count` is what usage reports; it equals `len(ids)`. `spans` is int64, shape
+    [spans, 2], half-open token ranges, for `RowOutput.SPAN_SUMS` and only there.
     """
 
     ids: Int64Array
     truncated: bool = False
+    group: RowGroup = RowGroup()
+    spans: Int64Array | None = None
 
     @property
     def token_count(self) -> int:
@@ -98,7 +173,8 @@ class StageSeconds:
 class EmbedResult:
     """Vectors for one request.
 
-    `vectors` is float32, shape [inputs, dimensions], unit length, in input order. `model` is the public model name.
+    `vectors` is float32, shape [inputs, dimensions], unit length unless the request asked otherwise, in input
+    order. `model` is the public model name.
     `warnings` are short sentences a dialect may pass on in a header.
     """
 
@@ -108,3 +184,32 @@ class EmbedResult:
     truncated: int = 0
     warnings: tuple[str, ...] = ()
     stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """`scores` is float32 [documents], each from 0 to 1, in the order of the documents given."""
+
+    model: str
+    scores: Float32Array
+    usage: Usage
+    stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyResult:
+    """`scores` holds, for each group of labels in order, float32 [inputs, labels]: each row adds up to 1."""
+
+    model: str
+    scores: tuple[Float32Array, ...]
+    usage: Usage
+    stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """A text's tokens and pieces. `chunk_positions` are [start, end) in characters; the pieces cover the whole text."""
+
+    token_count: int
+    tokens: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    chunk_positions: tuple[tuple[int, int], ...] = ()

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from gateway.errors import InvalidVector
-from gateway.types import Float32Array, Int64Array
+from gateway.types import TokenRow
+
+RowValue = npt.NDArray[np.floating[Any]]
+"""What was computed for a row, by its group's output: a vector float32 [size], sums over spans float64 [spans, size],
+or a logit float32 [1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """`vectors` is float32 [rows, size], in the order of the rows given; `invalid` names those that are no vectors."""
+    """`values` are in the order of the rows given; `invalid` names those rows whose value is none."""
 
-    vectors: Float32Array
+    values: Sequence[RowValue]
     invalid: Mapping[int, InvalidVector] = field(default_factory=dict)
 
 
 class ModelCall(Protocol):
-    """Computes rows (each int64 [tokens]) in one call to the engine.
+    """Computes rows of one group in one call to the engine.
 
     Raises what `gateway.triton.engine.Engine.infer` raises.
     """
 
-    async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult: ...
+    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult: ...

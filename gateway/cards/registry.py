@@ -1,31 +1,48 @@
-"""Every model this installation knows, found by any of its names."""
+"""Every model this installation knows, found by any of its names. A task may ride on the name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.cards.loading import CARD_FILE, load_card
-from gateway.cards.schema import Card
+from gateway.cards.loading import CARD_FILE, load_model
+from gateway.cards.schema import Card, Model
+from gateway.cards.tasks import is_task_word
 from gateway.errors import ConfigurationError, UnknownModel
 
 
-class Registry:
-    """The cards, sorted by name. A name is the short name, the hub id or an alias, in any case."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name stands for.
 
-    def __init__(self, cards: Iterable[Card]) -> None:
+    `models` are those that answer to it, in the order of their names; more than one for a name that models share, of
+    which the first that is served takes it. `task` is the task that rode on the name, `default` the one that this name
+    stands for where the request names none.
+    """
+
+    models: tuple[Model, ...]
+    task: str | None = None
+    default: str | None = None
+
+
+class Registry:
+    """The models and their cards, sorted by name. A name is the public name, the hub id or an alias, in any case."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
         """Raises `ConfigurationError` when two models claim the same name."""
-        self.cards: tuple[Card, ...] = tuple(sorted(cards, key=lambda card: card.name.lower()))
-        self._by_name: dict[str, Card] = {}
-        for card in self.cards:
-            for name in names_of(card):
-                other = self._by_name.setdefault(name.lower(), card)
-                if other is not card:
-                    raise ConfigurationError(f"The models {other.name} and {card.name} both answer to {name!r}.")
+        self.models: tuple[Model, ...] = tuple(sorted(models, key=lambda model: model.name.lower()))
+        self.cards: tuple[Card, ...] = tuple(card for model in self.models for card in model.cards)
+        self._by_name: dict[str, Model] = {}
+        for model in self.models:
+            for name in (*model.names, *(card.name for card in model.cards), *(card.hub_id for card in model.cards)):
+                other = self._by_name.setdefault(name.lower(), model)
+                if other is not model:
+                    raise ConfigurationError(f"The models {other.name} and {model.name} both answer to {name!r}.")
 
     @classmethod
     def from_repository(cls, path: Path) -> Registry:
-        """The cards of every folder in a model repository; folders without a card are not ours and stay unread.
+        """The models of every folder in a model repository; folders without a card are not ours and stay unread.
 
         Raises `ConfigurationError` when the folder is missing or a card is wrong.
         """
@@ -34,17 +51,59 @@ class Registry:
                 f"The model repository {path} does not exist.",
                 remedy="Start in the project's folder, or set GATEWAY_MODEL_REPOSITORY to the folder of model folders.",
             )
-        return cls(load_card(folder) for folder in sorted(path.iterdir()) if (folder / CARD_FILE).is_file())
+        return cls(load_model(folder) for folder in sorted(path.iterdir()) if (folder / CARD_FILE).is_file())
 
-    def resolve(self, name: str) -> Card:
-        """The card that answers to `name`. Raises `UnknownModel` naming the models that exist."""
-        card = self._by_name.get(name.lower())
-        if card is None:
-            known = ", ".join(card.name for card in self.cards) or "none"
+    def find(self, name: str) -> Named:
+        """What `name` stands for. Raises `UnknownModel` naming the models that exist."""
+        found = self._exact(name) or next(self._with_task(name), None)
+        if found is None:
+            known = ", ".join(model.name for model in self.models) or "none"
             raise UnknownModel(f"The model {name[:200]!r} does not exist. Known models: {known}.")
-        return card
+        return found
+
+    def cards_of(self, name: str) -> tuple[Card, ...]:
+        """The cards that an operator means by `name`: one where it is a card's own, else all of the model's.
+
+        Raises `UnknownModel` as `find` does.
+        """
+        own = tuple(card for card in self.cards if name.lower() in (card.name.lower(), card.hub_id.lower()))
+        return own if own and not self._is_public(name) else self.find(name).models[0].cards
+
+    def _is_public(self, name: str) -> bool:
+        return any(name.lower() == known.lower() for model in self.models for known in model.names)
+
+    def _exact(self, name: str) -> Named | None:
+        model = self._by_name.get(name.lower())
+        if model is not None:
+            return Named((model,), default=_member_task(model, name))
+        shared = [
+            (model, task)
+            for model in self.models
+            for alias, task in model.shared_aliases.items()
+            if alias.lower() == name.lower()
+        ]
+        return Named(tuple(model for model, _ in shared), default=shared[0][1]) if shared else None
+
+    def _with_task(self, name: str) -> Iterator[Named]:
+        """Readings of `name` as a model's name and a task, parted by a colon or a dash; longer model names first."""
+        for place in sorted((place for place, letter in enumerate(name) if letter in ":-"), reverse=True):
+            base, word = self._exact(name[:place]), name[place + 1 :]
+            if base is not None and is_task_word(base.models[0].card.tasks, word):
+                yield Named(base.models, task=word)
 
 
-def names_of(card: Card) -> tuple[str, ...]:
-    """Every name a card answers to, the public one first; one that comes twice is given once."""
-    return tuple(dict.fromkeys((card.name, card.hub_id, *card.aliases)))
+def _member_task(model: Model, name: str) -> str | None:
+    """The task that a member's own name stands for: the first that it computes; None for the public name."""
+    if name.lower() in (known.lower() for known in model.names):
+        return None
+    member = next(
+        (card.member for card in model.cards if name.lower() in (card.name.lower(), card.hub_id.lower())), None
+    )
+    return None if member is None else _task_of_member(model, member)
+
+
+def _task_of_member(model: Model, member: str) -> str | None:
+    aliases = model.card.tasks.aliases
+    if member in aliases:
+        return aliases[member]
+    return next((task.name for task in model.card.tasks.tasks if task.member == member), None)

@@ -37,6 +37,25 @@ class Section:
     def optional_text(self, key: str) -> str | None:
         return self.text(key) if key in self._values else None
 
+    def any_text(self, key: str) -> str | None:
+        """A text that may be empty; None where the key is not there."""
+        value = self._take(key)
+        return value if value is None or isinstance(value, str) else self.fault(key, "a text")
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def rest(self) -> dict[str, object]:
+        """All keys that were not read yet, which count as read from now on."""
+        rest, self._values = self._values, {}
+        return rest
+
+    def table_of_texts(self, key: str) -> dict[str, str]:
+        """A table of texts, which may be empty."""
+        values = self.mapping(key)
+        texts = {name: value for name, value in values.items() if isinstance(value, str)}
+        return texts if len(texts) == len(values) else self.fault(key, "a table of texts")
+
     def integer(self, key: str, *, minimum: int, default: int | None = None) -> int:
         value = self._take(key, default)
         if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:

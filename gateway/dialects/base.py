@@ -10,9 +10,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from gateway.cards.schema import Card
+from gateway.cards.listing import ModelListing
 from gateway.dialects.faults import Fault
-from gateway.types import EmbedRequest, EmbedResult
+from gateway.types import (
+    ClassifyRequest,
+    ClassifyResult,
+    EmbedRequest,
+    EmbedResult,
+    RerankRequest,
+    RerankResult,
+    Segmentation,
+)
 
 _STATE_KEY = "gateway"
 
@@ -23,12 +31,31 @@ class Embedder(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    async def rerank(self, request: RerankRequest) -> RerankResult:
+        """One score per document, in their order. Raises the errors of `gateway.errors`."""
+        ...
+
+
+class Classifier(Protocol):
+    async def classify(self, request: ClassifyRequest) -> ClassifyResult:
+        """One distribution over each group's labels per input. Raises the errors of `gateway.errors`."""
+        ...
+
+
+class Segmenter(Protocol):
+    async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
+        """Counts tokens of a vocabulary, or of a served model by its name, and cuts the text into pieces where
+        `max_chunk_characters` is given. Raises `InvalidField` for an unknown tokenizer."""
+        ...
+
+
 class ModelDirectory(Protocol):
     """The models that are served now."""
 
-    def list(self) -> Sequence[Card]: ...
+    def list(self) -> Sequence[ModelListing]: ...
 
-    def resolve(self, name: str | None) -> Card:
+    def resolve(self, name: str | None) -> ModelListing:
         """By short name, hub id or alias, whatever the case; None means the default. Raises `UnknownModel`."""
         ...
 
@@ -58,6 +85,9 @@ class Services:
     """What the routes talk to. Made when the app starts, found by `services_of` on each request."""
 
     embedder: Embedder
+    reranker: Reranker
+    classifier: Classifier
+    segmenter: Segmenter
     models: ModelDirectory
     health: Health
 

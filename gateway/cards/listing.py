@@ -1,0 +1,19 @@
+"""What a list of models says about one that is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.cards.schema import Model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListing:
+    """`tasks` are those whose Triton models are loaded. `variant` is the installed precision, None where there is only
+    one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
+    """
+
+    model: Model
+    tasks: tuple[str, ...] = ()
+    variant: str | None = None
+    batch_invariant: bool = True
