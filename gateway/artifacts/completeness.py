@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card, FileSpec
 
 
@@ -12,7 +13,8 @@ def is_complete(card: Card) -> bool:
 
 def missing_files(card: Card) -> tuple[FileSpec, ...]:
     """The files that are absent or of the wrong size."""
-    return tuple(file for file in card.files if not has_size(card, file))
+    files = card.files_of(read_installation(card).variant)
+    return tuple(file for file in files if not has_size(card, file))
 
 
 def has_size(card: Card, file: FileSpec) -> bool:

@@ -1,44 +1,33 @@
-"""The lock: which bytes were installed for a model, from where and when. It lies beside the weights.
+"""Writing the lock: which bytes were installed for a model, from where and when. It lies beside the weights.
 
-It lets the next pull trust a file by its size instead of reading gigabytes again.
+It lets the next pull trust a file by its size instead of reading gigabytes again. `gateway.cards.installation` reads
+it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 
 from gateway.artifacts.placing import Expected, place_chunks
+from gateway.cards.installation import LOCK_FILE, Installation, LockedFile
 from gateway.cards.schema import Card
 
-LOCK_FILE = "1/files.lock.json"
 
-
-@dataclass(frozen=True, slots=True)
-class LockedFile:
-    """`source` is hub, index, built or found; `pulled_at` is UTC, ISO 8601."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-    source: str
-    revision: str
-    pulled_at: str
-
-
-def read_lock(card: Card) -> dict[str, LockedFile]:
-    """Entries by path; empty where there is no lock or it cannot be read, which costs only a new look at the files."""
-    try:
-        document = json.loads(card.path_of(LOCK_FILE).read_text(encoding="utf-8"))
-        entries = [LockedFile(**entry) for entry in document["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {entry.path: entry for entry in entries}
-
-
-def write_lock(card: Card, entries: Mapping[str, LockedFile]) -> None:
-    text = json.dumps({"model": card.name, "files": list(_as_documents(entries.values()))}, indent=2) + "\n"
+def write_lock(card: Card, installation: Installation) -> None:
+    """Replace the lock, whole or not at all."""
+    document = {
+        "model": card.name,
+        "repository": installation.repository,
+        "revision": installation.revision,
+        "variant": installation.variant,
+        "batch_invariant": installation.batch_invariant,
+        "verified_at": installation.verified_at,
+        "canary": list(installation.canary),
+        "files": list(_as_documents(installation.files.values())),
+    }
+    text = json.dumps(document, indent=2) + "\n"
     place_chunks([text.encode("utf-8")], card.path_of(LOCK_FILE), Expected(label=LOCK_FILE), origin="this run")
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gateway.artifacts.completeness import has_size
 from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.graphs.building import build_graph
-from gateway.artifacts.lock import LockedFile, read_lock, write_lock
+from gateway.artifacts.lock import write_lock
 from gateway.artifacts.placing import Content, content_of, place_chunks, sweep_incoming
 from gateway.artifacts.sources import Fetching, expected_of, fetch_files
-from gateway.cards.schema import Card, FileSpec
+from gateway.cards.installation import LockedFile, read_installation
+from gateway.cards.schema import Card, FileSpec, GraphSpec
 from gateway.errors import ArtifactError
 
 PULL_LOCK_FILE = "1/.pull.lock"
@@ -42,8 +43,9 @@ def pull(card: Card, fetching: Fetching, *, rehash: bool = False) -> PullResult:
 
 def is_settled(card: Card) -> bool:
     """Whether every file is there at its size and the lock says that it held the right bytes. Writes nothing."""
-    locked = read_lock(card)
-    return all(has_size(card, file) and _vouched(locked.get(file.path), file) for file in card.files)
+    installation = read_installation(card)
+    files = card.files_of(installation.variant)
+    return all(has_size(card, file) and _vouched(installation.files.get(file.path), file) for file in files)
 
 
 def _vouched(entry: LockedFile | None, file: FileSpec) -> bool:
@@ -54,11 +56,13 @@ class _Pull:
     def __init__(self, card: Card, fetching: Fetching) -> None:
         self.card = card
         self.fetching = fetching
-        self.locked = read_lock(card)
+        self.installation = read_installation(card)
+        self.locked = dict(self.installation.files)
+        self.files = card.files_of(self.installation.variant)
         self.installed: list[str] = []
 
     def run(self, *, rehash: bool) -> PullResult:
-        wanted = [file for file in self.card.files if not self._is_right(file, rehash=rehash)]
+        wanted = [file for file in self.files if not self._is_right(file, rehash=rehash)]
         published = [file for file in wanted if not file.built_by]
         if published:
             fetch_files(self.card, published, self.fetching, installed=self._install)
@@ -93,10 +97,10 @@ class _Pull:
             size_bytes=content.size_bytes,
             sha256=content.sha256,
             source=source,
-            revision=self.card.revision,
+            revision=self.card.revision or "",
             pulled_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        write_lock(self.card, self.locked)
+        write_lock(self.card, replace(self.installation, files=self.locked))
 
 
 def build_file(card: Card, file: FileSpec) -> Content:
@@ -106,7 +110,7 @@ def build_file(card: Card, file: FileSpec) -> Content:
     """
     if card.graph is None or not file.built_by:
         raise ArtifactError(f"{file.path} of {card.name} is not a file that is built here.")
-    data = build_graph(card.graph, card.path_of(card.graph.weights))
+    data = _built(card, card.graph)
     return place_chunks([data], card.path_of(file.path), expected_of(file), origin=f"the {file.built_by} builder")
 
 
@@ -114,5 +118,11 @@ def built_content(card: Card) -> Content:
     """What the builder writes for a card today, for whoever writes or renews a card."""
     if card.graph is None:
         raise ArtifactError(f"{card.name} has no graph section.")
-    data = build_graph(card.graph, card.path_of(card.graph.weights))
+    data = _built(card, card.graph)
     return Content(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _built(card: Card, spec: GraphSpec) -> bytes:
+    if spec.weights is None:
+        raise ArtifactError(f"{card.name} has no weights that a graph could be built around.")
+    return build_graph(spec, card.path_of(spec.weights))

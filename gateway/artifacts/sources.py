@@ -84,7 +84,7 @@ def _from_hub(card: Card, files: Sequence[FileSpec], fetching: Fetching, done: I
         if file.hub_path is None:
             continue
         content = fetch_from_hub(
-            HubFile(repository=card.hub_id, revision=card.revision, path=file.hub_path),
+            HubFile(repository=card.repository, revision=card.revision or "main", path=file.hub_path),
             card.path_of(file.path),
             expected_of(file),
             access=fetching.hub,

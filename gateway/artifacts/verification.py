@@ -98,8 +98,10 @@ def _canary(card: Card, ids: Int64Array) -> Finding:
         detail = f"ONNX Runtime cannot run it: {str(error).splitlines()[0][:300]}"
         return Finding("canary", name, False, detail, REPAIR.format(name=card.name))
     expected = np.array(card.canary.expected)
-    if vector.shape != (card.vectors.dimensions,):
-        detail = f"It gives vectors of shape {list(vector.shape)}, the card says {card.vectors.dimensions} dimensions."
+    if vector.shape != (card.embedding.dimensions,):
+        detail = (
+            f"It gives vectors of shape {list(vector.shape)}, the card says {card.embedding.dimensions} dimensions."
+        )
         return Finding("canary", name, False, detail, "Mend vectors.dimensions or the outputs in card.toml.")
     difference = float(np.abs(vector[: len(expected)] - expected).max())
     # Written so that NaN fails.
@@ -126,7 +128,7 @@ def _vector(card: Card, ids: Int64Array) -> npt.NDArray[np.float64]:
         raise ConfigurationError("the card names no output that a vector can be made from")
     (values,) = session.run([output.tensor.name], feeds)
     pooled = output.role is OutputRole.SENTENCE_EMBEDDING
-    rows = values if pooled else POOLINGS[card.vectors.pooling](values, fed[InputRole.ATTENTION_MASK])
+    rows = values if pooled else POOLINGS[card.embedding.pooling](values, fed[InputRole.ATTENTION_MASK])
     vector: npt.NDArray[np.float64] = np.asarray(rows, dtype=np.float64)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         return vector / np.linalg.norm(vector)

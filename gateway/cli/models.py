@@ -74,9 +74,10 @@ def pull_models(
                     SOURCES[name.lower()], folder, staging=staging, progress=bar, rehash=rehash
                 )
             else:
-                card = _resolve(Registry.from_repository(settings.model_repository), name)
-                changed = bool(pull(card, _fetching(settings, source, bar), rehash=rehash).installed)
-                name, folder = card.name, card.folder
+                cards = _resolve(Registry.from_repository(settings.model_repository), name)
+                results = [pull(card, _fetching(settings, source, bar), rehash=rehash) for card in cards]
+                changed = any(result.installed for result in results)
+                name, folder = cards[0].name, cards[0].folder
         state = "is complete" if changed else "was complete already"
         console.print(f"{name} {state} in {folder}.", highlight=False, soft_wrap=True)
 
@@ -119,7 +120,8 @@ def render_models(
 def build_graph(name: str, model_repository: RepositoryOption = None) -> None:
     """Print the size and sha256 of the graph that is built for a model, as its card has to state them."""
     settings = load_settings(model_repository=model_repository)
-    content = built_content(_resolve(Registry.from_repository(settings.model_repository), name))
+    (card,) = _resolve(Registry.from_repository(settings.model_repository), name)
+    content = built_content(card)
     typer.echo(f'size_bytes = {content.size_bytes}\nsha256 = "{content.sha256}"')
 
 
@@ -153,12 +155,12 @@ def _fetching(settings: Settings, choice: SourceChoice, bar: DownloadBar) -> Fet
 
 
 def _chosen(registry: Registry, names: list[str] | None) -> list[Card]:
-    return [_resolve(registry, name) for name in names] if names else list(registry.cards)
+    return [card for name in names for card in _resolve(registry, name)] if names else list(registry.cards)
 
 
-def _resolve(registry: Registry, name: str) -> Card:
+def _resolve(registry: Registry, name: str) -> tuple[Card, ...]:
     try:
-        return registry.resolve(name)
+        return registry.cards_of(name)
     except UnknownModel as error:
         raise ConfigurationError(error.message, remedy="gateway models list") from None
 
@@ -172,7 +174,7 @@ def _row(card: Card) -> dict[str, object]:
         "state": "downloaded" if complete else "known",
         "missing_files": [] if complete else [file.path for file in missing_files(card)],
         "size_bytes": sum(published),
-        "dimensions": card.vectors.dimensions,
+        "dimensions": card.vectors.dimensions if card.vectors else None,
         "max_tokens": card.tokenizer.max_tokens,
         "licence": card.licence,
         "summary": card.summary,

@@ -90,7 +90,7 @@ def complete_cards(settings: Settings) -> tuple[Card, ...]:
     """
     registry = Registry.from_repository(settings.model_repository)
     if settings.models:
-        asked = tuple(registry.resolve(name) for name in settings.models)
+        asked = tuple(card for name in settings.models for card in registry.cards_of(name))
         for card in asked:
             refuse_incomplete(card)
         return asked

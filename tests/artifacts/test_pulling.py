@@ -13,7 +13,7 @@ import pytest
 
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.artifacts.hub import HubAccess
-from gateway.artifacts.lock import LOCK_FILE, read_lock
+from gateway.cards.installation import LOCK_FILE, read_installation
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.artifacts.verification import verify
@@ -44,7 +44,7 @@ class World:
         return pull(self.card, Fetching(self.staging, choice, access), rehash=rehash).installed
 
     def sources(self) -> dict[str, str]:
-        return {path: entry.source for path, entry in read_lock(self.card).items()}
+        return {path: entry.source for path, entry in read_installation(self.card).files.items()}
 
     def asked(self) -> int:
         return len(self.hub.requests) + len(self.index.paths)
