@@ -7,44 +7,36 @@ library's `http_get` with the size to go on from.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.file_download import HfFileMetadata, http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
-from gateway.artifacts.placing import Content, Expected, place_file
-from gateway.artifacts.progress import Progress
-from gateway.errors import ArtifactError, ConfigurationError, SourceUnavailable
+from gateway.artifacts import hub_access
+from gateway.artifacts.hub_access import HubAccess, HubFile, check_endpoint, hub_faults, within
+from gateway.artifacts.placing import Content, Expected, check_content, place_file
+from gateway.artifacts.progress import Progress, SilentProgress
+from gateway.errors import SourceUnavailable
 
-# A machine without a hub finds that out quickly; the whole of name look-up, connecting and the first answer.
-REACH_SECONDS = 4.5
-
-# huggingface_hub raises the errors of its HTTP library, which is httpx in its 1.x and httpx2 in its 2.x. Both call
-# their root HTTPError, and HfHubHTTPError derives from the one in use.
-TransferError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+# The etag of a large file is its sha256; a small one's is git's sha1.
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class HubAccess:
-    """`endpoint` None is the library's default; `token` None is the login stored on this machine, if any."""
+class HubMetadata:
+    """What the hub says about a file before it sends it. `commit` is what the asked revision stands for; `sha256` is
+    None where the hub does not give it."""
 
-    endpoint: str | None = None
-    token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    repository: str
-    revision: str
-    path: str
+    location: str
+    commit: str | None
+    size_bytes: int | None
+    sha256: str | None
 
 
 def fetch_from_hub(
@@ -52,48 +44,71 @@ def fetch_from_hub(
 ) -> Content:
     """Download one file to `destination`, going on from what an earlier run left in `staging`.
 
-    Raises `SourceUnavailable` when the hub is away or does not give the file, `ArtifactError` when it gives another
-    one than expected.
+    The hub's own word on size and hash counts where nothing else is expected. Raises `SourceUnavailable` when the hub
+    is away or does not give the file, `ArtifactError` when it gives another one than expected.
     """
-    _check_endpoint(access)
+    metadata = file_metadata(file, access)
+    known = _known(expected, metadata)
     staging.mkdir(parents=True, exist_ok=True)
-    partial = staging / f"{_fingerprint(file)}.partial"
-    with _hub_faults(file, access):
-        metadata = _metadata(file, access)
-        _transfer(metadata, partial, expected, headers=_headers(file, metadata, access), progress=progress)
-    return place_file(partial, destination, expected, origin="the hub")
+    partial = staging / f"{_fingerprint(file, metadata)}.partial"
+    with hub_faults(file, access):
+        headers = _headers(file, metadata, access)
+        _transfer(metadata, partial, known, headers=headers, progress=progress)
+    return place_file(partial, destination, known, origin="the hub")
 
 
-def _metadata(file: HubFile, access: HubAccess) -> HfFileMetadata:
-    """Where the file lies and how large it is, within `REACH_SECONDS`.
+def _known(expected: Expected, metadata: HubMetadata) -> Expected:
+    """What is expected, filled up with what the hub says. Raises where the two differ, before gigabytes are fetched."""
+    if metadata.sha256 is not None and metadata.size_bytes is not None:
+        check_content(Content(metadata.size_bytes, metadata.sha256), expected, origin="the hub")
+    if expected.size_bytes is None and expected.sha256 is None:
+        return Expected(expected.label, metadata.size_bytes, metadata.sha256, stated_by="its listing")
+    return replace(expected, size_bytes=expected.size_bytes or metadata.size_bytes)
 
-    In a thread, because looking up a name cannot be interrupted and may hang far longer than any connect timeout.
+
+def file_metadata(file: HubFile, access: HubAccess) -> HubMetadata:
+    """Where the file lies, how large it is, and the commit; within `hub_access.REACH_SECONDS`.
+
+    Raises `NotOnHub` where the hub has no such file, `SourceUnavailable` where it does not answer or refuses.
     """
-    url = _url(file, access)
-    answers: list[HfFileMetadata | Exception] = []
+    check_endpoint(access)
+    with hub_faults(file, access):
+        return within(hub_access.REACH_SECONDS, lambda: _metadata_of(_ask(file, access)))
 
-    def ask() -> None:
-        try:
-            answers.append(
-                get_hf_file_metadata(url, token=access.token, timeout=REACH_SECONDS, endpoint=access.endpoint)
-            )
-        except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
-            answers.append(error)
 
-    thread = threading.Thread(target=ask, name="hub-metadata", daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    if not answers:
-        raise SourceUnavailable(f"The model hub did not answer within {REACH_SECONDS:.1f} s.", remedy=_REACH_REMEDY)
-    if isinstance(answers[0], Exception):
-        raise answers[0]
-    return answers[0]
+def read_from_hub(file: HubFile, access: HubAccess, *, max_bytes: int) -> bytes:
+    """A small file's content, in memory. Raises as `file_metadata` does, and `SourceUnavailable` for a larger one."""
+    metadata = file_metadata(file, access)
+    if (metadata.size_bytes or 0) > max_bytes:
+        raise SourceUnavailable(f"{file.path} of {file.repository} has {metadata.size_bytes} bytes, too many to read.")
+    content = BytesIO()
+    with hub_faults(file, access):
+        http_get(
+            metadata.location,
+            content,
+            headers=_headers(file, metadata, access),
+            expected_size=metadata.size_bytes,
+            displayed_filename=file.path,
+            tqdm_class=_bar(SilentProgress()),
+        )
+    return content.getvalue()
+
+
+def _ask(file: HubFile, access: HubAccess) -> HfFileMetadata:
+    return get_hf_file_metadata(
+        _url(file, access), token=access.token, timeout=hub_access.REACH_SECONDS, endpoint=access.endpoint
+    )
+
+
+def _metadata_of(answer: HfFileMetadata) -> HubMetadata:
+    sha256 = answer.etag if answer.etag is not None and _SHA256.fullmatch(answer.etag) else None
+    return HubMetadata(location=answer.location, commit=answer.commit_hash, size_bytes=answer.size, sha256=sha256)
 
 
 def _transfer(
-    metadata: HfFileMetadata, partial: Path, expected: Expected, *, headers: dict[str, str], progress: Progress
+    metadata: HubMetadata, partial: Path, expected: Expected, *, headers: dict[str, str], progress: Progress
 ) -> None:
-    size = expected.size_bytes or metadata.size
+    size = expected.size_bytes
     done = partial.stat().st_size if partial.exists() else 0
     if size is not None and done > size:
         partial.unlink()
@@ -135,66 +150,13 @@ def _url(file: HubFile, access: HubAccess) -> str:
     return hf_hub_url(file.repository, file.path, revision=file.revision, endpoint=access.endpoint)
 
 
-def _headers(file: HubFile, metadata: HfFileMetadata, access: HubAccess) -> dict[str, str]:
+def _headers(file: HubFile, metadata: HubMetadata, access: HubAccess) -> dict[str, str]:
     """The token goes to the hub alone, never to the storage host that it redirects to."""
     same_host = urlsplit(metadata.location).netloc == urlsplit(_url(file, access)).netloc
     return build_hf_headers(token=access.token if same_host else False)
 
 
-def _fingerprint(file: HubFile) -> str:
-    return hashlib.sha256(f"{file.repository}@{file.revision}/{file.path}".encode()).hexdigest()[:32]
-
-
-def _check_endpoint(access: HubAccess) -> None:
-    if access.endpoint is None:
-        return
-    try:
-        parts = urlsplit(access.endpoint)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigurationError("HF_ENDPOINT has to be an address such as https://hub.example.com.")
-
-
-_REACH_REMEDY = "Check the network, proxy and HF_ENDPOINT."
-
-
-@contextmanager
-def _hub_faults(file: HubFile, access: HubAccess) -> Iterator[None]:
-    """Turn the library's errors into ours."""
-    try:
-        yield
-    except ArtifactError:
-        raise
-    except GatedRepoError as error:
-        raise _refused(file, access) from error
-    except (EntryNotFoundError, RepositoryNotFoundError, HfHubHTTPError) as error:
-        raise _answered_with_error(file, access, error) from error
-    except TransferError as error:
-        raise SourceUnavailable(
-            f"The model hub cannot be reached for {file.path}: {type(error).__name__}.", remedy=_REACH_REMEDY
-        ) from error
-    except OSError as error:
-        if error.errno is not None and error.strerror:
-            raise ArtifactError(f"{file.path} cannot be written: {error.strerror}.") from error
-        raise SourceUnavailable(f"The model hub did not give {file.path}: {error}.", remedy=_REACH_REMEDY) from error
-
-
-def _answered_with_error(file: HubFile, access: HubAccess, error: Exception) -> SourceUnavailable:
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if status in (401, 403):
-        return _refused(file, access)
-    if status == 404:
-        message = f"The model hub has no {file.path} in {file.repository} at revision {file.revision}."
-        return SourceUnavailable(message, remedy="Check hub_id, revision and hub_path in the model's card.")
-    return SourceUnavailable(f"The model hub answered {status} for {file.path}.", remedy=_REACH_REMEDY)
-
-
-def _refused(file: HubFile, access: HubAccess) -> SourceUnavailable:
-    given = "the token in HF_TOKEN has no access" if access.token else "HF_TOKEN is not set"
-    return SourceUnavailable(
-        f"The model hub does not hand out {file.repository}: it is gated, private or does not exist, and {given}.",
-        remedy=f"Accept the conditions on the page of {file.repository}, then set HF_TOKEN to a token with access.",
-    )
+def _fingerprint(file: HubFile, metadata: HubMetadata) -> str:
+    """Of the commit rather than the branch: what a branch held yesterday is no beginning of what it holds today."""
+    revision = metadata.commit or file.revision
+    return hashlib.sha256(f"{file.repository}@{revision}/{file.path}".encode()).hexdigest()[:32]

@@ -23,11 +23,12 @@ INCOMING_SUFFIX = ".incoming"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a file has to be; None where nothing is known. `label` names it in messages."""
+    """What a file has to be; None where nothing is known. `label` names it in messages, `stated_by` who says so."""
 
     label: str
     size_bytes: int | None = None
     sha256: str | None = None
+    stated_by: str = "the card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,13 @@ def check_content(content: Content, expected: Expected, *, origin: str) -> None:
     if expected.sha256 is not None and content.sha256 != expected.sha256:
         raise ArtifactError(
             f"{expected.label} from {origin} is not the right file: its sha256 is {content.sha256}, "
-            f"the card says {expected.sha256}. Nothing was installed.",
+            f"{expected.stated_by} says {expected.sha256}. Nothing was installed.",
             remedy="Try again, or try the other source with --from hub or --from index.",
         )
     if expected.size_bytes is not None and content.size_bytes != expected.size_bytes:
         raise ArtifactError(
-            f"{expected.label} from {origin} has {content.size_bytes} bytes, the card says {expected.size_bytes}. "
-            "Nothing was installed.",
+            f"{expected.label} from {origin} has {content.size_bytes} bytes, {expected.stated_by} says "
+            f"{expected.size_bytes}. Nothing was installed.",
             remedy="Try again, or try the other source with --from hub or --from index.",
         )
 

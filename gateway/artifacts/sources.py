@@ -8,7 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from gateway.artifacts.exclusive import exclusive
-from gateway.artifacts.hub import HubAccess, HubFile, fetch_from_hub
+from gateway.artifacts.hub import fetch_from_hub
+from gateway.artifacts.hub_access import HubAccess, HubFile
 from gateway.artifacts.placing import Content, Expected
 from gateway.artifacts.progress import Progress, SilentProgress
 from gateway.artifacts.wheel_index import open_wheel

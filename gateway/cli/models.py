@@ -13,7 +13,7 @@ from rich.table import Table
 
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.artifacts.findings import VerificationReport
-from gateway.artifacts.hub import HubAccess
+from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import built_content, pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.artifacts.verification import verify

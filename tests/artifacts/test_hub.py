@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.artifacts.hub import HubAccess, HubFile, fetch_from_hub
+from gateway.artifacts.hub import fetch_from_hub
+from gateway.artifacts.hub_access import HubAccess, HubFile
 from gateway.artifacts.placing import Content, Expected
 from gateway.artifacts.progress import Progress, SilentProgress
 from gateway.errors import ArtifactError, ConfigurationError, SourceUnavailable
@@ -196,7 +197,7 @@ def test_a_hub_that_is_not_there_is_told(hub: LocalHub, tmp_path: Path) -> None:
 
 
 def test_a_hub_that_never_answers_is_given_up(hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.artifacts.hub.REACH_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.artifacts.hub_access.REACH_SECONDS", 0.3)
     hub.hold = threading.Event()
     started = time.monotonic()
     with pytest.raises(SourceUnavailable):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gateway.artifacts.completeness import is_complete
-from gateway.artifacts.hub import HubAccess
+from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.artifacts.verification import verify
@@ -30,7 +30,7 @@ BIG = np.random.default_rng(1).bytes(45 * MIB)
 PULL = """
 import sys
 from pathlib import Path
-from gateway.artifacts.hub import HubAccess
+from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.cards.loading import load_card

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.artifacts.completeness import is_complete, missing_files
-from gateway.artifacts.hub import HubAccess
-from gateway.cards.installation import LOCK_FILE, read_installation
+from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.artifacts.verification import verify
+from gateway.cards.installation import LOCK_FILE, read_installation
 from gateway.cards.loading import load_card
 from gateway.cards.rendering import config_path, render_config
 from gateway.cards.schema import Card

@@ -2,7 +2,8 @@
 
 It answers what the client asks of the public hub when it downloads: HEAD and GET of
 `/<repository>/resolve/<revision>/<path>` with ETag, X-Repo-Commit, X-Linked-Size and byte ranges, and the model's
-description under `/api/models/`. Point the client at it with `endpoint=hub.url` or `HF_ENDPOINT`.
+description under `/api/models/`. Large files are told by their sha256, text files by git's sha1, as on the public hub.
+Point the client at it with `endpoint=hub.url` or `HF_ENDPOINT`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class HubRequest:
 
 @dataclass
 class LocalHub:
-    """`files` maps `(repository, path)` to bytes. Faults are plain attributes; change them at any time.
+    """`files` maps `(repository, path)` to bytes, all of them at `revision`, which `branches` stand for too.
+    Faults are plain attributes; change them at any time.
 
     `cut_after` holds, by path, after how many bytes of a body the connection is dropped, one entry a download.
     `statuses` answers a path with that status. `token` set: the repository is gated and this opens it.
@@ -41,6 +43,7 @@ class LocalHub:
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     revision: str = "f" * 39 + "1"
+    branches: tuple[str, ...] = ("main",)
     cut_after: dict[str, list[int]] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     token: str | None = None
@@ -83,6 +86,22 @@ def local_hub(**settings: object) -> Iterator[LocalHub]:
         thread.join()
 
 
+def is_large(path: str) -> bool:
+    """Whether the public hub would keep the file outside git."""
+    return not path.endswith((".json", ".txt", ".md"))
+
+
+def etag_of(path: str, data: bytes) -> str:
+    blob = b"blob %d\0" % len(data) + data
+    return hashlib.sha256(data).hexdigest() if is_large(path) else hashlib.sha1(blob).hexdigest()
+
+
+def _sibling(path: str, data: bytes) -> dict[str, object]:
+    plain = {"rfilename": path, "size": len(data), "blobId": hashlib.sha1(data).hexdigest()}
+    lfs = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
+    return {**plain, "lfs": lfs} if is_large(path) else plain
+
+
 class _Handler(BaseHTTPRequestHandler):
     served: LocalHub
     protocol_version = "HTTP/1.1"
@@ -106,7 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
             if match:
                 self._resolve(match[1], match[2], match[3], with_body=with_body)
             elif path.startswith("/api/models/"):
-                self._describe(path.removeprefix("/api/models/").split("/revision/")[0])
+                repository, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+                self._describe(repository, revision or self.served.revision)
             else:
                 self._fail(404, "RepoNotFound")
         except (BrokenPipeError, ConnectionResetError):
@@ -119,12 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(401, "GatedRepo")
         elif status is not None:
             self._fail(status, {404: "EntryNotFound"}.get(status, ""))
-        elif revision != hub.revision:
+        elif revision not in (hub.revision, *hub.branches):
             self._fail(404, "RevisionNotFound")
         elif (repository, path) not in hub.files:
             self._fail(404, "EntryNotFound")
         elif hub.redirect_to is not None:
-            self._headers(302, hub.files[repository, path], 0, {"Location": f"{hub.redirect_to}{self.path}"})
+            self._headers(302, path, hub.files[repository, path], 0, {"Location": f"{hub.redirect_to}{self.path}"})
         else:
             self._send(path, hub.files[repository, path], with_body=with_body)
 
@@ -133,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         start = int(asked[1]) if asked and not hub.ignore_ranges else 0
         extra = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
-        self._headers(206 if start else 200, data, len(data) - start, extra)
+        self._headers(206 if start else 200, path, data, len(data) - start, extra)
         if not with_body:
             return
         cuts = hub.cut_after.get(path, [])
@@ -144,12 +164,12 @@ class _Handler(BaseHTTPRequestHandler):
         if end < len(data):
             self.close_connection = True
 
-    def _headers(self, status: int, data: bytes, length: int, extra: dict[str, str]) -> None:
-        digest = hashlib.sha256(data).hexdigest()
+    def _headers(self, status: int, path: str, data: bytes, length: int, extra: dict[str, str]) -> None:
         self.send_response(status)
-        self.send_header("ETag", f'"{digest}"')
-        self.send_header("X-Linked-Etag", f'"{digest}"')
-        self.send_header("X-Linked-Size", str(len(data)))
+        self.send_header("ETag", f'"{etag_of(path, data)}"')
+        if is_large(path):
+            self.send_header("X-Linked-Etag", f'"{etag_of(path, data)}"')
+            self.send_header("X-Linked-Size", str(len(data)))
         self.send_header("X-Repo-Commit", self.served.revision)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(length))
@@ -157,11 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _describe(self, repository: str) -> None:
-        paths = sorted(path for owner, path in self.served.files if owner == repository)
-        if not paths:
+    def _describe(self, repository: str, revision: str) -> None:
+        hub = self.served
+        siblings = [_sibling(path, data) for (owner, path), data in sorted(hub.files.items()) if owner == repository]
+        if hub.token is not None and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            return self._fail(401, "GatedRepo")
+        if not siblings:
             return self._fail(404, "RepoNotFound")
-        document = {"id": repository, "sha": self.served.revision, "siblings": [{"rfilename": path} for path in paths]}
+        if revision not in (hub.revision, *hub.branches):
+            return self._fail(404, "RevisionNotFound")
+        document = {"id": repository, "sha": hub.revision, "siblings": siblings}
         return self._text(200, json.dumps(document).encode(), "application/json")
 
     def _fail(self, status: int, error_code: str) -> None:
