@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from tests.support.twins import v3
+from tests.support.twins import v3, v5_nano, v5_text
 from tests.support.twins.publishing import write
 from tests.support.twins.twin import Twin
 
@@ -59,6 +59,30 @@ def tensor_types(graph: onnxruntime.InferenceSession) -> Mapping[str, str]:
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max())
+
+
+def data_files(graph: bytes) -> set[str]:
+    """The locations of external data that a graph names."""
+    tensors = onnx.load_model_from_string(graph).graph.initializer
+    return {entry.value for one in tensors for entry in one.external_data if entry.key == "location"}
+
+
+def assert_left_padding_misleads(twin: Twin, folder: Path) -> None:
+    """Left padding leaves the hidden states right, and has `sentence_embedding` hold another token's in short rows."""
+    rows = [twin.ids(text) for text in (TEXTS[0], TEXTS[4])]
+    assert len(rows[0]) != len(rows[1])
+    hidden, sentence = session(twin, "onnx/model.onnx", folder).run(None, batch(rows, left=True))
+    long, short = sorted(range(2), key=lambda place: -len(rows[place]))
+    np.testing.assert_allclose(hidden[short, -len(rows[short]) :], twin.hidden_states(rows[short]), rtol=0, atol=FP32)
+    np.testing.assert_allclose(sentence[long], twin.vector(rows[long]), rtol=0, atol=FP32)
+    assert distance(sentence[short], twin.vector(rows[short])) > 0.1
+
+
+def assert_tasks_differ(twins: Sequence[Twin]) -> None:
+    vectors = np.array([[twin.vector(twin.ids(text)) for text in TEXTS if twin.ids(text).size] for twin in twins])
+    for of_task in np.moveaxis(vectors, 0, 1):
+        assert min(distance(of_task[a], of_task[b]) for a in range(len(twins)) for b in range(a)) > 0.05
+    assert len({twin.repository for twin in twins}) == len(twins)
 
 
 class TestV3:
@@ -134,11 +158,7 @@ class TestV3:
 
     def test_the_data_file_is_named_as_upstream_names_it(self) -> None:
         twin = v3.build()
-        graph = onnx.load_model_from_string(twin.files["onnx/model.onnx"])
-        locations = {
-            entry.value for one in graph.graph.initializer for entry in one.external_data if entry.key == "location"
-        }
-        assert locations == {"model.onnx_data"}
+        assert data_files(twin.files["onnx/model.onnx"]) == {"model.onnx_data"}
         assert "onnx/model_fp16.onnx_data" not in twin.files
         prompts = json.loads(twin.files["config_sentence_transformers.json"])["prompts"]
         assert tuple(prompts) == v3.TASKS
@@ -147,3 +167,55 @@ class TestV3:
         first = dict(v3.build().files)
         v3.build.cache_clear()
         assert dict(v3.build().files) == first
+
+
+class TestV5Nano:
+    @pytest.mark.parametrize("task", v5_text.TASKS)
+    @pytest.mark.parametrize(("path", "tolerance"), MODELS)
+    def test_both_outputs_are_what_numpy_computes(self, tmp_path: Path, path: str, tolerance: float, task: str) -> None:
+        twin = v5_nano.build(task)
+        rows = [twin.ids(text) for text in TEXTS]
+        hidden, sentence = session(twin, path, tmp_path).run(None, batch(rows))
+        assert_rows(hidden, [twin.hidden_states(row) for row in rows], tolerance)
+        assert_rows(sentence, [twin.vector(row) for row in rows], tolerance)
+
+    def test_each_variant_has_its_types_and_a_data_file_of_its_own(self, tmp_path: Path) -> None:
+        twin = v5_nano.build()
+        for name, kind in (("model", "float"), ("model_fp16", "float16"), ("model_quantized", "float")):
+            types = tensor_types(session(twin, f"onnx/{name}.onnx", tmp_path))
+            assert types == {
+                "input_ids": "tensor(int64)",
+                "attention_mask": "tensor(int64)",
+                "last_hidden_state": f"tensor({kind})",
+                "sentence_embedding": f"tensor({kind})",
+            }
+            assert data_files(twin.files[f"onnx/{name}.onnx"]) == {f"{name}.onnx_data"}
+            assert len(twin.files[f"onnx/{name}.onnx_data"]) > 0
+
+    def test_the_graphs_own_pooling_is_wrong_for_left_padding(self, tmp_path: Path) -> None:
+        assert_left_padding_misleads(v5_nano.build(), tmp_path)
+
+    def test_the_quantized_graph_lets_rows_change_one_another(self, tmp_path: Path) -> None:
+        twin = v5_nano.build()
+        graph = session(twin, "onnx/model_quantized.onnx", tmp_path)
+        rows = [twin.ids(text) for text in TEXTS]
+        together = graph.run(["sentence_embedding"], batch(rows))[0]
+        alone = [graph.run(["sentence_embedding"], batch([row]))[0][0] for row in rows]
+        assert min(distance(one, other) for one, other in zip(together, alone, strict=True)) > 1e-3
+        assert min(float(one @ twin.vector(row)) for one, row in zip(alone, rows, strict=True)) > 0.95
+
+    def test_tasks_and_texts_differ(self) -> None:
+        assert_tasks_differ([v5_nano.build(task) for task in v5_text.TASKS])
+
+    def test_the_tokenizer_puts_one_token_in_front_and_none_behind(self) -> None:
+        twin = v5_nano.build()
+        tokenizer = twin.tokenizer()
+        assert tokenizer.encode("a quick fox").tokens == ["<|begin_of_text|>", "a", "Ġquick", "Ġfox"]
+        assert tokenizer.encode("").tokens == ["<|begin_of_text|>"]
+        assert tokenizer.id_to_token(twin.pad_id) == "<|end_of_text|>"
+        assert tokenizer.decode(tokenizer.encode(TEXTS[3]).ids) == TEXTS[3]
+
+    def test_the_same_seed_gives_the_same_bytes(self) -> None:
+        first = dict(v5_nano.build().files)
+        v5_nano.build.cache_clear()
+        assert dict(v5_nano.build().files) == first

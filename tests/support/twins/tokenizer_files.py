@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 WORDS = (
     "the of and to in is a for that it on with as are this by model text query document evidence represent retrieval "
@@ -14,6 +17,7 @@ WORDS = (
     "est en el que los"
 )
 ENDINGS = "ing ed er est ly tion s es ment able re un pre st th ch qu ou ea ai er on an in at or"
+MERGES = 280
 ASCII = "".join(map(chr, range(33, 127)))
 ACCENTED = "äöüßéèêëàâáåçñíìîïóòôøúùûÄÖÜÉÈÀÇÑ¿¡€£°"
 OTHER_SCRIPTS = (
@@ -58,6 +62,59 @@ XLM_ROBERTA_TOKENS = {
     "sep_token": "</s>",
     "unk_token": "<unk>",
 }
+
+
+def byte_level_bpe(pattern: str, special: list[str]) -> Tokenizer:
+    """Byte-level BPE: 256 byte tokens, then merges, then the `special` tokens; adds none of them to a text.
+
+    `pattern` cuts a text into the chunks that merges stay within.
+    """
+    merges = _learned_merges(pattern)
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in merges)]
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = _byte_chunks(pattern)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _byte_chunks(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+@cache
+def _learned_merges(pattern: str) -> tuple[tuple[str, str], ...]:
+    """The pairs that byte-pair encoding (arXiv:1508.07909) merges on `WORDS`, each giving a new piece, in order."""
+    text = f"{WORDS.title()} {WORDS} {WORDS} {ENDINGS} Query: Document: the 你好 世界"
+    words = Counter(tuple(chunk) for chunk, _ in _byte_chunks(pattern).pre_tokenize_str(text))
+    merges: dict[str, tuple[str, str]] = {}
+    while len(merges) < MERGES:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, count in words.items():
+            for pair in pairwise(word):
+                pairs[pair] += count
+        new = (pair for pair in pairs if "".join(pair) not in merges)
+        best = max(new, key=lambda pair: (pairs[pair], pair))
+        merges["".join(best)] = best
+        words = Counter({_merged(word, best): count for word, count in words.items()})
+    return tuple(merges.values())
+
+
+def _merged(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    pieces: list[str] = []
+    for piece in word:
+        if pieces and (pieces[-1], piece) == pair:
+            pieces[-1] += piece
+        else:
+            pieces.append(piece)
+    return tuple(pieces)
 
 
 def tokenizer_files(tokenizer: Tokenizer, special: Mapping[str, object], **config: object) -> dict[str, bytes]:
