@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from tests.support.twins import v3, v5_nano, v5_text
+from tests.support.twins import v3, v5_nano, v5_small, v5_text
 from tests.support.twins.publishing import write
 from tests.support.twins.twin import Twin
 
@@ -219,3 +219,37 @@ class TestV5Nano:
         first = dict(v5_nano.build().files)
         v5_nano.build.cache_clear()
         assert dict(v5_nano.build().files) == first
+
+
+class TestV5Small:
+    @pytest.mark.parametrize("task", v5_text.TASKS)
+    def test_both_outputs_are_what_numpy_computes(self, tmp_path: Path, task: str) -> None:
+        twin = v5_small.build(task)
+        rows = [twin.ids(text) for text in TEXTS if text]
+        hidden, sentence = session(twin, "onnx/model.onnx", tmp_path).run(None, batch(rows))
+        assert_rows(hidden, [twin.hidden_states(row) for row in rows], FP32)
+        assert_rows(sentence, [twin.vector(row) for row in rows], FP32)
+
+    def test_the_graphs_own_pooling_is_wrong_for_left_padding(self, tmp_path: Path) -> None:
+        assert_left_padding_misleads(v5_small.build(), tmp_path)
+
+    def test_a_token_sees_none_after_it(self) -> None:
+        twin = v5_small.build()
+        ids = twin.ids(TEXTS[0])
+        np.testing.assert_allclose(twin.hidden_states(ids)[:5], twin.hidden_states(ids[:5]), rtol=0, atol=1e-12)
+
+    def test_tasks_and_texts_differ(self) -> None:
+        assert_tasks_differ([v5_small.build(task) for task in v5_text.TASKS])
+
+    def test_the_tokenizer_adds_nothing(self) -> None:
+        twin = v5_small.build()
+        tokenizer = twin.tokenizer()
+        assert tokenizer.encode("").ids == []
+        assert tokenizer.encode("a quick fox").tokens == ["a", "Ġquick", "Ġfox"]
+        assert tokenizer.id_to_token(twin.pad_id) == "<|endoftext|>"
+        assert tokenizer.decode(tokenizer.encode(TEXTS[3]).ids) == TEXTS[3]
+
+    def test_a_row_without_tokens_fails(self, tmp_path: Path) -> None:
+        graph = session(v5_small.build(), "onnx/model.onnx", tmp_path)
+        with pytest.raises((Fail, InvalidArgument)):
+            graph.run(None, {name: np.zeros((1, 0), np.int64) for name in ("input_ids", "attention_mask")})
