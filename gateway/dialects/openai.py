@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from datetime import time as time_of_day
-from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
-from gateway.cards.schema import Card
 from gateway.dialects.base import services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
+from gateway.dialects.error_schema import error_responses
 from gateway.dialects.faults import Fault
+from gateway.dialects.model_objects import model_object
+from gateway.dialects.model_schema import ModelResponse, ModelsResponse
 from gateway.dialects.openai_request import VOCABULARY_HEADER, parse_embeddings_call
 from gateway.dialects.openai_response import encode_answer
-from gateway.dialects.openai_schema import (
-    EmbeddingsRequest,
-    EmbeddingsResponse,
-    ModelResponse,
-    ModelsResponse,
-    error_responses,
-)
+from gateway.dialects.openai_schema import EmbeddingsRequest, EmbeddingsResponse
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.routing import serve
 from gateway.telemetry.requests import RequestRecord, record_of
@@ -142,28 +135,13 @@ def _header_text(text: str) -> bytes:
 
 
 def _models_page(scope: Scope) -> Response:
-    cards = services_of(scope).models.list()
-    return json_response({"object": "list", "data": [model_object(card) for card in cards]})
+    models = services_of(scope).models
+    return json_response({"object": "list", "data": [model_object(listing, models) for listing in models.list()]})
 
 
 def _model_page(scope: Scope) -> Response:
-    return json_response(model_object(services_of(scope).models.resolve(scope["path_params"]["model"].rstrip("/"))))
-
-
-def model_object(card: Card) -> dict[str, Any]:
-    """OpenAI's model object, plus what somebody choosing a model wants to know."""
-    return {
-        "id": card.name,
-        "object": "model",
-        "created": int(datetime.combine(card.released, time_of_day(), UTC).timestamp()),
-        "owned_by": card.hub_id.partition("/")[0],
-        "hub_id": card.hub_id,
-        "aliases": list(card.aliases),
-        "dimensions": card.vectors.dimensions,
-        "matryoshka_dimensions": list(card.vectors.matryoshka),
-        "max_tokens": card.tokenizer.max_tokens,
-        "licence": card.licence,
-    }
+    models = services_of(scope).models
+    return json_response(model_object(models.resolve(scope["path_params"]["model"].rstrip("/")), models))
 
 
 def error_type(status: int) -> str:

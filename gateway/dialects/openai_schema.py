@@ -1,4 +1,4 @@
-"""Describes the OpenAI dialect for `/openapi.json`. Never used to check a request or to build an answer."""
+"""Describes `/v1/embeddings` for `/openapi.json`. Never used to check a request or to build an answer."""
 
 from __future__ import annotations
 
@@ -70,57 +70,3 @@ class EmbeddingsResponse(BaseModel):
     data: list[EmbeddingItem] = Field(description="One item per input, in input order.")
     model: str
     usage: EmbeddingsUsage
-
-
-class ModelResponse(BaseModel):
-    id: str
-    object: Literal["model"]
-    created: int = Field(description="When the model was released, in Unix seconds.")
-    owned_by: str
-    hub_id: str
-    aliases: list[str]
-    dimensions: int
-    matryoshka_dimensions: list[int] = Field(description="Sizes the model was trained to be cut to; empty if none.")
-    max_tokens: int
-    licence: str
-
-
-class ModelsResponse(BaseModel):
-    object: Literal["list"]
-    data: list[ModelResponse]
-
-
-class ErrorBody(BaseModel):
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorResponse(BaseModel):
-    """OpenAI's envelope, and the message once more as the string `detail`."""
-
-    error: ErrorBody
-    detail: str
-
-
-ERROR_DESCRIPTIONS: dict[int, str] = {
-    400: "A field is wrong, a text is too long, or the body is not a JSON object.",
-    401: "API keys are set up and none of them was sent.",
-    404: "No such model.",
-    408: "The body arrived too slowly.",
-    413: "The body is larger than the limit.",
-    415: "The body is compressed.",
-    429: "Too much is waiting already. Try again after `Retry-After`.",
-    500: "The model failed, or gave a vector that is not one.",
-    503: "The model is not being served right now. Try again after `Retry-After`.",
-    504: "The answer would have come too late.",
-}
-
-
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` for these statuses. `default` keeps FastAPI from promising a 422 that never comes."""
-    documented: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorResponse, "description": ERROR_DESCRIPTIONS[status]} for status in statuses
-    }
-    return documented | {"default": {"model": ErrorResponse, "description": "Any other error, in the same shape."}}

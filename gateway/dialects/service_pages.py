@@ -61,7 +61,7 @@ class ServicePages:
                 "name": "triton-embeddings-gateway",
                 "version": self._version,
                 "description": "An embeddings gateway in front of NVIDIA Triton.",
-                "models": [card.name for card in services_of(scope).models.list()],
+                "models": [listing.model.name for listing in services_of(scope).models.list()],
                 "links": links,
             }
         )

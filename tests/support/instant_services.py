@@ -1,60 +1,69 @@
 """Services behind the HTTP edge that answer at once and without a model, for tests of the edge itself.
 
-Vectors are deterministic: value j of input i is a hash of the input's own content, made unit length, so a test can tell
-rows apart and recompute what it expects with `expected_vector`.
+Answers are deterministic: numbers drawn from a hash of the content they are for, so a test can tell rows apart and
+recompute what it expects with the `expected_*` functions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from gateway.cards.schema import CanarySpec, Card, TokenizerSpec, TritonSpec, VectorSpec
+from gateway.cards.schema import ModelKind
 from gateway.dialects.base import Services
-from gateway.errors import InvalidField, UnknownModel
-from gateway.types import EmbedRequest, EmbedResult, Float32Array, Input, TextInput, Usage
+from gateway.errors import InvalidField
+from gateway.types import (
+    ClassifyRequest,
+    ClassifyResult,
+    EmbedRequest,
+    EmbedResult,
+    Float32Array,
+    Input,
+    RerankRequest,
+    RerankResult,
+    Segmentation,
+    TextInput,
+    Usage,
+)
+from tests.support.instant_models import DIMENSIONS, ScriptedModels
 
-DIMENSIONS = 384
+_Request = TypeVar("_Request")
+
+TOKENIZER = "cl100k_base"
 
 
-def card(
-    name: str = "tiny", hub_id: str = "acme/Tiny-Model", aliases: tuple[str, ...] = ("text-embedding-tiny",)
-) -> Card:
-    """A card with every field that the models pages show."""
-    return Card(
-        name=name,
-        hub_id=hub_id,
-        revision="0" * 40,
-        licence="apache-2.0",
-        released=date(2021, 8, 30),
-        summary="A card for tests.",
-        folder=Path("nowhere"),
-        tokenizer=TokenizerSpec(file="tokenizer.json", max_tokens=256, pad_id=0),
-        vectors=VectorSpec(dimensions=DIMENSIONS, pooling="mean"),
-        triton=TritonSpec(backend="onnxruntime", default_model_filename="model.onnx", inputs=(), outputs=()),
-        files=(),
-        canary=CanarySpec(text="canary", expected=(1.0,)),
-        aliases=aliases,
-    )
+def _drawn(content: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big"))
 
 
 def expected_vector(item: Input, dimensions: int = DIMENSIONS) -> Float32Array:
     """What `InstantEmbedder` gives for one input: float32 [dimensions], unit length."""
-    content = item.text.encode() if isinstance(item, TextInput) else repr(item.ids).encode()
-    seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
-    vector = np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
+    content = item.text if isinstance(item, TextInput) else repr(item.ids)
+    vector = _drawn(content).standard_normal(dimensions).astype(np.float32)
     return vector / np.float32(np.linalg.norm(vector))
 
 
+def expected_score(query: str, document: str) -> np.float32:
+    """What `InstantReranker` gives for a pair: 0 to 1."""
+    return np.float32(_drawn(f"{query}\n{document}").random())
+
+
+def expected_label_scores(item: Input, labels: tuple[str, ...]) -> Float32Array:
+    """What `InstantClassifier` gives for one input and one group: float32 [labels], adding up to 1."""
+    content = item.text if isinstance(item, TextInput) else repr(item.ids)
+    scores = np.array([_drawn(f"{content}\n{label}").random() for label in labels])
+    return (scores / scores.sum()).astype(np.float32)
+
+
 @dataclass
-class InstantEmbedder:
+class Instant(Generic[_Request]):
     """Keeps the requests it saw.
 
     `error` is raised instead of answering, `errors_left` times or, below zero, always; `hold` makes it wait until
@@ -62,16 +71,14 @@ class InstantEmbedder:
     """
 
     models: ScriptedModels
-    seen: list[EmbedRequest] = field(default_factory=list)
+    seen: list[_Request] = field(default_factory=list)
     error: Exception | None = None
     errors_left: int = -1
-    warnings: tuple[str, ...] = ()
     hold: bool = False
     pause_seconds: float = 0.0
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    fixed: Float32Array | None = None
 
-    async def embed(self, request: EmbedRequest) -> EmbedResult:
+    async def take(self, request: _Request) -> None:
         self.seen.append(request)
         if self.hold:
             await self._wait_for_cancellation()
@@ -80,19 +87,6 @@ class InstantEmbedder:
         if self.error is not None and self.errors_left != 0:
             self.errors_left -= 1
             raise self.error
-        chosen = self.models.resolve(request.model)
-        dimensions = request.dimensions or DIMENSIONS
-        if dimensions > DIMENSIONS:
-            raise InvalidField(f"'dimensions' is above the model's own {DIMENSIONS}.", param="dimensions")
-        tokens = len(request.inputs)
-        return EmbedResult(
-            model=chosen.name,
-            vectors=self.fixed
-            if self.fixed is not None
-            else np.stack([expected_vector(i, dimensions) for i in request.inputs]),
-            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
-            warnings=self.warnings,
-        )
 
     async def _wait_for_cancellation(self) -> None:
         try:
@@ -102,20 +96,76 @@ class InstantEmbedder:
             raise
 
 
-@dataclass(frozen=True)
-class ScriptedModels:
-    cards: Sequence[Card] = (card(),)
+@dataclass
+class InstantEmbedder(Instant[EmbedRequest]):
+    warnings: tuple[str, ...] = ()
+    fixed: Float32Array | None = None
 
-    def list(self) -> Sequence[Card]:
-        return self.cards
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        await self.take(request)
+        listing = self.models.of_kind(ModelKind.EMBEDDING, request.model)
+        dimensions = request.dimensions or DIMENSIONS
+        if dimensions > DIMENSIONS:
+            raise InvalidField(f"'dimensions' is above the model's own {DIMENSIONS}.", param="dimensions")
+        tokens = len(request.inputs)
+        return EmbedResult(
+            model=listing.model.name,
+            vectors=self.fixed
+            if self.fixed is not None
+            else np.stack([expected_vector(i, dimensions) for i in request.inputs]),
+            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+            warnings=self.warnings,
+        )
 
-    def resolve(self, name: str | None) -> Card:
-        if name is None:
-            return self.cards[0]
-        for candidate in self.cards:
-            if name.lower() in {other.lower() for other in (candidate.name, candidate.hub_id, *candidate.aliases)}:
-                return candidate
-        raise UnknownModel("There is no such model here. Served: " + ", ".join(c.name for c in self.cards) + ".")
+
+@dataclass
+class InstantReranker(Instant[RerankRequest]):
+    fixed: Float32Array | None = None
+
+    async def rerank(self, request: RerankRequest) -> RerankResult:
+        await self.take(request)
+        listing = self.models.of_kind(ModelKind.RERANKER, request.model)
+        scores = np.array([expected_score(request.query, document) for document in request.documents], np.float32)
+        tokens = len(request.documents)
+        return RerankResult(
+            model=listing.model.name,
+            scores=scores if self.fixed is None else self.fixed,
+            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+        )
+
+
+@dataclass
+class InstantClassifier(Instant[ClassifyRequest]):
+    async def classify(self, request: ClassifyRequest) -> ClassifyResult:
+        await self.take(request)
+        listing = self.models.of_kind(ModelKind.EMBEDDING, request.model)
+        tokens = len(request.inputs)
+        return ClassifyResult(
+            model=listing.model.name,
+            scores=tuple(
+                np.stack([expected_label_scores(item, tuple(labels)) for item in request.inputs])
+                for labels in request.label_groups
+            ),
+            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+        )
+
+
+@dataclass
+class InstantSegmenter(Instant[str]):
+    """A token is a word with the white space before it, its id the word's length; a chunk is as long as it may be."""
+
+    async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
+        await self.take(text)
+        known = (TOKENIZER, *(listing.model.name for listing in self.models.list()))
+        if tokenizer not in known:
+            raise InvalidField("There is no such tokenizer here.", param="tokenizer")
+        words = re.findall(r"\s*\S+|\s+", text)
+        cuts = range(0, len(text), max_chunk_characters) if max_chunk_characters else ()
+        return Segmentation(
+            token_count=len(words),
+            tokens=tuple((word, (len(word),)) for word in words),
+            chunk_positions=tuple((start, min(start + (max_chunk_characters or 0), len(text))) for start in cuts),
+        )
 
 
 @dataclass(frozen=True)
@@ -146,10 +196,23 @@ class InstantServices:
     models: ScriptedModels = field(default_factory=ScriptedModels)
     health: ScriptedHealth = field(default_factory=ScriptedHealth)
     embedder: InstantEmbedder = field(init=False)
+    reranker: InstantReranker = field(init=False)
+    classifier: InstantClassifier = field(init=False)
+    segmenter: InstantSegmenter = field(init=False)
 
     def __post_init__(self) -> None:
         self.embedder = InstantEmbedder(self.models)
+        self.reranker = InstantReranker(self.models)
+        self.classifier = InstantClassifier(self.models)
+        self.segmenter = InstantSegmenter(self.models)
 
     @asynccontextmanager
     async def start(self, *_: object) -> AsyncIterator[Services]:
-        yield Services(embedder=self.embedder, models=self.models, health=self.health)
+        yield Services(
+            embedder=self.embedder,
+            reranker=self.reranker,
+            classifier=self.classifier,
+            segmenter=self.segmenter,
+            models=self.models,
+            health=self.health,
+        )

@@ -1,0 +1,76 @@
+"""Describes a served model to callers: OpenAI's model object, and what somebody choosing a model wants to know.
+
+Jina's own list has other keys for some of the same facts; both are given, so that clients of either find theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+from typing import Any
+
+from gateway.cards.listing import ModelListing
+from gateway.cards.schema import Card, Model, ModelKind
+from gateway.dialects.base import ModelDirectory
+
+_OUTPUT_MODALITIES: Mapping[ModelKind, str] = {ModelKind.EMBEDDING: "embeddings", ModelKind.RERANKER: "rerank"}
+
+_PRICES = ("prompt", "completion", "image", "request", "input_cache_read", "input_cache_write")
+
+
+def model_object(listing: ModelListing, models: ModelDirectory) -> dict[str, Any]:
+    """One entry for what callers name, however many Triton models compute it.
+
+    `models` says which of the names that several models may answer to are this one's.
+    """
+    model, card = listing.model, listing.model.card
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(datetime.combine(card.released, time_of_day(), UTC).timestamp()),
+        "owned_by": model.hub_id.partition("/")[0],
+        "hub_id": model.hub_id,
+        "aliases": [*model.aliases, *_shared_names(model, models)],
+        "kind": card.kind.value,
+        **_vector_facts(card),
+        "tasks": list(listing.tasks),
+        "default_task": card.tasks.default,
+        "max_tokens": card.tokenizer.max_tokens,
+        "licence": card.licence,
+        "variant": listing.variant,
+        "batch_invariant": listing.batch_invariant,
+        **_jina_keys(listing),
+    }
+
+
+def _shared_names(model: Model, models: ModelDirectory) -> list[str]:
+    return [name for name in model.shared_aliases if models.resolve(name).model.name == model.name]
+
+
+def _vector_facts(card: Card) -> dict[str, Any]:
+    vectors = card.vectors
+    return {
+        "dimensions": vectors.dimensions if vectors else None,
+        "matryoshka_dimensions": list(vectors.matryoshka) if vectors else [],
+        "late_chunking": vectors is not None and vectors.may_chunk_late,
+    }
+
+
+def _jina_keys(listing: ModelListing) -> dict[str, Any]:
+    """The keys of Jina's list. Prices are zero: nobody is charged here."""
+    model, card = listing.model, listing.model.card
+    return {
+        "hugging_face_id": model.hub_id,
+        "name": model.name,
+        "description": card.summary,
+        "context_length": card.tokenizer.max_tokens,
+        "max_output_length": card.vectors.dimensions if card.vectors else 1,
+        "input_modalities": ["text"],
+        "output_modalities": [_OUTPUT_MODALITIES[card.kind]],
+        "quantization": listing.variant or "",
+        "supported_sampling_parameters": [],
+        "supported_features": [],
+        "pricing": dict.fromkeys(_PRICES, "0"),
+        "datacenters": [],
+    }

@@ -1,0 +1,45 @@
+"""Describes the models pages for `/openapi.json`. Never used to build an answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ModelResponse(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="When the model was released, in Unix seconds.")
+    owned_by: str
+    hub_id: str
+    aliases: list[str] = Field(description="Other names that it answers to, beside `hub_id`; case does not matter.")
+    kind: Literal["embedding", "reranker"]
+    dimensions: int | None = Field(description="Size of its vectors; null for a reranker.")
+    matryoshka_dimensions: list[int] = Field(description="Sizes the model was trained to be cut to; empty if none.")
+    late_chunking: bool = Field(description="Whether it takes `late_chunking`.")
+    tasks: list[str] = Field(description="Values of `task` that are served; empty for a model without tasks.")
+    default_task: str | None = Field(description="The task of a request that names none.")
+    max_tokens: int = Field(description="Longest text, in its own tokens, special tokens included.")
+    licence: str
+    variant: str | None = Field(description="Installed precision; null for a model that has only one.")
+    batch_invariant: bool = Field(
+        description="False: vectors of this variant would depend on their batch, so it gets one text at a time."
+    )
+    hugging_face_id: str
+    name: str
+    description: str
+    context_length: int
+    max_output_length: int
+    input_modalities: list[str]
+    output_modalities: list[str]
+    quantization: str
+    supported_sampling_parameters: list[str]
+    supported_features: list[str]
+    pricing: dict[str, str]
+    datacenters: list[dict[str, str]]
+
+
+class ModelsResponse(BaseModel):
+    object: Literal["list"]
+    data: list[ModelResponse]
