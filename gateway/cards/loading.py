@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.cards import tables
-from gateway.cards.schema import Card, InputRole, Model, OutputRole
+from gateway.cards.checking import check_card, check_model
+from gateway.cards.schema import Card, Model
 from gateway.cards.section import Section
 from gateway.errors import ConfigurationError
 
@@ -45,7 +46,7 @@ def load_model(folder: Path) -> Model:
         aliases=aliases,
         shared_aliases={alias: task or None for alias, task in shared.items()},
     )
-    _check_tasks(model, root)
+    check_model(model, root)
     return model
 
 
@@ -76,6 +77,7 @@ def _card(
 ) -> Card:
     root = Section(values, file=file)
     hub_id = root.text("hub_id")
+    tokenizer = tables.read_tokenizer(root.section("tokenizer"))
     card = Card(
         name=name,
         hub_id=hub_id,
@@ -85,8 +87,8 @@ def _card(
         released=root.day("released"),
         summary=root.text("summary"),
         folder=folder,
-        tokenizer=tables.read_tokenizer(root.section("tokenizer")),
-        vectors=tables.read_vectors(root.optional_section("vectors")),
+        tokenizer=tokenizer,
+        vectors=tables.read_vectors(root.optional_section("vectors"), max_tokens=tokenizer.max_tokens),
         reranking=tables.read_reranking(root.optional_section("reranking")),
         tasks=tables.read_tasks(root.optional_section("tasks")),
         triton=tables.read_triton(root.section("triton")),
@@ -99,9 +101,7 @@ def _card(
         member=member,
     )
     root.finish()
-    _check_kind(card, root)
-    _check_files(card, root)
-    _check_canary(card, root)
+    check_card(card, root)
     return card
 
 
@@ -121,48 +121,3 @@ def _name(root: Section, folder: Path) -> str:
     if name != folder.name:
         root.fault("name", f"the folder's own name, {folder.name!r}")
     return name
-
-
-def _check_kind(card: Card, root: Section) -> None:
-    if (card.vectors is None) == (card.reranking is None):
-        root.fault("vectors", "given for an embedding model, and reranking in its place for a reranker")
-    roles = {graph_input.role for graph_input in card.triton.inputs}
-    if card.reranking is not None and card.triton.output(OutputRole.LOGIT) is None:
-        root.fault("triton.outputs", "a list with an output of role logit, for a reranker")
-    if card.reranking is not None and InputRole.TOKEN_TYPE_IDS in roles:
-        root.fault("triton.inputs", "a list without token_type_ids: a reranker that needs them is not served here")
-
-
-def _check_tasks(model: Model, root: Section) -> None:
-    """Every task has to be computed by something, and every adapter input fed."""
-    members = {card.member for card in model.cards}
-    for task in model.card.tasks.tasks:
-        if task.member not in members:
-            root.fault("tasks.list.member", "the suffix of one of the members, and left out where there are none")
-    takes_adapter = any(graph_input.role is InputRole.ADAPTER for graph_input in model.card.triton.inputs)
-    named = [task.adapter is not None for task in model.card.tasks.tasks]
-    if takes_adapter and not (named and all(named) and model.card.tasks.default):
-        root.fault("tasks", "given with an adapter for every task and a default: the graph has no state without one")
-    if not takes_adapter and any(named):
-        root.fault("tasks.list.adapter", "left out: no graph input has the role adapter")
-
-
-def _check_files(card: Card, root: Section) -> None:
-    paths = [file.path for file in card.files]
-    if len(set(paths)) != len(paths):
-        root.fault("files", "a list in which every path comes once")
-    built = [file for file in card.files if file.built_by]
-    if any(card.graph is None or file.built_by != card.graph.builder for file in built):
-        root.fault("graph.builder", "the builder that files[].built_by names")
-    if card.wheel is None and any(file.wheel_path and not file.hub_path for file in card.files):
-        root.fault("wheel", "given where a file has a wheel_path and no hub_path")
-    if card.graph is not None and card.graph.weights is not None and card.graph.weights not in paths:
-        root.fault("graph.weights", "one of the paths in files")
-
-
-def _check_canary(card: Card, root: Section) -> None:
-    longest = card.vectors.dimensions if card.vectors else 1
-    if len(card.canary.expected) > longest:
-        root.fault("canary.expected", f"at most {longest} numbers long")
-    if (card.canary.query is not None) != (card.reranking is not None):
-        root.fault("canary.query", "given for a reranker, and only there")

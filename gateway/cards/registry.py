@@ -89,7 +89,7 @@ class Registry:
         for place in sorted((place for place, letter in enumerate(name) if letter in ":-"), reverse=True):
             base, word = self._exact(name[:place]), name[place + 1 :]
             if base is not None and is_task_word(base.models[0].card.tasks, word):
-                yield Named(base.models, task=word)
+                yield Named(base.models, task=word, default=base.default)
 
 
 def _member_task(model: Model, name: str) -> str | None:

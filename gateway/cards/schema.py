@@ -78,6 +78,10 @@ class TritonSpec:
     instance_kind: str = "KIND_CPU"
     parameters: Mapping[str, str] = field(default_factory=dict)
 
+    def input(self, role: InputRole) -> GraphInput | None:
+        """The input with this role, or None where the graph has none."""
+        return next((graph_input for graph_input in self.inputs if graph_input.role is role), None)
+
     def output(self, role: OutputRole) -> GraphOutput | None:
         """The output with this role, or None where the graph has none."""
         return next((output for output in self.outputs if output.role is role), None)

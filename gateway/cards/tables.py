@@ -42,7 +42,8 @@ def read_tokenizer(section: Section) -> TokenizerSpec:
     return spec
 
 
-def read_vectors(section: Section | None) -> VectorSpec | None:
+def read_vectors(section: Section | None, *, max_tokens: int) -> VectorSpec | None:
+    """`max_tokens` is the model's window; windows that shared all of it would bring nothing new."""
     if section is None:
         return None
     dimensions = section.integer("dimensions", minimum=1)
@@ -50,8 +51,10 @@ def read_vectors(section: Section | None) -> VectorSpec | None:
         dimensions=dimensions,
         pooling=section.one_of("pooling", POOLINGS),
         matryoshka=section.integers("matryoshka", default=()),
-        overlap_tokens=section.integer("overlap_tokens", minimum=0, default=256),
+        overlap_tokens=section.integer("overlap_tokens", minimum=0, default=min(256, max_tokens // 4)),
     )
+    if spec.overlap_tokens >= max_tokens:
+        section.fault("overlap_tokens", f"less than tokenizer.max_tokens, {max_tokens}")
     if any(not 1 <= size <= dimensions for size in spec.matryoshka):
         section.fault("matryoshka", f"a list of sizes from 1 to {dimensions}")
     section.finish()

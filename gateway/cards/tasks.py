@@ -7,7 +7,7 @@ A request may name a task (`retrieval.query`, `separation`, `RETRIEVAL_DOCUMENT`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.cards.schema import Role, TaskSpec, TaskTable
 from gateway.errors import InvalidField
@@ -15,18 +15,20 @@ from gateway.types import OwnPrefixes
 
 RETRIEVAL = "retrieval"
 
-# What other APIs and older models call a side of a search.
+# What other APIs and older models call a side of a search, as `_plain` writes it.
 _ROLE_WORDS: Mapping[str, Role] = {
     "query": Role.QUERY,
-    "search_query": Role.QUERY,
-    "retrieval_query": Role.QUERY,
-    "question_answering": Role.QUERY,
+    "search-query": Role.QUERY,
+    "retrieval-query": Role.QUERY,
+    "question-answering": Role.QUERY,
+    "fact-verification": Role.QUERY,
+    "code-retrieval-query": Role.QUERY,
     "search": Role.QUERY,
     "document": Role.DOCUMENT,
     "passage": Role.DOCUMENT,
-    "search_document": Role.DOCUMENT,
-    "retrieval_document": Role.DOCUMENT,
-    "retrieval_passage": Role.DOCUMENT,
+    "search-document": Role.DOCUMENT,
+    "retrieval-document": Role.DOCUMENT,
+    "retrieval-passage": Role.DOCUMENT,
     "ingest": Role.DOCUMENT,
     "doc": Role.DOCUMENT,
 }
@@ -34,8 +36,7 @@ _ROLE_WORDS: Mapping[str, Role] = {
 # What they call a task. A model has one of the names on a line, and answers to all of them.
 _SYNONYMS: tuple[frozenset[str], ...] = (
     frozenset({"clustering", "separation"}),
-    frozenset({"text-matching", "semantic_similarity", "text_matching", "similarity", "sts"}),
-    frozenset({"classification"}),
+    frozenset({"text-matching", "semantic-similarity", "similarity", "sts"}),
     frozenset({"retrieval.passage", "retrieval.document"}),
 )
 
@@ -70,16 +71,18 @@ def choose_task(table: TaskTable, *, task: str | None, role: str | None, default
     """
     if not table.tasks:
         return TaskChoice(None)
-    named, side = _words(table, task, role)
-    if named is None and side is not None:
-        return TaskChoice(_task_for_side(table, side, default=default), role=side, is_open=False)
-    if named is None:
-        named = _find_task(table, default or table.default or "")
-        return TaskChoice(named, role=named.role if named else None)
-    if _is_bare_family(table, task or role or ""):
-        return _on_side(table, named, side) if side else TaskChoice(named, role=named.role)
+    words = _words(table, task, role)
+    if words.task is None and words.side is not None:
+        # A name that stands for a task keeps it; else a side is one of a search.
+        return _on_side(table, _find_task(table, default or ""), words.side)
+    if words.task is None:
+        found = _find_task(table, default or table.default or "")
+        return TaskChoice(found, role=found.role if found else None)
+    if words.is_family:
+        return _on_side(table, words.task, words.side) if words.side else TaskChoice(words.task, role=words.task.role)
     # A task that says its side itself, `retrieval.query`, outranks a word for the side alone.
-    return TaskChoice(named, role=named.role if side is None or "." in named.name else side, is_open=False)
+    side = words.task.role if words.side is None or "." in words.task.name else words.side
+    return TaskChoice(words.task, role=side, is_open=False)
 
 
 def task_of_text(table: TaskTable, choice: TaskChoice, text: str, *, own_prefixes: OwnPrefixes) -> TextTask:
@@ -102,56 +105,70 @@ def prompt_of(table: TaskTable, task: TaskSpec | None, role: Role | None) -> str
 
 def is_task_word(table: TaskTable, word: str) -> bool:
     """Whether a model with these tasks understands `word` as a task or a side of a search."""
-    return bool(table.tasks) and (_find_task(table, word) is not None or word.lower() in _ROLE_WORDS)
+    return bool(table.tasks) and (_find_task(table, word) is not None or _plain(word) in _ROLE_WORDS)
 
 
-def _words(table: TaskTable, task: str | None, role: str | None) -> tuple[TaskSpec | None, Role | None]:
-    """The task and the side of a search that the two words stand for, whichever of them each is."""
-    named: TaskSpec | None = None
-    side: Role | None = None
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What a request's words stand for, whichever of its fields they stood in. `is_family`: the task was named by a
+    word, "retrieval", that leaves its side open."""
+
+    task: TaskSpec | None
+    side: Role | None
+    is_family: bool
+
+
+def _words(table: TaskTable, task: str | None, role: str | None) -> _Words:
+    found = _Words(None, None, is_family=False)
     for param, word in (("task", task), ("input_type", role)):
         if not word or not word.strip():
             continue
-        found, found_side = _find_task(table, word), _ROLE_WORDS.get(word.strip().lower())
-        if found is None and found_side is None:
+        named, side = _find_task(table, word), _ROLE_WORDS.get(_plain(word))
+        if named is None and side is None:
             raise _unknown(table, param=param)
-        named = named or found
-        side = side or (found_side if found is None else None)
-    return named, side
+        if named is None:
+            found = replace(found, side=found.side or side)
+        elif found.task is None:
+            found = replace(found, task=named, is_family=_plain(word) in _plain_aliases(table))
+    return found
+
+
+def _plain(word: str) -> str:
+    """A word as all spellings of it are compared: RETRIEVAL_QUERY is retrieval-query."""
+    return word.strip().lower().replace("_", "-")
+
+
+def _plain_aliases(table: TaskTable) -> dict[str, str]:
+    return {_plain(word): name for word, name in table.aliases.items()}
 
 
 def _find_task(table: TaskTable, word: str) -> TaskSpec | None:
-    word = word.strip().lower()
-    wanted = {word, table.aliases.get(word, word)}
+    word = _plain(word)
+    wanted = {word, _plain(_plain_aliases(table).get(word, word))}
     wanted.update(*(line for line in _SYNONYMS if word in line))
-    return next((task for task in table.tasks if task.name.lower() in wanted), None)
+    return next((task for task in table.tasks if _plain(task.name) in wanted), None)
 
 
 def _unknown(table: TaskTable, *, param: str) -> UnknownTask:
     names = ", ".join(f"'{task.name}'" for task in table.tasks)
-    return UnknownTask(f"'{param}' is not a task of this model. Its tasks: {names}.", param=param)
-
-
-def _is_bare_family(table: TaskTable, word: str) -> bool:
-    """Whether `word` names a family of tasks ("retrieval") and so leaves the side of the search open."""
-    return word.strip().lower() in table.aliases
-
-
-def _task_for_side(table: TaskTable, side: Role, *, default: str | None) -> TaskSpec | None:
-    """The task for a side of a search where no task was named: the one of retrieval, where the model has it."""
-    own = [task for task in table.tasks if task.role is side]
-    retrieval = next((task for task in own if task.name.startswith(f"{RETRIEVAL}.")), None)
-    with_prompt = next((task for task in own if task.prompt is not None), None)
-    return retrieval or with_prompt or _find_task(table, default or table.default or "")
+    return UnknownTask(f"'{param}' names no task of this model. Its tasks are {names}.", param=param)
 
 
 def _on_side(table: TaskTable, task: TaskSpec | None, side: Role) -> TaskChoice:
-    """The task's sibling for that side, where it has one; else the task itself, on that side."""
+    """The task's sibling for that side, where it has one; else the task itself, on that side. No task at all means the
+    one of retrieval, where the model has it."""
     if task is None:
-        return TaskChoice(_task_for_side(table, side, default=None), role=side, is_open=False)
+        return TaskChoice(_task_for_side(table, side), role=side, is_open=False)
     family = task.name.partition(".")[0] + "."
     sibling = next((one for one in table.tasks if one.role is side and one.name.startswith(family)), None)
     return TaskChoice(sibling or task, role=side, is_open=False)
+
+
+def _task_for_side(table: TaskTable, side: Role) -> TaskSpec | None:
+    own = [task for task in table.tasks if task.role is side]
+    retrieval = next((task for task in own if task.name.startswith(f"{RETRIEVAL}.")), None)
+    with_prompt = next((task for task in own if task.prompt is not None), None)
+    return retrieval or with_prompt or _find_task(table, table.default or "")
 
 
 def _own_prefix(table: TaskTable, text: str) -> tuple[bool, Role | None]:
