@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from tests.support.twins import v3, v5_nano, v5_small, v5_text
+from tests.support.twins import reranker_v2, v3, v5_nano, v5_small, v5_text
 from tests.support.twins.publishing import write
 from tests.support.twins.twin import Twin
 
@@ -253,3 +253,51 @@ class TestV5Small:
         graph = session(v5_small.build(), "onnx/model.onnx", tmp_path)
         with pytest.raises((Fail, InvalidArgument)):
             graph.run(None, {name: np.zeros((1, 0), np.int64) for name in ("input_ids", "attention_mask")})
+
+
+class TestRerankerV2:
+    QUERY = "Organic skin care products for sensitive skin"
+    DOCUMENTS = (*TEXTS, "new model", "one two house street")
+
+    def rows(self) -> list[np.ndarray]:
+        return [reranker_v2.pair_ids(self.QUERY, document) for document in self.DOCUMENTS]
+
+    @pytest.mark.parametrize(("path", "tolerance"), MODELS)
+    def test_logits_are_what_numpy_computes(self, tmp_path: Path, path: str, tolerance: float) -> None:
+        logits = session(reranker_v2.build(), path, tmp_path).run(None, batch(self.rows()))[0]
+        expected = [[reranker_v2.logit(row)] for row in self.rows()]
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance)
+
+    def test_scores_spread(self) -> None:
+        scores = [1 / (1 + np.exp(-reranker_v2.logit(row))) for row in self.rows()]
+        assert max(scores) - min(scores) > 0.4
+        assert min(np.diff(sorted(scores))) > 1e-3
+
+    @pytest.mark.parametrize("name", ["model", "model_fp16", "model_quantized"])
+    def test_the_signature_is_upstreams_in_one_file(self, tmp_path: Path, name: str) -> None:
+        twin = reranker_v2.build()
+        assert tensor_types(session(twin, f"onnx/{name}.onnx", tmp_path)) == {
+            "input_ids": "tensor(int64)",
+            "attention_mask": "tensor(int64)",
+            "logits": "tensor(float)",
+        }
+        assert data_files(twin.files[f"onnx/{name}.onnx"]) == set()
+
+    def test_positions_end_at_the_window(self, tmp_path: Path) -> None:
+        twin = reranker_v2.build()
+        graph = session(twin, "onnx/model.onnx", tmp_path)
+        longest = np.resize(self.rows()[0], twin.max_tokens)
+        logit = graph.run(None, batch([longest]))[0][0, 0]
+        assert logit == pytest.approx(reranker_v2.logit(longest), abs=FP32)
+        with pytest.raises(InvalidArgument, match="out of data bounds"):
+            graph.run(None, batch([np.append(longest, 5)]))
+
+    def test_the_quantized_graph_lets_rows_change_one_another(self, tmp_path: Path) -> None:
+        graph = session(reranker_v2.build(), "onnx/model_quantized.onnx", tmp_path)
+        together = graph.run(None, batch(self.rows()))[0]
+        alone = np.concatenate([graph.run(None, batch([row]))[0] for row in self.rows()])
+        assert distance(together, alone) > 1e-2
+
+    def test_its_tokenizer_is_v3s(self) -> None:
+        assert reranker_v2.build().files["tokenizer.json"] == v3.build().files["tokenizer.json"]
+        assert reranker_v2.pair_ids("the fox", "apples").tolist()[3:5] == [2, 2]
