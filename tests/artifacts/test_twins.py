@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from tests.support.twins import reranker_v2, v3, v5_nano, v5_small, v5_text
+from tests.support.twins import reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
 from tests.support.twins.publishing import write
 from tests.support.twins.twin import Twin
 
@@ -83,6 +83,10 @@ def assert_tasks_differ(twins: Sequence[Twin]) -> None:
     for of_task in np.moveaxis(vectors, 0, 1):
         assert min(distance(of_task[a], of_task[b]) for a in range(len(twins)) for b in range(a)) > 0.05
     assert len({twin.repository for twin in twins}) == len(twins)
+
+
+def with_types(feeds: Feeds, type_id: int = 0) -> Feeds:
+    return {**feeds, "token_type_ids": np.full_like(feeds["input_ids"], type_id)}
 
 
 class TestV3:
@@ -301,3 +305,37 @@ class TestRerankerV2:
     def test_its_tokenizer_is_v3s(self) -> None:
         assert reranker_v2.build().files["tokenizer.json"] == v3.build().files["tokenizer.json"]
         assert reranker_v2.pair_ids("the fox", "apples").tolist()[3:5] == [2, 2]
+
+
+class TestV2BaseEn:
+    def test_hidden_states_are_what_numpy_computes(self, tmp_path: Path) -> None:
+        twin = v2_base_en.build()
+        rows = [twin.ids(text) for text in TEXTS]
+        hidden = session(twin, "onnx/model.onnx", tmp_path).run(None, with_types(batch(rows)))[0]
+        assert_rows(hidden, [twin.hidden_states(row) for row in rows], FP32)
+
+    def test_token_types_are_required_and_matter(self, tmp_path: Path) -> None:
+        twin = v2_base_en.build()
+        graph = session(twin, "onnx/model.onnx", tmp_path)
+        feeds = batch([twin.ids(TEXTS[0])])
+        with pytest.raises(ValueError, match="token_type_ids"):
+            graph.run(None, feeds)
+        zeros, ones = (graph.run(None, with_types(feeds, type_id))[0] for type_id in (0, 1))
+        assert distance(zeros, ones) > 0.1
+
+    def test_distance_matters(self) -> None:
+        twin = v2_base_en.build()
+        ids = twin.ids(TEXTS[0])
+        assert distance(twin.vector(ids), twin.vector(np.concatenate([ids[:1], ids[-2:0:-1], ids[-1:]]))) > 0.01
+
+    def test_slopes_of_twelve_heads_are_the_papers(self) -> None:
+        expected = [2.0**-n for n in range(1, 9)] + [2.0**-n for n in (0.5, 1.5, 2.5, 3.5)]
+        np.testing.assert_allclose(v2_base_en.slopes(12), expected, rtol=1e-12)
+
+    def test_the_quantized_graph_lets_rows_change_one_another(self, tmp_path: Path) -> None:
+        twin = v2_base_en.build()
+        graph = session(twin, "onnx/model_quantized.onnx", tmp_path)
+        rows = [twin.ids(text) for text in TEXTS]
+        together = graph.run(None, with_types(batch(rows)))[0]
+        alone = [graph.run(None, with_types(batch([row])))[0][0] for row in rows]
+        assert all(distance(one[: len(row)], row) > 1e-3 for one, row in zip(together, alone, strict=True))

@@ -83,6 +83,14 @@ def causal_bias(w: Wiring) -> str:
     return w.op("Min", padding_bias(w), bias)
 
 
+def alibi_bias(w: Wiring, slopes: np.ndarray) -> str:
+    """[batch, heads, sequence, sequence]: less slope * distance, symmetric, and `MASKED` added for masked keys."""
+    place = w.cast(places(w), w.dtype)
+    apart = w.op("Abs", w.op("Sub", w.op("Unsqueeze", place, w.ints(1)), w.op("Unsqueeze", place, w.ints(0))))
+    bias = w.op("Mul", apart, w.weight("alibi_slopes", -slopes[:, None, None]))
+    return w.op("Add", padding_bias(w), bias)
+
+
 def rotary_tables(w: Wiring, size: int, theta: float) -> tuple[str, str]:
     """Cosines and sines [sequence, size], computed in float32, for `rotate`."""
     frequencies = (1.0 / theta ** (np.arange(0, size, 2) / size)).astype(np.float32)

@@ -64,6 +64,41 @@ XLM_ROBERTA_TOKENS = {
 }
 
 
+def bert() -> Tokenizer:
+    """`[CLS] A [SEP]` over lower-cased WordPiece; `[PAD]` is 0."""
+    names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    singles = "".join(dict.fromkeys((ASCII + ACCENTED + OTHER_SCRIPTS).lower().replace(" ", "")))
+    words = [*names, *singles, *(f"##{character}" for character in singles), *WORDS.split()]
+    words += [f"##{ending}" for ending in ENDINGS.split()]
+    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.add_special_tokens(list(names))
+    return tokenizer
+
+
+def vocabulary_file(tokenizer: Tokenizer) -> bytes:
+    """`vocab.txt`: a token a line, in the order of ids."""
+    vocabulary = tokenizer.get_vocab()
+    return "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.__getitem__)).encode()
+
+
+BERT_TOKENS = {
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+    "pad_token": "[PAD]",
+    "sep_token": "[SEP]",
+    "unk_token": "[UNK]",
+}
+
+
 def byte_level_bpe(pattern: str, special: list[str]) -> Tokenizer:
     """Byte-level BPE: 256 byte tokens, then merges, then the `special` tokens; adds none of them to a text.
 
