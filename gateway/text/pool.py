@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from gateway.errors import InferenceFailed, Overloaded
 from gateway.text.tokenizer import TextTokenizer, Tokenized
@@ -24,16 +25,21 @@ LONG_CHARACTERS = 8 * HOP_CHARACTERS
 # Characters that may wait: about a minute's work at its slowest. Beyond it a caller is told so instead of waiting.
 _MOST_WAITING_CHARACTERS = 64 * 1024 * 1024
 
+T = TypeVar("T")
+Read = Callable[[Sequence[str]], Sequence[T]]
+"""What a hop does with its texts, in a thread: one result per text, in order."""
+
 
 @dataclass(slots=True)
 class _Job:
     """One caller's texts. `characters` falls to 0 when it waits no more; `number` is its place in order of arrival."""
 
     number: int
+    read: Read[Any]
     texts: Sequence[str]
     characters: int
     is_long: bool
-    done: asyncio.Future[list[Tokenized]]
+    done: asyncio.Future[list[Any]]
 
 
 class TokenizerPool:
@@ -45,7 +51,7 @@ class TokenizerPool:
     """
 
     def __init__(self, tokenizer: TextTokenizer, executor: Executor, *, threads: int) -> None:
-        self._tokenizer = tokenizer
+        self._encode = tokenizer.encode
         self._executor = executor
         self._free = threads
         self._free_for_long = max(threads - 1, 1)
@@ -56,15 +62,19 @@ class TokenizerPool:
         self._start_scheduled = False
 
     async def encode(self, texts: Sequence[str]) -> list[Tokenized]:
-        """Tokenizes `texts` (valid Unicode, see `check_text`), in order.
+        """Tokenizes `texts` (valid Unicode, see `check_text`), in order. Raises what `run` raises."""
+        return await self.run(self._encode, texts)
+
+    async def run(self, read: Read[T], texts: Sequence[str]) -> list[T]:
+        """What `read` gives for `texts`, in a thread. Calls with an equal `read` share hops.
 
         Give no more than `slices` puts together: one call is never split, so a large one holds up small ones. Raises
-        `InferenceFailed` when the tokenizer itself fails, `Overloaded` when too much waits for it.
+        `InferenceFailed` when `read` itself fails, `Overloaded` when too much waits for it.
         """
         loop = asyncio.get_running_loop()
         self._jobs += 1
         characters = sum(map(len, texts))
-        job = _Job(self._jobs, texts, characters, characters > LONG_CHARACTERS, loop.create_future())
+        job = _Job(self._jobs, read, texts, characters, characters > LONG_CHARACTERS, loop.create_future())
         self._admit(job)
         if not self._start_scheduled:
             # At the end of this turn of the loop: requests that arrived together share the hop, and nobody waits.
@@ -106,13 +116,18 @@ class TokenizerPool:
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []
         characters = 0
-        while self._waiting and (not jobs or characters + self._waiting[0].characters <= HOP_CHARACTERS):
+        while self._waiting and (not jobs or self._may_share(jobs[0], characters)):
             job = self._waiting.popleft()
             if not job.done.done():
                 jobs.append(job)
                 characters += job.characters
                 self._uncount(job)
         return jobs
+
+    def _may_share(self, first: _Job, characters: int) -> bool:
+        """Whether the next job may go with `first` in a hop that has so many `characters` already."""
+        following = self._waiting[0]
+        return characters + following.characters <= HOP_CHARACTERS and following.read == first.read
 
     def _uncount(self, job: _Job) -> None:
         self._waiting_characters -= job.characters
@@ -122,7 +137,7 @@ class TokenizerPool:
         texts = [text for job in jobs for text in job.texts]
         self._occupy(jobs, -1)
         try:
-            hop = asyncio.get_running_loop().run_in_executor(self._executor, self._tokenizer.encode, texts)
+            hop = asyncio.get_running_loop().run_in_executor(self._executor, jobs[0].read, texts)
         except RuntimeError:
             self._occupy(jobs, +1)
             _fail(jobs, "The gateway is shutting down.")
@@ -134,7 +149,7 @@ class TokenizerPool:
         if any(job.is_long for job in jobs):
             self._free_for_long += change
 
-    def _finish(self, jobs: list[_Job], hop: asyncio.Future[list[Tokenized]]) -> None:
+    def _finish(self, jobs: list[_Job], hop: asyncio.Future[Sequence[Any]]) -> None:
         self._occupy(jobs, +1)
         if hop.cancelled() or hop.exception() is not None:
             if len(jobs) == 1 or hop.cancelled():

@@ -15,12 +15,17 @@ from tokenizers import Tokenizer
 
 from gateway.errors import ConfigurationError, InvalidField
 from gateway.text.limits import INPUT_FIELD, window_exceeded
+from gateway.text.special_tokens import pair_specials, special_ids
 from gateway.types import Int64Array, Overflow, TokenRow
 
 # A prefix of this many bytes per token of the window is tried first. English has 4 to 5 bytes a token.
 _PREFIX_BYTES_PER_TOKEN = 16
 _SMALLEST_PREFIX_BYTES = 16 * 1024
 _PREFIX_GROWTH = 4
+# A document is mostly read whole, so a first look at it must not be longer than what its tokens would fill.
+_DOCUMENT_BYTES_PER_TOKEN = 6
+# Offsets are taken over in runs: 300,000 at once would hold the GIL, and so the event loop, for about 50 ms.
+_OFFSETS_PER_RUN = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,21 @@ class Tokenized:
     ids: Int64Array
     token_count: int
     at_least: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetTokens:
+    """A text's tokens and where they come from.
+
+    `ids` is int64 [tokens], special tokens included, of any length. `offsets` is int64 [text tokens, 2]: for every
+    token but the `leading` first and the `trailing` last, which are special, its [start, end) in the text's characters.
+    Tokens may overlap (the bytes of one character all have its place) or be empty.
+    """
+
+    ids: Int64Array
+    offsets: Int64Array
+    leading: int
+    trailing: int
 
 
 class TextTokenizer:
@@ -52,7 +72,8 @@ class TextTokenizer:
         self.max_tokens = max_tokens
         self._max_text_bytes = max_text_bytes
         self.vocabulary_size = int(tokenizer.get_vocab_size(with_added_tokens=True))
-        self.prefix_ids, self.suffix_ids = _special_ids(tokenizer)
+        self.prefix_ids, self.suffix_ids = special_ids(tokenizer)
+        self.pair_specials = pair_specials(tokenizer)
         if max_tokens <= len(self.prefix_ids) + len(self.suffix_ids):
             raise ConfigurationError(f"A window of {max_tokens} tokens has no room beside the special tokens.")
 
@@ -83,6 +104,28 @@ class TextTokenizer:
         short = iter(self._encode_whole([text for place, text in enumerate(texts) if place not in long]))
         return [self._encode_long(text) if place in long else next(short) for place, text in enumerate(texts)]
 
+    def encode_bare(self, texts: Sequence[str], *, most: int) -> list[Tokenized]:
+        """As `encode`, without special tokens and with `most` in place of the window."""
+        long = {place for place, text in enumerate(texts) if utf8_length(text) > self._max_text_bytes}
+        short = [text for place, text in enumerate(texts) if place not in long]
+        encodings = iter(self._tokenizer.encode_batch_fast(short, add_special_tokens=False))
+        return [
+            self._long_bare(text, most) if place in long else _cut_bare(next(encodings).ids, most)
+            for place, text in enumerate(texts)
+        ]
+
+    def counts_above(self, texts: Sequence[str], *, limit: int) -> list[int]:
+        """How many tokens, special ones included, those texts have at least that a part of them shows to have more
+        than `limit`; 0 for the others, which the whole would have to be read for."""
+        specials = len(self.prefix_ids) + len(self.suffix_ids)
+        first_bytes = _DOCUMENT_BYTES_PER_TOKEN * limit
+        beginnings = (self._beginning(text, more_than=limit - specials, first_bytes=first_bytes) for text in texts)
+        return [0 if ids is None else len(ids) + specials for ids in beginnings]
+
+    def encode_with_offsets(self, texts: Sequence[str]) -> list[OffsetTokens]:
+        """As `encode`, uncut and with each token's place in its text."""
+        return [self._with_offsets(text) for text in texts]
+
     def with_special_tokens(self, ids: Int64Array) -> Int64Array:
         """`ids` between the model's special tokens, as its own template would put them."""
         return np.concatenate((self.prefix_ids, ids, self.suffix_ids))
@@ -100,24 +143,56 @@ class TextTokenizer:
 
     def _encode_long(self, text: str) -> Tokenized:
         """Judges by growing prefixes whether the window overflows before reading the whole text."""
+        room = self.max_tokens - len(self.prefix_ids) - len(self.suffix_ids)
+        beginning = self._beginning(text, more_than=room, first_bytes=_PREFIX_BYTES_PER_TOKEN * self.max_tokens)
+        if beginning is None:
+            return self._encode_whole([text])[0]
+        ids = self.with_special_tokens(beginning)
+        return Tokenized(ids=self.cut(ids), token_count=len(ids), at_least=True)
+
+    def _long_bare(self, text: str, most: int) -> Tokenized:
+        beginning = self._beginning(text, more_than=most, first_bytes=_PREFIX_BYTES_PER_TOKEN * most)
+        if beginning is None:
+            [encoding] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
+            return _cut_bare(encoding.ids, most)
+        return Tokenized(ids=beginning[:most], token_count=len(beginning), at_least=True)
+
+    def _with_offsets(self, text: str) -> OffsetTokens:
+        # In a batch of one, as in `_complete_words`.
+        [encoding] = self._tokenizer.encode_batch([text], add_special_tokens=True)
+        places = encoding.offsets
+        starts = range(0, len(places), _OFFSETS_PER_RUN)
+        runs = [np.array(places[start : start + _OFFSETS_PER_RUN], dtype=np.int64) for start in starts]
+        offsets = np.concatenate(runs) if runs else np.empty((0, 2), dtype=np.int64)
+        leading, trailing = len(self.prefix_ids), len(self.suffix_ids)
+        return OffsetTokens(
+            ids=np.array(encoding.ids, dtype=np.int64),
+            offsets=offsets[leading : len(offsets) - trailing],
+            leading=leading,
+            trailing=trailing,
+        )
+
+    def _beginning(self, text: str, *, more_than: int, first_bytes: int) -> Int64Array | None:
+        """The first of a text's tokens, without special ones: more than `more_than` of them, or None where no growing
+        prefix, the first of `first_bytes`, shows so many before the whole text would be read."""
         data = text.encode("utf-8")
-        size = max(_SMALLEST_PREFIX_BYTES, _PREFIX_BYTES_PER_TOKEN * self.max_tokens)
+        size = max(_SMALLEST_PREFIX_BYTES, first_bytes)
         while size < len(data):
             ids = self._complete_words(data[:size].decode("utf-8", errors="ignore"))
-            if len(ids) > self.max_tokens:
-                return Tokenized(ids=self.cut(ids), token_count=len(ids), at_least=True)
+            if len(ids) > more_than:
+                return ids
             size *= _PREFIX_GROWTH
-        return self._encode_whole([text])[0]
+        return None
 
     def _complete_words(self, prefix: str) -> Int64Array:
-        """Ids of `prefix` with special tokens, without its last word: what follows the prefix may still change that."""
+        """Ids of `prefix` without its last word: what follows the prefix may still change that."""
         # In a batch of one: `encode` keeps the GIL, so that 16 MB of one letter would stop the event loop for seconds.
         [encoding] = self._tokenizer.encode_batch([prefix], add_special_tokens=False)
         words = encoding.word_ids
         end = len(words)
         while end and words[end - 1] == words[-1]:
             end -= 1
-        return self.with_special_tokens(np.array(encoding.ids[:end], dtype=np.int64))
+        return np.array(encoding.ids[:end], dtype=np.int64)
 
     def _tokenized(self, ids: list[int]) -> Tokenized:
         return Tokenized(ids=self.cut(np.array(ids, dtype=np.int64)), token_count=len(ids))
@@ -149,11 +224,5 @@ def token_row(tokenized: Tokenized, *, overflow: Overflow, max_tokens: int, inde
     return TokenRow(ids=tokenized.ids, truncated=True)
 
 
-def _special_ids(tokenizer: Tokenizer) -> tuple[Int64Array, Int64Array]:
-    """The special tokens that the tokenizer puts before and after a text."""
-    encoding = tokenizer.encode("a", add_special_tokens=True)
-    ids = np.array(encoding.ids, dtype=np.int64)
-    text_places = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
-    if not text_places:
-        return ids, ids[:0]
-    return ids[: text_places[0]], ids[text_places[-1] + 1 :]
+def _cut_bare(ids: list[int], most: int) -> Tokenized:
+    return Tokenized(ids=np.array(ids[:most], dtype=np.int64), token_count=len(ids))

@@ -81,6 +81,23 @@ async def test_a_cancelled_caller_is_left_out_and_harms_nobody(executor: ThreadP
     assert tokenizer.hops == [["the"], ["cat sat"]]
 
 
+async def test_what_is_read_in_another_way_goes_in_a_hop_of_its_own(executor: ThreadPoolExecutor) -> None:
+    hops: list[list[str]] = []
+
+    def lengths(texts: Sequence[str]) -> list[int]:
+        hops.append(list(texts))
+        return [len(text) for text in texts]
+
+    tokenizer = Recording()
+    pool = TokenizerPool(tokenizer, executor, threads=1)
+    results = await asyncio.gather(
+        pool.encode(["cat"]), pool.run(lengths, ["ab"]), pool.run(lengths, ["abc"]), pool.encode(["mat"])
+    )
+    assert results[1:3] == [[2], [3]]
+    assert hops == [["ab", "abc"]]
+    assert tokenizer.hops == [["cat"], ["mat"]]
+
+
 async def test_a_text_the_tokenizer_fails_on_fails_alone(executor: ThreadPoolExecutor) -> None:
     pool = TokenizerPool(Recording(), executor, threads=1)
     results = await asyncio.gather(

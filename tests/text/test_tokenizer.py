@@ -76,6 +76,52 @@ def test_a_long_text_is_judged_by_its_beginning_as_by_the_whole(words: list[str]
     assert (judged.token_count > MAX_TOKENS) == (whole.token_count > MAX_TOKENS)
 
 
+@given(
+    st.lists(st.sampled_from(["cat", "unbelievable", "[SEP]", "漢", "zebra-", "é"]), max_size=20), st.integers(1, 30)
+)
+def test_bare_ids_have_no_special_tokens_and_are_cut_alike_however_long_the_text_is(
+    words: list[str], most: int
+) -> None:
+    text = " ".join(words)
+    own = tiny_tokenizer()
+    own.no_padding()
+    own.no_truncation()
+    ids = own.encode(text, add_special_tokens=False).ids
+    whole = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=10**6)
+    with patch.multiple("gateway.text.tokenizer", _SMALLEST_PREFIX_BYTES=20, _PREFIX_BYTES_PER_TOKEN=0):
+        judged = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1)
+        results = [*whole.encode_bare(["cat", text], most=most)[1:], *judged.encode_bare([text], most=most)]
+    assert [result.ids.tolist() for result in results] == [ids[:most]] * 2
+    assert [min(result.token_count, most + 1) for result in results] == [min(len(ids), most + 1)] * 2
+
+
+def test_bare_ids_of_a_very_long_text_do_not_need_all_of_it(tiny: TextTokenizer) -> None:
+    long, short = tiny.encode_bare(["the cat sat " * 100_000, "the cat"], most=100)
+    assert (len(long.ids), long.at_least) == (100, True)
+    assert 100 < long.token_count < 20_000
+    assert short.ids.tolist() == [VOCABULARY["the"], VOCABULARY["cat"]]
+
+
+def test_only_a_text_that_a_part_shows_to_be_over_the_limit_is_counted(tiny: TextTokenizer) -> None:
+    over, fits, unclear = tiny.counts_above(["cat " * 200_000, "cat " * 5, "a" * 100_000], limit=1000)
+    assert 1000 < over < 200_000
+    assert (fits, unclear) == (0, 0)
+
+
+@given(st.text("the cat é漢!e\u0301 \n", max_size=60))
+def test_offsets_are_the_tokenizers_own(text: str) -> None:
+    own = tiny_tokenizer()
+    own.no_padding()
+    own.no_truncation()
+    encoding = own.encode(text)
+    with patch("gateway.text.tokenizer._OFFSETS_PER_RUN", 4):
+        tokenizer = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1024)
+        [tokens] = tokenizer.encode_with_offsets([text])
+    assert tokens.ids.tolist() == encoding.ids
+    assert list(map(tuple, tokens.offsets.tolist())) == encoding.offsets[1:-1]
+    assert (tokens.leading, tokens.trailing) == (1, 1)
+
+
 def test_a_very_long_text_is_not_read_to_its_end(tiny: TextTokenizer) -> None:
     judged, short = tiny.encode(["the cat sat " * 100_000, "the cat"])
     assert judged.at_least
