@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -12,6 +12,10 @@ from gateway.text.pool import TokenizerPool, slices
 from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row
 from gateway.text.vocabularies import Cl100kBase, model_ids, refuse_token_ids
 from gateway.types import Input, Overflow, TextInput, TokenInput, TokenRow, Vocabulary
+
+
+PrefixOf = Callable[[int, str], str]
+"""The prefix of a text, given its place among the inputs. Ids in the model's own vocabulary have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class ReadingLimits:
 
 
 class InputReader:
-    """Reads inputs for one model."""
+    """Reads inputs for one model. Its tokenizer and the threads for it are there for other readers too."""
 
     def __init__(
         self,
@@ -35,14 +39,16 @@ class InputReader:
         cl100k_base: Cl100kBase,
         limits: ReadingLimits,
     ) -> None:
-        self._tokenizer = tokenizer
-        self._pool = TokenizerPool(tokenizer, executor, threads=threads)
+        self.tokenizer = tokenizer
+        self.pool = TokenizerPool(tokenizer, executor, threads=threads)
         self._executor = executor
         self._cl100k_base = cl100k_base
-        self._limits = limits
+        self.limits = limits
 
-    async def rows(self, inputs: Sequence[Input], *, overflow: Overflow) -> list[TokenRow]:
-        """One row per input, in order.
+    async def rows(
+        self, inputs: Sequence[Input], *, overflow: Overflow, prefix_of: PrefixOf | None = None
+    ) -> list[TokenRow]:
+        """One row per input, in order; texts are read with `prefix_of` of them in front.
 
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
@@ -50,34 +56,38 @@ class InputReader:
         texts: list[str] = []
         text_places: list[int] = []
         given_rows: dict[int, TokenRow] = {}
-        decoded = await self._decoded(inputs)
-        for index, given in enumerate(inputs):
-            text = decoded.get(index) if isinstance(given, TokenInput) else given.text
+        for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
                 given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
                 continue
-            check_text(text, index=index, strict_empty=self._limits.strict_empty)
-            texts.append(text)
+            check_text(text, index=index, strict_empty=self.limits.strict_empty)
+            texts.append(text if prefix_of is None else prefix_of(index, text) + text)
             text_places.append(index)
         total = sum(row.token_count for row in given_rows.values())
-        self._check_total(total, at_least=bool(texts))
+        self.check_total(total, at_least=bool(texts))
         text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total)
         if not given_rows:
             return text_rows
         given_rows.update(zip(text_places, text_rows, strict=True))
         return [given_rows[index] for index in range(len(inputs))]
 
+    async def texts(self, inputs: Sequence[Input]) -> list[str | None]:
+        """The text of each input, None for ids of the model's own vocabulary. Raises `InvalidField` for ids that cannot
+        be read."""
+        decoded = await self._decoded(inputs)
+        return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
+
     async def _text_rows(
         self, texts: list[str], places: list[int], *, overflow: Overflow, total: int
     ) -> list[TokenRow]:
         rows: list[TokenRow] = []
-        max_tokens = self._tokenizer.max_tokens
+        max_tokens = self.tokenizer.max_tokens
         for run in slices(texts):
-            tokenized = await self._pool.encode(run)
+            tokenized = await self.pool.encode(run)
             for one in tokenized:
                 rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=places[len(rows)]))
             total += sum(_counted(one, overflow) for one in tokenized)
-            self._check_total(total, at_least=len(rows) < len(texts))
+            self.check_total(total, at_least=len(rows) < len(texts))
         return rows
 
     async def _decoded(self, inputs: Sequence[Input]) -> dict[int, str]:
@@ -96,7 +106,7 @@ class InputReader:
         return await asyncio.get_running_loop().run_in_executor(self._executor, decode)
 
     def _vocabulary(self, given: TokenInput, index: int) -> Vocabulary:
-        vocabulary = given.vocabulary or self._limits.token_ids
+        vocabulary = given.vocabulary or self.limits.token_ids
         if vocabulary is None:
             raise refuse_token_ids(index=index)
         return vocabulary
@@ -104,14 +114,15 @@ class InputReader:
     def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow) -> TokenRow:
         assert not isinstance(given, TextInput)
         if not given.ids:
-            check_text("", index=index, strict_empty=self._limits.strict_empty)
-        ids = model_ids(given.ids, self._tokenizer, index=index)
-        cut = Tokenized(ids=self._tokenizer.cut(ids), token_count=len(ids))
-        return token_row(cut, overflow=overflow, max_tokens=self._tokenizer.max_tokens, index=index)
+            check_text("", index=index, strict_empty=self.limits.strict_empty)
+        ids = model_ids(given.ids, self.tokenizer, index=index)
+        cut = Tokenized(ids=self.tokenizer.cut(ids), token_count=len(ids))
+        return token_row(cut, overflow=overflow, max_tokens=self.tokenizer.max_tokens, index=index)
 
-    def _check_total(self, total: int, *, at_least: bool) -> None:
-        if total > self._limits.max_request_tokens:
-            raise request_exceeded(total, self._limits.max_request_tokens, at_least=at_least)
+    def check_total(self, total: int, *, at_least: bool) -> None:
+        """Raises `TokenLimitExceeded` for more tokens than a request may have."""
+        if total > self.limits.max_request_tokens:
+            raise request_exceeded(total, self.limits.max_request_tokens, at_least=at_least)
 
 
 def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
