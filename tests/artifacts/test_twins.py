@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from tests.support.twins import reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
+from tests.support.twins import generic, reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
 from tests.support.twins.publishing import write
 from tests.support.twins.twin import Twin
 
@@ -339,3 +339,46 @@ class TestV2BaseEn:
         together = graph.run(None, with_types(batch(rows)))[0]
         alone = [graph.run(None, with_types(batch([row])))[0][0] for row in rows]
         assert all(distance(one[: len(row)], row) > 1e-3 for one, row in zip(together, alone, strict=True))
+
+
+@pytest.mark.parametrize("build", generic.FAITHFUL, ids=lambda build: build.__name__)
+def test_a_generic_graph_computes_what_numpy_computes(tmp_path: Path, build: Callable[[], Twin]) -> None:
+    twin = build()
+    rows = [twin.ids(text) for text in TEXTS]
+    graph = session(twin, "onnx/model.onnx", tmp_path)
+    feeds = with_types(batch(rows))
+    outputs = graph.run(None, {one.name: feeds[one.name] for one in graph.get_inputs()})
+    assert_rows(outputs[0], [twin.hidden_states(row) for row in rows], FP32)
+    if build is generic.pooled_output:
+        assert_rows(outputs[1], [twin.hidden_states(row).mean(axis=0) for row in rows], FP32)
+        assert min(abs(np.linalg.norm(vector) - 1) for vector in outputs[1]) > 0.1
+
+
+class TestGeneric:
+    def test_each_repository_is_its_own(self) -> None:
+        twins = [build() for build in (*generic.FAITHFUL, *generic.UNFAITHFUL)]
+        assert len({twin.repository for twin in twins}) == len(twins)
+        vectors = [twin.vector(twin.ids(TEXTS[0])) for twin in twins]
+        assert min(distance(vectors[a], vectors[b]) for a in range(len(twins)) for b in range(a)) > 0.05
+
+    def test_left_padding_gives_other_vectors(self, tmp_path: Path) -> None:
+        twin = generic.left_padded()
+        assert json.loads(twin.files["tokenizer_config.json"])["padding_side"] == "left"
+        rows = [twin.ids(text) for text in (TEXTS[0], TEXTS[4])]
+        hidden = session(twin, "onnx/model.onnx", tmp_path).run(None, batch(rows, left=True))[0]
+        assert distance(hidden[1, -1], twin.hidden_states(rows[1])[-1]) > 0.1
+
+    def test_the_prompted_tokenizer_cuts_and_pads_unless_told_otherwise(self) -> None:
+        twin = generic.prompted()
+        assert len(twin.tokenizer().encode("a").ids) == len(twin.tokenizer().encode(TEXTS[0]).ids) == 7
+        assert len(twin.ids("a")) == 3
+
+    def test_the_unfaithful_ones_are_so(self, tmp_path: Path) -> None:
+        pixels = session(generic.unknown_input(), "onnx/model.onnx", tmp_path / "pixels")
+        assert "pixel_values" in tensor_types(pixels)
+        assert data_files(generic.escaping().files["onnx/model.onnx"]) == {"../outside.bin"}
+        with pytest.raises(Fail, match=r"outside"):
+            session(generic.escaping(), "onnx/model.onnx", tmp_path / "escaping")
+        assert not [path for path in generic.pickle_only().files if path.endswith((".onnx", ".safetensors"))]
+        stages = json.loads(generic.dense_stage().files["modules.json"])
+        assert [stage["path"] for stage in stages] == ["", "1_Pooling", "2_Dense", "3_Normalize"]
