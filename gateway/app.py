@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.cards.registry import Registry
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
+from gateway.dialects.endpoint import EndpointLimits
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
-from gateway.errors import ConfigurationError, SetupError
+from gateway.errors import ConfigurationError, EngineUnavailable, SetupError
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
@@ -32,7 +33,7 @@ from gateway.service.building import ServiceOptions, build_service
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.engine import Engine
-from gateway.types import Vocabulary
+from gateway.types import ClassifyRequest, ClassifyResult, RerankRequest, RerankResult, Segmentation, Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
 """Runs what is behind the routes for as long as the block lasts."""
@@ -104,13 +105,7 @@ def create_app(
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
-    dialects: list[Dialect] = [
-        OpenAI(
-            max_inputs=settings.max_inputs,
-            max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
-            request_timeout_seconds=settings.request_timeout_seconds,
-        )
-    ]
+    dialects = _dialects(settings)
     start = start_services or served_by_triton(settings, engine)
 
     @asynccontextmanager
@@ -135,6 +130,16 @@ def create_app(
     )
     app.router.routes.extend(_routes(app, settings, metrics, dialects))
     return app
+
+
+def _dialects(settings: Settings) -> list[Dialect]:
+    """The public APIs; the first one words the errors of paths that belong to nobody."""
+    limits = EndpointLimits(
+        max_inputs=settings.max_inputs,
+        max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
+        request_timeout_seconds=settings.request_timeout_seconds,
+    )
+    return [OpenAI(limits)]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
@@ -199,6 +204,19 @@ def _lines_of(file: Path) -> list[str]:
     return keys
 
 
+class _Coming:
+    """Holds the places of the services that are being written in `gateway.service`."""
+
+    async def rerank(self, request: RerankRequest) -> RerankResult:
+        raise EngineUnavailable("Reranking is not served yet.")
+
+    async def classify(self, request: ClassifyRequest) -> ClassifyResult:
+        raise EngineUnavailable("Classification is not served yet.")
+
+    async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
+        raise EngineUnavailable("Segmentation is not served yet.")
+
+
 def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
     registry = Registry.from_repository(settings.model_repository)
@@ -207,7 +225,15 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
         options = service_options(settings)
         async with build_service(registry, options=options, metrics=metrics, engine=engine) as service:
-            yield Services(embedder=service.embedding, models=service.models, health=service.readiness)
+            coming = _Coming()
+            yield Services(
+                embedder=service.embedding,
+                reranker=coming,
+                classifier=coming,
+                segmenter=coming,
+                models=service.models,
+                health=service.readiness,
+            )
 
     return start
 
@@ -218,6 +244,8 @@ def service_options(settings: Settings) -> ServiceOptions:
         triton_url=settings.triton_url,
         models=settings.models,
         default_model=settings.default_model,
+        default_reranker=settings.default_reranker,
+        own_prefixes=settings.own_prefixes,
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],

@@ -15,10 +15,16 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """OpenAI's envelope, and the message once more as the string `detail`."""
+    """OpenAI's envelope; beside it, for Jina's clients, the message as the string `detail`, the code and the id."""
 
     error: ErrorBody
     detail: str
+    code: str
+    request_id: str
+
+
+POST_ERRORS = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
+"""What any request with a body may be answered."""
 
 
 ERROR_DESCRIPTIONS: dict[int, str] = {

@@ -1,34 +1,30 @@
-"""OpenAI's embeddings and models API, as its own clients and the many that imitate them call it."""
+"""OpenAI's embeddings and models API, as its own clients and the many that imitate them call it.
+
+`/v1/embeddings` is Jina's path too, so it takes the fields of both.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from gateway.dialects.base import services_of
-from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
-from gateway.dialects.error_schema import error_responses
+from gateway.dialects.embeddings_request import VOCABULARY_HEADER, parse_embeddings_call
+from gateway.dialects.embeddings_response import encode_answer
+from gateway.dialects.embeddings_schema import EmbeddingsRequest, EmbeddingsResponse
+from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
+from gateway.dialects.envelope import envelope_response
+from gateway.dialects.error_schema import POST_ERRORS, error_responses
 from gateway.dialects.faults import Fault
 from gateway.dialects.model_objects import model_object
 from gateway.dialects.model_schema import ModelResponse, ModelsResponse
-from gateway.dialects.openai_request import VOCABULARY_HEADER, parse_embeddings_call
-from gateway.dialects.openai_response import encode_answer
-from gateway.dialects.openai_schema import EmbeddingsRequest, EmbeddingsResponse
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.routing import serve
-from gateway.telemetry.requests import RequestRecord, record_of
-from gateway.types import EmbedResult
 
-WARNING_HEADER = b"x-gateway-warning"
-
-_JSON_HEADER = (b"content-type", b"application/json")
 _VERSION_HEADER = (b"openai-version", b"2020-10-01")
-
-_ERROR_TYPES = {429: "rate_limit_error"}
 
 
 class OpenAI:
@@ -36,22 +32,19 @@ class OpenAI:
 
     path_prefixes: Sequence[str] = ("/",)
 
-    def __init__(self, *, max_inputs: int, max_body_values: int, request_timeout_seconds: float) -> None:
-        """`max_body_values` bounds the JSON values of one body; it has to leave room for the most token ids."""
-        self._embeddings = EmbeddingsEndpoint(
-            max_inputs=max_inputs, max_body_values=max_body_values, request_timeout_seconds=request_timeout_seconds
-        )
+    def __init__(self, limits: EndpointLimits) -> None:
+        self._limits = limits
 
     def routes(self) -> list[BaseRoute]:
         """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, and the spellings of misconfigured base URLs."""
         return [
             *serve(
                 ("/v1/embeddings", "/embeddings", "/v1/v1/embeddings"),
-                self._embeddings,
+                JsonEndpoint("embeddings", _embed, limits=self._limits),
                 method="POST",
                 describe=create_embeddings,
-                responses=error_responses(400, 401, 404, 408, 413, 415, 429, 500, 503, 504),
-                tags=["OpenAI"],
+                responses=error_responses(*POST_ERRORS),
+                tags=["Embeddings"],
             ),
             *serve(
                 ("/v1/models", "/models", "/v1/v1/models"),
@@ -59,7 +52,7 @@ class OpenAI:
                 method="GET",
                 describe=list_models,
                 responses=error_responses(401),
-                tags=["OpenAI"],
+                tags=["Models"],
             ),
             *serve(
                 ("/v1/models/{model:path}", "/models/{model:path}", "/v1/v1/models/{model:path}"),
@@ -67,71 +60,25 @@ class OpenAI:
                 method="GET",
                 describe=retrieve_model,
                 responses=error_responses(401, 404),
-                tags=["OpenAI"],
+                tags=["Models"],
             ),
         ]
 
-    def render_fault(self, fault: Fault) -> Response:
-        """OpenAI's envelope, plus the message as a string `detail` for clients of APIs that share its paths."""
-        envelope = {
-            "error": {
-                "message": fault.message,
-                "type": error_type(fault.status),
-                "param": fault.param,
-                "code": fault.code,
-            },
-            "detail": fault.message,
-        }
-        return json_response(envelope, status=fault.status, headers=fault.headers)
+    def render_fault(self, fault: Fault, *, request_id: str) -> Response:
+        return envelope_response(fault, request_id=request_id)
 
 
-class EmbeddingsEndpoint:
-    """`POST /v1/embeddings` as a bare ASGI app."""
-
-    def __init__(self, *, max_inputs: int, max_body_values: int, request_timeout_seconds: float) -> None:
-        self._max_inputs = max_inputs
-        self._max_body_values = max_body_values
-        self._request_timeout_seconds = request_timeout_seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = record_of(scope)
-        record.route = "embeddings"
-        deadline = time.monotonic() + self._request_timeout_seconds
-        body = await read_body(receive)
-        await check_value_count(body, max_values=self._max_body_values)
-        call = parse_embeddings_call(
-            parse_object(body),
-            vocabulary_header=_header(scope, VOCABULARY_HEADER),
-            max_inputs=self._max_inputs,
-            deadline=deadline,
-        )
-        result = await await_while_connected(services_of(scope).embedder.embed(call.request), receive)
-        _note(record, result)
-        answer = await encode_answer(result, call.encoding)
-        await _send_json(send, answer, warnings=result.warnings)
-
-
-async def _send_json(send: Send, body: bytes, *, warnings: Sequence[str]) -> None:
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), _VERSION_HEADER]
-    headers += [(WARNING_HEADER, _header_text(warning)) for warning in warnings]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _note(record: RequestRecord, result: EmbedResult) -> None:
-    record.model = result.model
-    record.inputs = len(result.vectors)
-    record.tokens = result.usage.total_tokens
-    record.stages = result.stages
-
-
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
-
-
-def _header_text(text: str) -> bytes:
-    """`text` as a header value: printable ASCII, anything else replaced."""
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text).encode("ascii")
+async def _embed(call: Call) -> Answer:
+    asked = parse_embeddings_call(
+        call.fields,
+        vocabulary_header=call.header(VOCABULARY_HEADER),
+        max_inputs=call.limits.max_inputs,
+        deadline=call.deadline,
+    )
+    result = await call.wait_for(call.services.embedder.embed(asked.request))
+    call.note(model=result.model, inputs=len(result.vectors), usage=result.usage, stages=result.stages)
+    body = await encode_answer(result, asked.encodings)
+    return Answer(body, warnings=result.warnings, headers=(_VERSION_HEADER,))
 
 
 def _models_page(scope: Scope) -> Response:
@@ -144,13 +91,8 @@ def _model_page(scope: Scope) -> Response:
     return json_response(model_object(models.resolve(scope["path_params"]["model"].rstrip("/")), models))
 
 
-def error_type(status: int) -> str:
-    """OpenAI's `type` word for an error of this status."""
-    return "server_error" if status >= 500 else _ERROR_TYPES.get(status, "invalid_request_error")
-
-
 def create_embeddings(body: EmbeddingsRequest) -> EmbeddingsResponse:  # type: ignore[empty-body]
-    """Turn inputs into vectors: one unit-length vector per input, in input order."""
+    """Turn inputs into vectors: one per input, in input order, of unit length unless asked otherwise."""
 
 
 def list_models() -> ModelsResponse:  # type: ignore[empty-body]

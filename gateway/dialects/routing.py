@@ -67,10 +67,10 @@ def serve(
 
 def error_renderer(
     dialects: Sequence[Dialect], *, default: Dialect
-) -> Callable[[str, Exception], tuple[Response, str]]:
+) -> Callable[[str, Exception, str], tuple[Response, str]]:
     """How a path's errors are put: by the dialect with the longest matching prefix, else by `default`.
 
-    Returns the answer and the fault's stable code.
+    From a path, an error and the request's id to the answer and the fault's stable code.
     """
     owners = sorted(
         ((prefix, dialect) for dialect in dialects for prefix in dialect.path_prefixes),
@@ -78,9 +78,9 @@ def error_renderer(
         reverse=True,
     )
 
-    def render(path: str, error: Exception) -> tuple[Response, str]:
+    def render(path: str, error: Exception, request_id: str) -> tuple[Response, str]:
         dialect = next((dialect for prefix, dialect in owners if path.startswith(prefix)), default)
         fault = fault_of(error)
-        return dialect.render_fault(fault), fault.code
+        return dialect.render_fault(fault, request_id=request_id), fault.code
 
     return render

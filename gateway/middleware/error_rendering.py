@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.errors import GatewayError, NotServing
 from gateway.telemetry.requests import record_of
 
-RenderError = Callable[[str, Exception], tuple[Response, str]]
-"""From a path and what was raised there to the answer and its stable code."""
+RenderError = Callable[[str, Exception, str], tuple[Response, str]]
+"""From a path, what was raised there and the request's id to the answer and its stable code."""
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -52,7 +52,8 @@ class ErrorRendering:
             await self._answer(scope, receive, send, error)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
-        response, record_of(scope).error_code = self._render_error(scope["path"], error)
+        record = record_of(scope)
+        response, record.error_code = self._render_error(scope["path"], error, record.request_id)
         if body_may_be_on_its_way(scope["headers"]):
             response.headers["connection"] = "close"
         await response(scope, receive, send)

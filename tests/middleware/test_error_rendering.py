@@ -45,8 +45,8 @@ async def answer(error: BaseException, *, started: bool = False) -> tuple[Reques
     async def send(message: Message) -> None:
         sent.append(message)
 
-    def render(path: str, error: Exception) -> tuple[Response, str]:
-        return Response(f"{path} {error}", status_code=418), "teapot"
+    def render(path: str, error: Exception, request_id: str) -> tuple[Response, str]:
+        return Response(f"{path} {error} {request_id}", status_code=418), "teapot"
 
     await ErrorRendering(inner, render_error=render)(scope, receive, send)
     return record, sent
@@ -57,7 +57,7 @@ async def test_errors_are_rendered_for_their_path(error: Exception) -> None:
     record, sent = await answer(error)
     assert record.error_code == "teapot"
     assert [message.get("status") for message in sent] == [418, None]
-    assert sent[1]["body"] == b"/here m"
+    assert sent[1]["body"] == b"/here m a"
 
 
 async def test_half_an_answer_is_not_followed_by_another() -> None:

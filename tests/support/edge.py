@@ -40,12 +40,12 @@ def edge(**changes: Any) -> Iterator[Edge]:
 
 
 def check_error(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Exactly OpenAI's envelope plus a string `detail`; returns the inner object."""
+    """Exactly OpenAI's envelope plus what Jina's clients read; returns the inner object."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
     body = answer.json()
-    assert set(body) == {"error", "detail"}
+    assert set(body) == {"error", "detail", "code", "request_id"}
     error: dict[str, Any] = body["error"]
     assert set(error) == ENVELOPE_KEYS
     assert isinstance(error["message"], str)
@@ -54,4 +54,6 @@ def check_error(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert isinstance(error["type"], str)
     assert error["param"] is None or isinstance(error["param"], str)
     assert isinstance(error["code"], str)
+    assert body["code"] == error["code"]
+    assert body["request_id"] == answer.headers["x-request-id"]
     return error

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateway.vectors.encoders import base64_rows, float_rows
+from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, ubinary_rows
 
 vectors = arrays(
     np.float32,
@@ -34,3 +34,41 @@ def test_floats_read_back_as_the_same_float32(rows: np.ndarray, transposed: bool
 
 def test_a_known_vector() -> None:
     assert base64_rows(np.array([[1.0, -2.0]], np.float32)) == ["AACAPwAAAMA="]
+
+
+def bits_of(row: list[float]) -> list[int]:
+    """The bytes by plain arithmetic: eight values a byte, the first one worth 128."""
+    padded = [1 if value > 0 else 0 for value in row] + [0] * (-len(row) % 8)
+    return [int("".join(map(str, padded[start : start + 8])), 2) for start in range(0, len(padded), 8)]
+
+
+around_zero = st.sampled_from([-1.5, -0.0, 0.0, 2.0**-126, 2.0])  # the fourth is as good as zero, and above it
+
+
+@given(arrays(np.float32, st.tuples(st.integers(0, 4), st.integers(1, 40)), elements=around_zero))
+def test_bits_are_values_above_zero_the_first_one_highest(rows: np.ndarray) -> None:
+    for unsigned, signed, row in zip(ubinary_rows(rows), binary_rows(rows), rows.tolist(), strict=True):
+        assert unsigned.tolist() == bits_of(row)
+        assert signed.tolist() == [byte - 128 for byte in bits_of(row)]
+
+
+def test_the_known_bytes_of_binary_and_ubinary() -> None:
+    bits = np.unpackbits(np.array([[50, 193, 128, 255]], np.uint8), axis=1)
+    vectors = np.where(bits == 1, 0.25, -0.25).astype(np.float32)
+    assert orjson.dumps(ubinary_rows(vectors), option=orjson.OPT_SERIALIZE_NUMPY) == b"[[50,193,128,255]]"
+    assert orjson.dumps(binary_rows(vectors), option=orjson.OPT_SERIALIZE_NUMPY) == b"[[-78,65,0,127]]"
+    zeros = np.zeros((1, 8), np.float32)
+    assert ubinary_rows(zeros)[0].tolist() == [0]
+    assert binary_rows(zeros)[0].tolist() == [-128]
+
+
+def test_clients_get_the_bits_back() -> None:
+    """As llama_index decodes: add 128, unpack, most significant bit first."""
+    vectors = np.random.default_rng(3).standard_normal((2, 384)).astype(np.float32)
+    for row, signed in zip(vectors, binary_rows(vectors), strict=True):
+        bits = np.unpackbits((np.array(signed.tolist(), np.int16) + 128).astype(np.uint8))
+        assert np.array_equal(bits == 1, row > 0)
+
+
+def test_sizes_that_are_no_multiple_of_eight_are_filled_up_with_zero_bits() -> None:
+    assert ubinary_rows(np.ones((1, 3), np.float32))[0].tolist() == [0b11100000]

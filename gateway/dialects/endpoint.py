@@ -1,0 +1,106 @@
+"""What every endpoint that takes a JSON body does around its own work, as a bare ASGI app."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.dialects.base import Services, services_of
+from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
+from gateway.telemetry.requests import record_of
+from gateway.types import StageSeconds, Usage
+
+WARNING_HEADER = b"x-gateway-warning"
+
+_JSON_HEADER = (b"content-type", b"application/json")
+
+_Result = TypeVar("_Result")
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """`max_inputs` bounds the texts of one request, `max_body_values` the JSON values of its body; the latter has to
+    leave room for the most token ids."""
+
+    max_inputs: int
+    max_body_values: int
+    request_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way. `deadline` is a reading of `time.monotonic()`, in seconds."""
+
+    fields: dict[str, Any]
+    limits: EndpointLimits
+    deadline: float
+    scope: Scope
+    receive: Receive
+
+    @property
+    def services(self) -> Services:
+        return services_of(self.scope)
+
+    @property
+    def request_id(self) -> str:
+        return record_of(self.scope).request_id
+
+    def header(self, name: bytes) -> str | None:
+        """The first header of this name, in lower case."""
+        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
+
+    async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
+        return await await_while_connected(work, self.receive)
+
+    def note(self, *, model: str, inputs: int, usage: Usage, stages: StageSeconds) -> None:
+        """For the log line and the metrics."""
+        record = record_of(self.scope)
+        record.model = model
+        record.inputs = inputs
+        record.tokens = usage.total_tokens
+        record.stages = stages
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON body, and what goes into headers: warnings, and headers of an API's own."""
+
+    body: bytes
+    warnings: Sequence[str] = ()
+    headers: Sequence[Header] = ()
+
+
+class JsonEndpoint:
+    """Reads a JSON object, has `answer` work on it and sends the outcome. `route` is its name in metrics and logs."""
+
+    def __init__(self, route: str, answer: Callable[[Call], Awaitable[Answer]], *, limits: EndpointLimits) -> None:
+        self._route = route
+        self._answer = answer
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record_of(scope).route = self._route
+        deadline = time.monotonic() + self._limits.request_timeout_seconds
+        body = await read_body(receive)
+        await check_value_count(body, max_values=self._limits.max_body_values)
+        answer = await self._answer(Call(parse_object(body), self._limits, deadline, scope, receive))
+        await send_answer(send, answer)
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """A 200 with `answer`."""
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _header_text(text: str) -> bytes:
+    """`text` as a header value: printable ASCII, anything else replaced."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text).encode("ascii")

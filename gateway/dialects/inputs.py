@@ -1,0 +1,123 @@
+"""Reads texts and token ids out of a JSON body, in all the forms that clients of several APIs send them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.dialects.fields import kind_of
+from gateway.errors import InvalidField, TooManyInputs
+from gateway.types import Input, TextInput, TokenInput, Vocabulary
+
+_LARGEST_TOKEN_ID = 2**31 - 1
+
+TEXT_FORMS = 'a string, an object {"text": ...}, or a list of these'
+_INPUT_FORMS = (
+    'a string, a list of strings or {"text": ...} objects, a list of token ids, or a list of lists of token ids'
+)
+
+# What items that are no text are called, by Jina's and other clients.
+_MEDIA_KEYS = ("image", "pdf", "url", "bytes", "image_url", "image_base64", "audio", "audio_base64", "video")
+_NUMBERS = (int, float, bool)
+
+
+def read_inputs(value: Any, *, name: str, vocabulary: Vocabulary | None, max_inputs: int) -> tuple[Input, ...]:
+    """One input or several, as text or as token ids; a flat list of integers is one input.
+
+    `name` is what the field was called. Raises `InvalidField`, `TooManyInputs`.
+    """
+    if isinstance(value, str):
+        return (TextInput(value),)
+    if isinstance(value, dict):
+        return (TextInput(text_of(value, where=f"'{name}'", param=name)),)
+    items = _items(value, name=name, forms=_INPUT_FORMS)
+    if type(items[0]) in _NUMBERS:
+        return (TokenInput(_token_ids(items, where=f"'{name}'", param=name), vocabulary),)
+    _check_count(items, name=name, max_inputs=max_inputs)
+    return _many_inputs(items, name=name, vocabulary=vocabulary)
+
+
+def read_texts(value: Any, *, name: str, max_inputs: int) -> tuple[str, ...]:
+    """One text or several. Raises `InvalidField`, `TooManyInputs`."""
+    if isinstance(value, str | dict):
+        return (text_of(value, where=f"'{name}'", param=name),)
+    items = _items(value, name=name, forms=TEXT_FORMS)
+    _check_count(items, name=name, max_inputs=max_inputs)
+    return texts_of(items, name=name)
+
+
+def texts_of(items: Sequence[Any], *, name: str) -> tuple[str, ...]:
+    """The texts of a list of strings and `{"text": ...}` objects. Raises `InvalidField` naming the item."""
+    return tuple(
+        item if type(item) is str else text_of(item, where=f"'{name}[{index}]'", param=name)
+        for index, item in enumerate(items)
+    )
+
+
+def text_of(item: Any, *, where: str, param: str) -> str:
+    """The text of a string or a `{"text": ...}` object; `where` says whose it is. Raises `InvalidField`."""
+    if isinstance(item, str):
+        return item
+    if not isinstance(item, dict):
+        raise InvalidField(
+            f'{where} has to be a string or an object {{"text": ...}}, not {kind_of(item)}.', param=param
+        )
+    kind, text = item.get("type"), item.get("text")
+    if kind not in (None, "text") or any(item.get(key) is not None for key in _MEDIA_KEYS):
+        raise InvalidField(
+            f'{where} is no text, and this model reads text only. Send {{"text": ...}}.',
+            param=param,
+            code="unsupported_modality",
+        )
+    if not isinstance(text, str):
+        raise InvalidField(f"{where} is an object, so it needs a string field 'text'.", param=param)
+    return text
+
+
+def _items(value: Any, *, name: str, forms: str) -> list[Any]:
+    if value is None:
+        raise InvalidField(f"'{name}' is missing. Give {forms}.", param=name)
+    if not isinstance(value, list):
+        raise InvalidField(f"'{name}' has to be {forms}, not {kind_of(value)}.", param=name)
+    if not value:
+        raise InvalidField(f"'{name}' is an empty list. Give at least one input.", param=name)
+    return value
+
+
+def _check_count(items: list[Any], *, name: str, max_inputs: int) -> None:
+    if len(items) > max_inputs:
+        raise TooManyInputs(
+            f"'{name}' has {len(items)} items and the limit is {max_inputs}. Send them in several requests.",
+            param=name,
+        )
+
+
+def _many_inputs(items: list[Any], *, name: str, vocabulary: Vocabulary | None) -> tuple[Input, ...]:
+    kinds = set(map(type, items))
+    if kinds == {str}:
+        return tuple(map(TextInput, items))
+    if kinds <= {str, dict}:
+        return tuple(map(TextInput, texts_of(items, name=name)))
+    if kinds == {list}:
+        return tuple(
+            TokenInput(_token_ids(item, where=f"'{name}[{index}]'", param=name), vocabulary)
+            for index, item in enumerate(items)
+        )
+    if len(kinds) > 1:
+        raise InvalidField(f"'{name}' mixes kinds of items. Give {_INPUT_FORMS}.", param=name)
+    raise InvalidField(f"'{name}' has to be {_INPUT_FORMS}, not a list holding {kind_of(items[0])}.", param=name)
+
+
+def _token_ids(items: list[Any], *, where: str, param: str) -> tuple[int, ...]:
+    if not items:
+        raise InvalidField(f"{where} is an empty list of token ids. Give at least one id.", param=param)
+    if set(map(type, items)) != {int}:
+        index, wrong = next((index, item) for index, item in enumerate(items) if type(item) is not int)
+        raise InvalidField(
+            f"{where} is a list of token ids, so item {index} has to be an integer, not {kind_of(wrong)}.", param=param
+        )
+    if min(items) < 0:
+        raise InvalidField(f"{where} holds a negative token id. Token ids start at 0.", param=param)
+    if max(items) > _LARGEST_TOKEN_ID:
+        raise InvalidField(f"{where} holds a token id that is beyond every vocabulary.", param=param)
+    return tuple(items)
