@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from gateway.cards.installation import LOCK_FILE
 from gateway.cards.loading import load_card
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import config_path, is_rendered, render_config
@@ -38,9 +40,54 @@ def test_triton_reads_what_the_card_says(card: Card) -> None:
     for group, tensors in ((config.input, card.triton.inputs), (config.output, card.triton.outputs)):
         read = [(item.name, model_config_pb2.DataType.Name(item.data_type), tuple(item.dims)) for item in group]
         assert read == [(item.tensor.name, item.tensor.data_type, item.tensor.dims) for item in tensors]
+    assert {key: value.string_value for key, value in config.parameters.items()} == card.triton.parameters
     (instances,) = config.instance_group
     assert instances.count == 1
     assert model_config_pb2.ModelInstanceGroup.Kind.Name(instances.kind) == card.triton.instance_kind
+
+
+def test_a_rank_0_input_is_written_as_one_number_without_reshape() -> None:
+    """Triton refuses `reshape` beside `max_batch_size: 0`; with a batch dimension it would take the first row's number
+    for all rows, and say nothing."""
+    (v3,) = [card for card in CARDS if card.name == "jina-embeddings-v3"]
+    config = parsed(v3)
+    (task_id,) = [item for item in config.input if item.name == "task_id"]
+    assert (list(task_id.dims), task_id.HasField("reshape")) == ([1], False)
+    assert config.max_batch_size == 0
+    assert not config.HasField("dynamic_batching")
+
+
+def test_no_config_lists_an_output_that_nobody_asks_for() -> None:
+    for card in CARDS:
+        assert len(parsed(card).output) == len({output.role for output in card.triton.outputs})
+
+
+def test_a_family_has_a_folder_and_a_config_for_each_member() -> None:
+    members = [card for card in CARDS if card.family is not None]
+    assert len(members) == 8
+    for card in members:
+        assert config_path(card) == REPOSITORY / card.name / "config.pbtxt"
+        assert not (card.folder / "card.toml").exists()
+        assert not (REPOSITORY / str(card.family) / "config.pbtxt").exists()
+
+
+def test_every_config_in_the_repository_belongs_to_a_card() -> None:
+    assert set(REPOSITORY.glob("*/config.pbtxt")) == {config_path(card) for card in CARDS}
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_weights_stay_out_of_the_repository(card: Card) -> None:
+    """No file that is pulled, built or written beside the weights is ever committed."""
+    paths = [card.path_of(path) for path in (*(file.path for file in card.files), LOCK_FILE)]
+    for command in (["ls-files"], ["ls-files", "--others", "--exclude-standard"]):
+        listed = subprocess.run(
+            ["git", *command, "--", *map(str, paths)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+        assert listed.stdout == ""
+    ignored = subprocess.run(
+        ["git", "check-ignore", *map(str, paths)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert ignored.stdout.splitlines() == [str(path) for path in paths]
 
 
 def test_parameters_survive_quoting(tmp_path: Path) -> None:
