@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.cards.schema import Card, InputRole, Model, OutputRole
+from gateway.cards.schema import IN_GRAPH, Card, InputRole, Model, OutputRole
 from gateway.cards.section import Section
 from gateway.cards.tasks import is_task_word
 
@@ -35,6 +35,10 @@ def _check_kind(card: Card, root: Section) -> None:
         root.fault("triton.outputs", "a list with an output of role logit, for a reranker")
     if card.vectors is not None and card.triton.embedding_output is None:
         root.fault("triton.outputs", "a list with an output of role sentence_embedding or token_embeddings")
+    # Token vectors beside it would be read somewhere, with nobody knowing how to pool them.
+    pools_itself = [output.role for output in card.triton.outputs] == [OutputRole.SENTENCE_EMBEDDING]
+    if card.vectors is not None and card.vectors.pooling == IN_GRAPH and not pools_itself:
+        root.fault("vectors.pooling", f"{IN_GRAPH} only where the one output has the role sentence_embedding")
 
 
 def _check_inputs(card: Card, root: Section) -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 # The types a graph input can have, and NumPy's words for them.
 INPUT_TYPES: Mapping[str, str] = {"TYPE_INT64": "int64", "TYPE_INT32": "int32"}
 
+# The pooling of a card whose graph gives finished vectors and no token vectors: nothing is pooled here.
+IN_GRAPH = "in_graph"
+
 
 class ModelKind(Enum):
     """What a model gives: a vector a text, or a score a pair of texts."""
@@ -103,9 +106,9 @@ class TokenizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class VectorSpec:
-    """`pooling` names one of `gateway.vectors.pooling.POOLINGS`, for a graph that does not pool itself. `matryoshka`
-    lists the sizes the model was trained to be cut to; empty if it was not. `overlap_tokens` is what neighbouring
-    windows share when late chunking reads a document longer than the model's window."""
+    """`pooling` names one of `gateway.vectors.pooling.POOLINGS`, for a graph that does not pool itself, or is
+    `IN_GRAPH`. `matryoshka` lists the sizes the model was trained to be cut to; empty if it was not. `overlap_tokens`
+    is what neighbouring windows share when late chunking reads a document longer than the model's window."""
 
     dimensions: int
     pooling: str

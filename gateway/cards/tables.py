@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from gateway.cards.schema import (
+    IN_GRAPH,
     INPUT_TYPES,
     BatchSpec,
     CanarySpec,
@@ -49,7 +50,7 @@ def read_vectors(section: Section | None, *, max_tokens: int) -> VectorSpec | No
     dimensions = section.integer("dimensions", minimum=1)
     spec = VectorSpec(
         dimensions=dimensions,
-        pooling=section.one_of("pooling", POOLINGS),
+        pooling=section.one_of("pooling", (*POOLINGS, IN_GRAPH)),
         matryoshka=section.integers("matryoshka", default=()),
         overlap_tokens=section.integer("overlap_tokens", minimum=0, default=min(256, max_tokens // 4)),
     )

@@ -20,6 +20,7 @@ _ROLE_WORDS: Mapping[str, Role] = {
     "query": Role.QUERY,
     "search-query": Role.QUERY,
     "retrieval-query": Role.QUERY,
+    "retrieval.query": Role.QUERY,
     "question-answering": Role.QUERY,
     "fact-verification": Role.QUERY,
     "code-retrieval-query": Role.QUERY,
@@ -29,6 +30,8 @@ _ROLE_WORDS: Mapping[str, Role] = {
     "search-document": Role.DOCUMENT,
     "retrieval-document": Role.DOCUMENT,
     "retrieval-passage": Role.DOCUMENT,
+    "retrieval.passage": Role.DOCUMENT,
+    "retrieval.document": Role.DOCUMENT,
     "ingest": Role.DOCUMENT,
     "doc": Role.DOCUMENT,
 }

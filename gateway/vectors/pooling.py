@@ -51,7 +51,48 @@ def last_token(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
     return _take(hidden, mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1))
 
 
-POOLINGS: dict[str, Pool] = {"mean": mean, "cls": cls, "last_token": last_token}
+def maximum(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """The largest value of every component over the tokens where `mask` is 1.
+
+    Shapes as in `mean`; a row without tokens gives zeros.
+    """
+    kept = np.where(mask[:, :, None] == 1, hidden, -np.inf).max(axis=1, initial=-np.inf)
+    pooled: Float32Array = np.where(mask.any(axis=1, keepdims=True), kept, 0.0).astype(np.float32)
+    return pooled
+
+
+def mean_sqrt_len(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """The sum of the token vectors where `mask` is 1, divided by the square root of their number.
+
+    Shapes as in `mean`. At unit length it is the mean; as long as it is, it is longer for longer texts.
+    """
+    counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    pooled: Float32Array = (mean(hidden, mask).astype(np.float64) * np.sqrt(counts)).astype(np.float32)
+    return pooled
+
+
+def weighted_mean(hidden: TokenVectors, mask: Int64Array) -> Float32Array:
+    """Mean of the token vectors where `mask` is 1, the first counting once, the second twice, and so on (SGPT,
+    arXiv:2202.08904, eq. 2).
+
+    Shapes as in `mean`. Counted from a row's own first token, so that padding on the left changes nothing.
+    """
+    weights = (np.cumsum(mask, axis=1) * mask).astype(np.float64)
+    kept = np.where(mask[:, :, None] == 1, hidden, 0.0).astype(np.float64)
+    pooled: Float32Array = (_weighted_sum(kept, weights) / np.maximum(weights.sum(axis=1, keepdims=True), 1.0)).astype(
+        np.float32
+    )
+    return pooled
+
+
+POOLINGS: dict[str, Pool] = {
+    "mean": mean,
+    "cls": cls,
+    "last_token": last_token,
+    "max": maximum,
+    "mean_sqrt_len": mean_sqrt_len,
+    "weightedmean": weighted_mean,
+}
 
 
 def _weighted_sum(hidden: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
