@@ -207,13 +207,13 @@ def _lines_of(file: Path) -> list[str]:
 class _Coming:
     """Holds the places of the services that are being written in `gateway.service`."""
 
-    async def rerank(self, request: RerankRequest) -> RerankResult:
+    async def rerank(self, request: RerankRequest) -> RerankResult:  # noqa: ARG002
         raise EngineUnavailable("Reranking is not served yet.")
 
-    async def classify(self, request: ClassifyRequest) -> ClassifyResult:
+    async def classify(self, request: ClassifyRequest) -> ClassifyResult:  # noqa: ARG002
         raise EngineUnavailable("Classification is not served yet.")
 
-    async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
+    async def segment(self, text: str, **_: object) -> Segmentation:  # noqa: ARG002
         raise EngineUnavailable("Segmentation is not served yet.")
 
 

@@ -17,16 +17,15 @@ from gateway.batching.submission import Row
 def join(seed: Row, queue: RowQueue, *, max_batch_tokens: int, call_overhead_tokens: int) -> list[Row]:
     """The rows of one call around `seed`, which has left `queue`; those that join leave it too.
 
-    rows x longest never exceeds `max_batch_tokens`, but for a seed that does so alone. Rows nobody waits for any more,
-    and rows that have to go alone, are left in line.
+    All are of the seed's own group and lane. rows x longest never exceeds `max_batch_tokens`, but for a seed that does
+    so alone. Rows nobody waits for any more, and rows that have to go alone, are left in line.
     """
     if seed.alone:
         return [seed]
     shorter, cost = _shorter(seed, queue, max_batch_tokens=max_batch_tokens, overhead=call_overhead_tokens)
     rows = [seed, *shorter]
     rows += _longer(rows, queue, cost, max_batch_tokens=max_batch_tokens, overhead=call_overhead_tokens)
-    for row in rows[1:]:
-        queue.take(row)
+    queue.take_along(rows[1:])
     return rows
 
 
@@ -37,7 +36,7 @@ def _shorter(seed: Row, queue: RowQueue, *, max_batch_tokens: int, overhead: int
     best_cost = (overhead + longest) / work
     best_count = 0
     room = max(0, max_batch_tokens // longest - 1)
-    candidates = list(islice((row for row in queue.up_to(longest) if row.can_join), room))
+    candidates = list(islice((row for row in queue.up_to(seed) if row.can_join), room))
     for count, row in enumerate(candidates, start=1):
         work += row.length
         cost = (overhead + (count + 1) * longest) / work
@@ -53,7 +52,7 @@ def _longer(rows: list[Row], queue: RowQueue, cost: float, *, max_batch_tokens: 
     work = sum(row.length for row in rows)
     longest = rows[0].length
     stretch = 0
-    for row in queue.above(longest):
+    for row in queue.above(rows[0]):
         if (count + 1) * row.length > max_batch_tokens:
             break
         if not row.can_join:

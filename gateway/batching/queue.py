@@ -1,33 +1,90 @@
-"""Waiting rows in the two orders that a cut needs: who is served next, and who has about that length.
+"""Waiting rows in the two orders that a cut needs: who is served next, and who of its group has about that length.
 
 Who is next is self-clocked fair queueing (Golestani 1994): a row's tag is max(virtual time, its flow's last tag) + its
 tokens, a flow being one request, and virtual time is the tag of the row served last. A single query that arrives during
 a bulk of 2,048 rows is next as soon as the bulk has had as many tokens as it needs itself, and the other way round.
 Start tags would let it pass at once, but then a stream of single queries would starve a bulk.
+
+Long rows stand in a lane of their own, so that one can be passed over while another is computed.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
 
 from gateway.batching.submission import Row, Submission
+from gateway.types import RowGroup
 
 _Key = tuple[int, float, int, Row]
 
-# Rows that have left may make up half of the heap and this many more; then it is built anew.
+# Rows that have left may make up half of a lane's heap and this many more; then it is built anew.
 _SPENT_ENTRIES = 64
+
+# Among many requests a long row's fair turn is far off. It is next at the latest when this many times its own tokens
+# have passed it, so that the long lane has a ninth of the work under any load of short rows.
+_PATIENCE = 8
+
+
+class Lane:
+    """Rows in the order in which they are served. `rows` counts those in line, `passed_tokens` what was taken from
+    other lanes since one of them was served."""
+
+    __slots__ = ("_by_tag", "passed_tokens", "rows")
+
+    def __init__(self) -> None:
+        # A row that joined another's cut or was discarded stays in here until it surfaces, and is skipped then.
+        self._by_tag: list[tuple[float, int, Row]] = []
+        self.rows = 0
+        self.passed_tokens = 0
+
+    def enter(self, row: Row) -> None:
+        heappush(self._by_tag, (row.tag, row.sequence, row))
+        self.rows += 1
+
+    def leave(self) -> None:
+        """One row is in line no more."""
+        self.rows -= 1
+        if not self.rows:
+            self._by_tag.clear()
+            self.passed_tokens = 0
+        elif len(self._by_tag) > 2 * self.rows + _SPENT_ENTRIES:
+            self._by_tag = [entry for entry in self._by_tag if entry[2].waiting]
+            heapify(self._by_tag)
+
+    def first(self) -> Row | None:
+        """The row whose turn it is."""
+        while self._by_tag:
+            row = self._by_tag[0][2]
+            if row.waiting:
+                return row
+            heappop(self._by_tag)
+        return None
+
+
+class Line:
+    """The rows of one group in one lane, by length: those that may share a call."""
+
+    __slots__ = ("by_length", "lane")
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.by_length: SortedList[_Key] = SortedList()
 
 
 class RowQueue:
     """The rows in line, counted in rows and tokens. A row is in line exactly while `row.waiting`."""
 
-    def __init__(self) -> None:
-        # A row that joined another's cut or was discarded stays in this heap until it surfaces, and is skipped then.
-        self._by_tag: list[tuple[float, int, Row]] = []
-        self._by_length: SortedList[_Key] = SortedList()
+    def __init__(self, *, long_row_tokens: int = sys.maxsize) -> None:
+        """Rows of more than `long_row_tokens` stand in the long lane."""
+        self._long_row_tokens = long_row_tokens
+        self._short = Lane()
+        self._long = Lane()
+        # A line for each adapter and output of a model, made when first needed: a handful, and never a caller's choice.
+        self._lines: dict[tuple[RowGroup, bool], Line] = {}
         self._virtual_time = 0.0
         self._sequence = 0
         self.rows = 0
@@ -36,39 +93,52 @@ class RowQueue:
     def add(self, submission: Submission) -> None:
         """Puts a submission's rows in line, the longest first, so that cuts out of a bulk are of like length."""
         tag = self._virtual_time
+        entering: dict[Line, list[_Key]] = {}
+        group, was_long, line = None, False, None
         for row in sorted(submission.rows, key=_length, reverse=True):
             tag += row.length
             row.tag = tag
+            is_long = row.length > self._long_row_tokens
+            # Rows of a request mostly share one group, and looking one up costs as much as all else here.
+            if line is None or row.given.group is not group or is_long is not was_long:
+                group, was_long, line = row.given.group, is_long, self._line(row.given.group, is_long=is_long)
+            row.line = line
             self._enter(row)
-        self._by_length.update(map(_key, submission.rows))
+            entering.setdefault(line, []).append(_key(row))
+        for line, keys in entering.items():
+            line.by_length.update(keys)
 
     def put_back(self, row: Row) -> None:
         """Puts a row in line again under the tag it had, so that a lost call does not cost it its place."""
         self._enter(row)
-        self._by_length.add(_key(row))
+        row.line.by_length.add(_key(row))
 
-    def take_seed(self) -> Row | None:
-        """Takes the row that is to be served next out of line; None when nobody waits."""
-        while self._by_tag:
-            row = heappop(self._by_tag)[2]
-            if row.waiting:
-                self._virtual_time = max(self._virtual_time, row.tag)
-                self.take(row)
-                return row
-        return None
+    def take_seed(self, *, may_be_long: bool = True) -> Row | None:
+        """Takes the row that is to be served next out of line; None when nobody waits who may be served."""
+        row = self._next(may_be_long=may_be_long)
+        if row is None:
+            return None
+        self._virtual_time = max(self._virtual_time, row.tag)
+        if self.is_long(row):
+            self._long.passed_tokens = 0
+        self.take_along([row])
+        return row
+
+    def take_along(self, rows: list[Row]) -> None:
+        """Takes rows out of line that are served now."""
+        for row in rows:
+            if self._long.rows and not self.is_long(row):
+                self._long.passed_tokens += row.length
+            self.take(row)
 
     def take(self, row: Row) -> None:
         """Takes one row out of line."""
         row.waiting = False
-        self._by_length.remove(_key(row))
+        row.line.by_length.remove(_key(row))
+        row.line.lane.leave()
         self.rows -= 1
         self.tokens -= row.length
         row.submission.queued_rows -= 1
-        if not self.rows:
-            self._by_tag.clear()
-        elif len(self._by_tag) > 2 * self.rows + _SPENT_ENTRIES:
-            self._by_tag = [entry for entry in self._by_tag if entry[2].waiting]
-            heapify(self._by_tag)
 
     def discard(self, submission: Submission) -> int:
         """Takes what is left of a submission out of line; gives the number of rows."""
@@ -79,23 +149,44 @@ class RowQueue:
                     self.take(row)
         return dropped
 
-    def up_to(self, length: int) -> Iterator[Row]:
-        """Rows in line of at most `length` tokens: the longest first, by tag within a length. They stay in line."""
-        return (key[3] for key in self._by_length.irange(minimum=(-length,)))
+    def is_long(self, row: Row) -> bool:
+        """Whether a row that is or was in line belongs to the long lane."""
+        return row.line.lane is self._long
 
-    def above(self, length: int) -> Iterator[Row]:
-        """Rows in line of more than `length` tokens, the shortest first. They stay in line."""
-        return (key[3] for key in self._by_length.irange(maximum=(-length,), reverse=True))
+    def up_to(self, seed: Row) -> Iterator[Row]:
+        """Rows in line that may share a call with `seed` and are no longer than it: the longest first, by tag within a
+        length. They stay in line."""
+        return (key[3] for key in seed.line.by_length.irange(minimum=(-seed.length,)))
+
+    def above(self, seed: Row) -> Iterator[Row]:
+        """Rows in line that may share a call with `seed` and are longer than it, the shortest first. They stay."""
+        return (key[3] for key in seed.line.by_length.irange(maximum=(-seed.length,), reverse=True))
 
     def waiting(self) -> list[Row]:
         """All rows in line."""
-        return [key[3] for key in self._by_length]
+        return [key[3] for line in self._lines.values() for key in line.by_length]
+
+    def _next(self, *, may_be_long: bool) -> Row | None:
+        short = self._short.first()
+        if not (self._long.rows and may_be_long):
+            return short
+        long = self._long.first()
+        if long is None or short is None:
+            return long or short
+        is_due = long.tag <= short.tag or self._long.passed_tokens >= _PATIENCE * long.length
+        return long if is_due else short
+
+    def _line(self, group: RowGroup, *, is_long: bool) -> Line:
+        line = self._lines.get((group, is_long))
+        if line is None:
+            line = self._lines[group, is_long] = Line(self._long if is_long else self._short)
+        return line
 
     def _enter(self, row: Row) -> None:
         self._sequence += 1
         row.sequence = self._sequence
         row.waiting = True
-        heappush(self._by_tag, (row.tag, row.sequence, row))
+        row.line.lane.enter(row)
         self.rows += 1
         self.tokens += row.length
         row.submission.queued_rows += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -38,12 +39,18 @@ _BUDGET_PER_OVERHEAD = 20
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """`max_batch_tokens` bounds longest row x rows of a call; `calls_in_flight` is the number of calls under way."""
+    """`max_batch_tokens` bounds longest row x rows of a call; `calls_in_flight` is the number of calls under way.
+
+    Of rows with more than `long_row_tokens` one call at most is under way, so that short rows always find a slot where
+    there are two or more. `one_row_a_call` is for a model whose values depend on who shares the call.
+    """
 
     max_batch_tokens: int
     max_queued_tokens: int
     calls_in_flight: int
     recovery_wait_seconds: float
+    long_row_tokens: int = sys.maxsize
+    one_row_a_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Outage:
 
 
 class Scheduler:
-    """Rows of many callers in, their vectors out.
+    """Rows of many callers in, their values out.
 
     An outage begins when a call finds the engine gone or `suspend` is called, and ends with `resume`: rows caught in
     it wait up to `recovery_wait_seconds` and are sent once more, new ones are refused at once.
@@ -75,7 +82,7 @@ class Scheduler:
         self._call_overhead_tokens = limits.max_batch_tokens // _BUDGET_PER_OVERHEAD
         self._meter = meter
         self._on_outage = on_outage
-        self._queue = RowQueue()
+        self._queue = RowQueue(long_row_tokens=limits.long_row_tokens)
         self._calls: dict[asyncio.Task[None], list[Row]] = {}
         self._outage: Outage | None = None
         self._give_up: asyncio.TimerHandle | None = None
@@ -98,7 +105,7 @@ class Scheduler:
         return time.monotonic() - self._last_busy_at if self.idle else 0.0
 
     async def submit(self, rows: Sequence[TokenRow], *, deadline: float) -> Outcome:
-        """Computes the vectors of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
+        """Computes the values of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
 
         Cancelling drops the rows that have not been sent. Raises `Overloaded`, `EngineUnavailable`,
         `DeadlineExceeded` or `InferenceFailed` for these rows alone; the first failing row decides.
@@ -176,7 +183,8 @@ class Scheduler:
 
     def _cut(self) -> list[Row]:
         now = time.monotonic()
-        while (seed := self._queue.take_seed()) is not None:
+        may_be_long = not any(self._queue.is_long(rows[0]) for rows in self._calls.values())
+        while (seed := self._queue.take_seed(may_be_long=may_be_long)) is not None:
             if seed.abandoned:
                 self._meter.dropped(1 + self._queue.discard(seed.submission), DropReason.CLIENT_GONE)
             elif seed.submission.deadline <= now:
@@ -186,17 +194,22 @@ class Scheduler:
                 break
         else:
             return []
-        rows = join(
-            seed,
-            self._queue,
-            max_batch_tokens=self._limits.max_batch_tokens,
-            call_overhead_tokens=self._call_overhead_tokens,
-        )
+        rows = self._joined(seed)
         for submission in {row.submission for row in rows}:
             waited = now - submission.submitted_at
             submission.queue_seconds = max(submission.queue_seconds, waited)
             self._meter.queued(waited)
         return rows
+
+    def _joined(self, seed: Row) -> list[Row]:
+        if self._limits.one_row_a_call:
+            return [seed]
+        return join(
+            seed,
+            self._queue,
+            max_batch_tokens=self._limits.max_batch_tokens,
+            call_overhead_tokens=self._call_overhead_tokens,
+        )
 
     async def _run(self, rows: list[Row]) -> None:
         try:
@@ -219,7 +232,7 @@ class Scheduler:
         started = time.monotonic()
         timeout = max(row.submission.deadline for row in wanted) - started
         try:
-            result = await self._call([row.ids for row in wanted], timeout_seconds=max(timeout, 0.001))
+            result = await self._call([row.given for row in wanted], timeout_seconds=max(timeout, 0.001))
         except DeadlineExceeded as error:
             self._fail(wanted, error, DropReason.DEADLINE)
         except InferenceFailed as error:
@@ -240,11 +253,11 @@ class Scheduler:
 
     def _deliver(self, rows: Sequence[Row], result: CallResult, *, seconds: float) -> None:
         self._meter.computed(seconds)
-        for place, (row, vector) in enumerate(zip(rows, result.vectors, strict=True)):
+        for place, (row, value) in enumerate(zip(rows, result.values, strict=True)):
             if place in result.invalid:
                 self._fail([row], result.invalid[place])
             else:
-                row.submission.deliver(row, vector, infer_seconds=seconds)
+                row.submission.deliver(row, value, infer_seconds=seconds)
 
     def _lose(self, rows: Sequence[Row], error: EngineUnavailable) -> None:
         """Puts rows of a lost call back in line, once. A row that may have killed the model's process goes alone."""

@@ -10,31 +10,39 @@ import asyncio
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from gateway.batching.call import RowValue
 from gateway.errors import GatewayError
-from gateway.types import Float32Array, Int64Array, TokenRow
+from gateway.types import TokenRow
+
+if TYPE_CHECKING:
+    from gateway.batching.queue import Line
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`vectors` is float32 [rows, size] in the order submitted; the seconds are the longest over the rows."""
+    """`values` are what `gateway.batching.call.CallResult` holds, in the order submitted; the seconds are the longest
+    over the rows."""
 
-    vectors: Float32Array
+    values: list[RowValue]
     queue_seconds: float
     infer_seconds: float
 
 
 class Row:
-    """One text waiting for its vector. Mutable and slotted: there is one per text on the hot path."""
+    """One text waiting for its value. Mutable and slotted: there is one per text on the hot path.
+
+    `line` is where it stands while it waits; the queue sets it.
+    """
 
     __slots__ = (
         "alone",
         "finished",
-        "ids",
+        "given",
         "index",
         "length",
+        "line",
         "lost_calls",
         "sequence",
         "submission",
@@ -42,11 +50,13 @@ class Row:
         "waiting",
     )
 
-    def __init__(self, submission: Submission, index: int, ids: Int64Array) -> None:
+    line: Line
+
+    def __init__(self, submission: Submission, index: int, given: TokenRow) -> None:
         self.submission = submission
         self.index = index
-        self.ids = ids
-        self.length = len(ids)
+        self.given = given
+        self.length = len(given.ids)
         self.tag = 0.0
         self.sequence = 0
         self.waiting = False
@@ -56,7 +66,7 @@ class Row:
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for this row any more: it has its vector, or its submission has ended."""
+        """Whether nobody waits for this row any more: it has its value, or its submission has ended."""
         return self.finished or self.submission.future.done()
 
     @property
@@ -65,17 +75,17 @@ class Row:
 
 
 class Submission:
-    """The rows of one request, the vectors that have arrived and the future that its caller awaits."""
+    """The rows of one request, the values that have arrived and the future that its caller awaits."""
 
     __slots__ = (
         "deadline", "future", "infer_seconds", "queue_seconds", "queued_rows", "remaining", "rows",
-        "submitted_at", "tokens", "vectors",
+        "submitted_at", "tokens", "values",
     )  # fmt: skip
 
     def __init__(
         self, rows: Sequence[TokenRow], *, deadline: float, now: float, future: asyncio.Future[Outcome]
     ) -> None:
-        self.rows = [Row(self, index, row.ids) for index, row in enumerate(rows)]
+        self.rows = [Row(self, index, row) for index, row in enumerate(rows)]
         self.deadline = deadline
         self.submitted_at = now
         self.future = future
@@ -84,20 +94,19 @@ class Submission:
         self.queued_rows = 0
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
-        self.vectors: Float32Array | None = None
+        self.values: dict[int, RowValue] = {}
 
-    def deliver(self, row: Row, vector: Float32Array, *, infer_seconds: float) -> None:
-        """Takes one row's vector; the last one finishes the submission."""
+    def deliver(self, row: Row, value: RowValue, *, infer_seconds: float) -> None:
+        """Takes one row's value; the last one finishes the submission."""
         if row.abandoned:
             return
         row.finished = True
-        if self.vectors is None:
-            self.vectors = np.empty((len(self.rows), len(vector)), dtype=np.float32)
-        self.vectors[row.index] = vector
+        self.values[row.index] = value
         self.infer_seconds = max(self.infer_seconds, infer_seconds)
         self.remaining -= 1
         if not self.remaining:
-            self.future.set_result(Outcome(self.vectors, self.queue_seconds, self.infer_seconds))
+            values = [self.values[index] for index in range(len(self.rows))]
+            self.future.set_result(Outcome(values, self.queue_seconds, self.infer_seconds))
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""

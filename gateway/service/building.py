@@ -11,14 +11,16 @@ from pathlib import Path
 
 from gateway.batching.meter import Meter
 from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.cards.installation import Installation, expected_canary, read_installation
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card
+from gateway.cards.schema import Card, ModelKind
 from gateway.errors import ConfigurationError, EngineUnavailable, UnknownModel
 from gateway.service.canary import Canary
+from gateway.service.canary_row import canary_row
 from gateway.service.embedding import EmbeddingService
 from gateway.service.model_call import EmbeddingCall
 from gateway.service.readiness import ReadinessMonitor
-from gateway.service.served_models import ServedModel, ServedModels
+from gateway.service.served_models import OnMissing, ServedModel, ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.reading import InputReader, ReadingLimits
 from gateway.text.tokenizer import TextTokenizer
@@ -26,7 +28,7 @@ from gateway.text.vocabularies import Cl100kBase
 from gateway.triton.endpoint import grpc_address, http_port_mistake
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import Vocabulary
+from gateway.types import OwnPrefixes, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ServiceOptions:
     triton_url: str = "127.0.0.1:8001"
     models: Sequence[str] = ()
     default_model: str | None = None
+    default_reranker: str | None = None
+    own_prefixes: OwnPrefixes = OwnPrefixes.ROLE
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
@@ -64,28 +68,40 @@ class Service:
 
 @asynccontextmanager
 async def build_service(
-    registry: Registry, *, options: ServiceOptions, metrics: Metrics, engine: Engine | None = None
+    registry: Registry,
+    *,
+    options: ServiceOptions,
+    metrics: Metrics,
+    engine: Engine | None = None,
+    on_missing: OnMissing = lambda _: None,
 ) -> AsyncIterator[Service]:
     """Runs the service inside the block. Starts whether or not Triton can be reached.
 
-    `engine` replaces the connection to `options.triton_url` and is left open. Raises `ConfigurationError` for options
-    that cannot be right: an unknown model name, an address that is none.
+    `engine` replaces the connection to `options.triton_url` and is left open. `on_missing` is told of a card that a
+    request needs and Triton has not loaded. Raises `ConfigurationError` for options that cannot be right: an unknown
+    model name, an address that is none.
     """
-    cards = [_known(registry, name) for name in options.models] or list(registry.cards)
-    if options.default_model is not None:
-        _known(registry, options.default_model)
+    asked_for = {card.name: card for name in options.models for card in _known(registry, name)}
+    cards = list(asked_for.values()) or list(registry.cards)
+    for default in filter(None, (options.default_model, options.default_reranker)):
+        _known(registry, default)
     address = grpc_address(options.triton_url)
     own_engine = GrpcEngine(address) if engine is None else None
     used_engine = engine or own_engine
     assert used_engine is not None
-    models = ServedModels(registry, default_model=options.default_model)
+    models = ServedModels(
+        registry,
+        default_model=options.default_model,
+        default_reranker=options.default_reranker,
+        on_missing=on_missing,
+    )
     executor = ThreadPoolExecutor(max_workers=options.tokenizer_threads, thread_name_prefix="tokenize")
-    builder = ModelBuilder(registry, used_engine, executor, options=options, metrics=metrics)
+    builder = ModelBuilder(registry, models, used_engine, executor=executor, options=options, metrics=metrics)
     monitor = ReadinessMonitor(
         used_engine,
         models,
         cards=cards,
-        required=frozenset(card.name for card in cards) if options.models else frozenset(),
+        required=frozenset(asked_for),
         build_model=builder,
         metrics=metrics,
         canary_interval_seconds=options.canary_interval_seconds,
@@ -94,7 +110,11 @@ async def build_service(
     )
     try:
         await monitor.start()
-        yield Service(embedding=EmbeddingService(models, metrics=metrics), models=models, readiness=monitor)
+        yield Service(
+            embedding=EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes),
+            models=models,
+            readiness=monitor,
+        )
     finally:
         await monitor.stop()
         if own_engine is not None:
@@ -102,12 +122,14 @@ async def build_service(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _known(registry: Registry, name: str) -> Card:
+def _known(registry: Registry, name: str) -> tuple[Card, ...]:
+    """The cards that an operator means by `name`."""
     try:
-        return registry.resolve(name)
+        return registry.cards_of(name)
     except UnknownModel as error:
         raise ConfigurationError(
-            error.message, remedy="Mend GATEWAY_MODELS or GATEWAY_DEFAULT_MODEL, then start again."
+            error.message,
+            remedy="Mend GATEWAY_MODELS, GATEWAY_DEFAULT_MODEL or GATEWAY_DEFAULT_RERANKER, then start again.",
         ) from None
 
 
@@ -117,13 +139,15 @@ class ModelBuilder:
     def __init__(
         self,
         registry: Registry,
+        models: ServedModels,
         engine: Engine,
-        executor: ThreadPoolExecutor,
         *,
+        executor: ThreadPoolExecutor,
         options: ServiceOptions,
         metrics: Metrics,
     ) -> None:
         self._registry = registry
+        self._models = models
         self._engine = engine
         self._executor = executor
         self._options = options
@@ -134,32 +158,29 @@ class ModelBuilder:
         self, card: Card, *, on_outage: Callable[[EngineUnavailable], None]
     ) -> tuple[ServedModel, Canary]:
         """Raises `ConfigurationError` when the tokenizer cannot be read."""
-        loop = asyncio.get_running_loop()
-        tokenizer = await loop.run_in_executor(self._executor, self._tokenizer, card)
+        installation = read_installation(card)
         call = EmbeddingCall(card, self._engine)
+        reader = await self._reader(card)
         model = ServedModel(
             card=card,
-            reader=self._reader(tokenizer),
-            scheduler=self._scheduler(card, call, on_outage=on_outage),
+            reader=reader,
+            scheduler=self._scheduler(card, call, installation=installation, on_outage=on_outage),
+            installation=installation,
         )
-        [canary] = tokenizer.encode([card.canary.text])
-        return model, Canary(card.canary, ids=canary.ids, call=call)
-
-    def _tokenizer(self, card: Card) -> TextTokenizer:
-        return TextTokenizer.from_file(
-            self._tokenizer_path(card),
-            max_tokens=card.tokenizer.max_tokens,
-            max_text_bytes=self._options.max_text_bytes,
+        canary = Canary(
+            expected=expected_canary(card, installation),
+            tolerance=card.canary.tolerance,
+            row=canary_row(card, reader.tokenizer),
+            call=call,
         )
+        return model, canary
 
-    def _tokenizer_path(self, card: Card) -> Path:
-        """The card's own file, or the one the operator put in its place for the default model."""
-        path, default = self._options.tokenizer_path, self._options.default_model
-        if path is not None and (default is None or self._registry.resolve(default) is card):
-            return path
-        return card.path_of(card.tokenizer.file)
-
-    def _reader(self, tokenizer: TextTokenizer) -> InputReader:
+    async def _reader(self, card: Card) -> InputReader:
+        """The reader, which the members of a family share: a large tokenizer takes a second to load."""
+        sibling = self._models.sibling_of(card)
+        if sibling is not None:
+            return sibling.reader
+        tokenizer = await asyncio.get_running_loop().run_in_executor(self._executor, self._tokenizer, card)
         limits = ReadingLimits(
             max_request_tokens=self._options.max_request_tokens,
             strict_empty=self._options.strict_empty,
@@ -173,13 +194,36 @@ class ModelBuilder:
             limits=limits,
         )
 
+    def _tokenizer(self, card: Card) -> TextTokenizer:
+        return TextTokenizer.from_file(
+            self._tokenizer_path(card),
+            max_tokens=card.tokenizer.max_tokens,
+            max_text_bytes=self._options.max_text_bytes,
+        )
+
+    def _tokenizer_path(self, card: Card) -> Path:
+        """The card's own file, or the one the operator put in its place for the default model."""
+        path, default = self._options.tokenizer_path, self._options.default_model
+        is_default = card.kind is ModelKind.EMBEDDING and (default is None or card in self._cards_behind(default))
+        return path if path is not None and is_default else card.path_of(card.tokenizer.file)
+
+    def _cards_behind(self, name: str) -> list[Card]:
+        return [card for model in self._registry.find(name).models for card in model.cards]
+
     def _scheduler(
-        self, card: Card, call: EmbeddingCall, *, on_outage: Callable[[EngineUnavailable], None]
+        self,
+        card: Card,
+        call: EmbeddingCall,
+        *,
+        installation: Installation,
+        on_outage: Callable[[EngineUnavailable], None],
     ) -> Scheduler:
         limits = SchedulerLimits(
             max_batch_tokens=card.batching.max_batch_tokens,
             max_queued_tokens=self._options.max_queued_tokens,
             calls_in_flight=self._options.calls_in_flight,
             recovery_wait_seconds=self._options.recovery_wait_seconds,
+            long_row_tokens=card.batching.long_row_tokens,
+            one_row_a_call=not installation.batch_invariant,
         )
         return Scheduler(call, limits=limits, meter=Meter(self._metrics, model=card.name), on_outage=on_outage)

@@ -1,4 +1,4 @@
-"""The proof behind readiness: a fixed text's vector, straight through the engine, compared with the card's values.
+"""The proof behind readiness: a fixed text's vector or score, straight through the engine, compared with known values.
 
 A flag proves nothing: Triton 2.51 goes on reporting a model ready after the process that runs it has died.
 """
@@ -6,14 +6,14 @@ A flag proves nothing: Triton 2.51 goes on reporting a model ready after the pro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gateway.batching.call import ModelCall
-from gateway.cards.schema import CanarySpec
 from gateway.errors import EngineUnavailable, InferenceFailed, InvalidVector
-from gateway.types import Float32Array, Int64Array
+from gateway.types import Float32Array, RowOutput, TokenRow
+from gateway.vectors.scores import sigmoid
 
 # An idle model answers in milliseconds. Silence this long is told, but only an error or a dead server ends the wait.
 SILENCE_SECONDS = 0.5
@@ -21,7 +21,7 @@ CALL_TIMEOUT_SECONDS = 30.0
 
 
 class WrongVector(InferenceFailed):
-    """The model answered the canary with another vector than the card's."""
+    """The model answered the canary with another value than the known one."""
 
     code = "canary_mismatch"
 
@@ -29,24 +29,25 @@ class WrongVector(InferenceFailed):
 class Canary:
     """One model's canary."""
 
-    def __init__(self, spec: CanarySpec, *, ids: Int64Array, call: ModelCall) -> None:
-        """`ids` are the canary text's tokens, special tokens included."""
-        self._expected = np.array(spec.expected, dtype=np.float32)
-        self._tolerance = spec.tolerance
-        self._ids = ids
+    def __init__(self, *, expected: Sequence[float], tolerance: float, row: TokenRow, call: ModelCall) -> None:
+        """`row` is the canary text as the model reads it. `expected` holds the first values of its unit vector, or its
+        score; empty where nobody knows them: then every vector has to be the first one again."""
+        self._expected = np.array(expected, dtype=np.float32)
+        self._tolerance = tolerance
+        self._row = row
         self._call = call
         self._pending: asyncio.Task[Float32Array] | None = None
         self._lost: EngineUnavailable | None = None
 
     async def prove(self, *, silent: Callable[[float], object], is_live: Callable[[], asyncio.Future[bool]]) -> None:
-        """Returns when the model gave the expected vector.
+        """Returns when the model gave the expected value.
 
         Every `SILENCE_SECONDS` without an answer, `silent` is told that number and `is_live` asks the server. Raises
-        `EngineUnavailable` when that fails twice in a row or `give_up` was called, `WrongVector` for another vector,
+        `EngineUnavailable` when that fails twice in a row or `give_up` was called, `WrongVector` for another value,
         and what the engine raises.
         """
         self._lost = None
-        self._pending = asyncio.create_task(self._vector())
+        self._pending = asyncio.create_task(self._value())
         try:
             await self._wait(self._pending, silent=silent, is_live=is_live)
             if self._lost is not None:
@@ -62,12 +63,12 @@ class Canary:
             self._lost = error
             self._pending.cancel()
 
-    async def _vector(self) -> Float32Array:
-        result = await self._call([self._ids], timeout_seconds=CALL_TIMEOUT_SECONDS)
+    async def _value(self) -> Float32Array:
+        result = await self._call([self._row], timeout_seconds=CALL_TIMEOUT_SECONDS)
         if result.invalid:
             raise InvalidVector(result.invalid[0].message)
-        vector: Float32Array = result.vectors[0]
-        return vector
+        value = np.asarray(result.values[0], dtype=np.float32)
+        return sigmoid(value) if self._row.group.output is RowOutput.LOGIT else value
 
     async def _wait(
         self,
@@ -83,7 +84,9 @@ class Canary:
             if deaf > 1 and not pending.done():
                 raise EngineUnavailable("Triton does not answer.")
 
-    def _compare(self, vector: Float32Array) -> None:
-        difference = float(np.abs(vector[: len(self._expected)] - self._expected).max(initial=0.0))
+    def _compare(self, value: Float32Array) -> None:
+        if not self._expected.size:
+            self._expected = value
+        difference = float(np.abs(value[: len(self._expected)] - self._expected).max(initial=0.0))
         if difference > self._tolerance:
             raise WrongVector("The model gives wrong vectors: its known text came out differently.")

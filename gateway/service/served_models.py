@@ -2,96 +2,260 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.batching.scheduler import Scheduler
+from gateway.cards.installation import Installation
+from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card
+from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
+from gateway.cards.tasks import TaskChoice, choose_task
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.text.reading import InputReader
+
+OnMissing = Callable[[Card], EngineUnavailable | None]
+"""Told of a card that a request needs and Triton has not loaded; gives the error to answer with if it is on its way."""
+
+# Names under which requests found a model and that are remembered; looking one up anew takes some microseconds.
+_REMEMBERED_NAMES = 256
+
+_PATHS = {ModelKind.EMBEDDING: "POST /v1/embeddings", ModelKind.RERANKER: "POST /v1/rerank"}
+
+
+class TaskNotLoaded(InvalidField):
+    """The model has this task, but the part of it that computes the task is not there."""
+
+    code = "task_not_loaded"
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """Everything that one model needs to answer."""
+    """One Triton model, and everything it needs to answer."""
 
     card: Card
     reader: InputReader
     scheduler: Scheduler
+    installation: Installation
+
+
+@dataclass(frozen=True, slots=True)
+class PublicModel:
+    """What a caller's name stands for now: a model, those of its Triton models that are served, and the task that the
+    name brought along. There is at least one member."""
+
+    model: Model
+    members: Mapping[str, ServedModel]
+    task: str | None = None
+    default_task: str | None = None
+    on_missing: OnMissing = lambda _: None
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def card(self) -> Card:
+        """A card to read what all members share from: tokenizer, vectors, tasks."""
+        return self.model.card
+
+    @property
+    def reader(self) -> InputReader:
+        """The reader that all members share."""
+        return next(iter(self.members.values())).reader
+
+    def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
+        """What a request's words stand for; a task in the request outranks one that rode on the name.
+
+        Raises `gateway.cards.tasks.UnknownTask`.
+        """
+        return choose_task(self.card.tasks, task=task or self.task, role=side, default=self.default_task)
+
+    def member_for(self, task: TaskSpec | None) -> ServedModel:
+        """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`
+        where it is on its way."""
+        if task is None or task.member is None:
+            return next(iter(self.members.values()))
+        card = self.model.card_for(task)
+        if card.name in self.members:
+            return self.members[card.name]
+        coming = self.on_missing(card)
+        if coming is not None:
+            raise coming
+        loaded = ", ".join(f"'{name}'" for name in self.loaded_tasks())
+        raise TaskNotLoaded(
+            f"The task '{task.name}' of {self.name} is not loaded here. Loaded: {loaded}. Install it with "
+            f"`gateway models pull {card.name}` and start again.",
+            param="task",
+        )
+
+    def loaded_tasks(self) -> tuple[str, ...]:
+        return _loaded_tasks(self.model, self.members)
 
 
 class ServedModels:
     """The models that Triton has shown ready at least once and that this gateway is allowed to serve.
 
     A model stays served while its Triton is away: its requests are then answered 503, not 404. It leaves when Triton
-    answers and says that it was unloaded.
+    answers and says that it was unloaded. A family is served when any of its members is.
     """
 
-    def __init__(self, registry: Registry, *, default_model: str | None) -> None:
-        """`default_model` is any name of a card, for requests that name none."""
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        default_model: str | None,
+        default_reranker: str | None = None,
+        on_missing: OnMissing = lambda _: None,
+    ) -> None:
+        """The defaults are any names of models, for requests that name none."""
         self._registry = registry
-        self._default_model = default_model
+        self._defaults = {ModelKind.EMBEDDING: default_model, ModelKind.RERANKER: default_reranker}
+        self._on_missing = on_missing
         self._served: dict[str, ServedModel] = {}
+        self._found: dict[tuple[str | None, ModelKind], PublicModel] = {}
 
-    def list(self) -> Sequence[Card]:
-        """The cards of the served models, by name."""
-        return [self._served[name].card for name in sorted(self._served)]
+    def list(self) -> Sequence[ModelListing]:
+        """The served models, by name."""
+        return [self._listing(model) for model in self._served_models()]
 
-    def resolve(self, name: str | None) -> Card:
-        """The card that answers to a short name, hub id or alias in any case; None means the default model.
+    def resolve(self, name: str | None) -> ModelListing:
+        """The served model that answers to any of its names, in any case; None means the default embedding model.
 
         Raises `UnknownModel` or, where a name is missing and none can be assumed, `InvalidField`.
         """
-        return self.find(name).card
+        return self._listing(self._find(name or self._default(ModelKind.EMBEDDING)).model)
 
-    def find(self, name: str | None) -> ServedModel:
-        """As `resolve`, with what the model needs to answer."""
-        name = name or self._default_model
-        if name is None:
-            return self._only()
-        try:
-            card = self._registry.resolve(name)
-        except UnknownModel:
-            raise UnknownModel(f"The model {name[:200]!r} does not exist. {self._describe()}") from None
-        if card.name not in self._served:
-            raise self._not_served(card)
-        return self._served[card.name]
+    def find(self, name: str | None, kind: ModelKind = ModelKind.EMBEDDING) -> PublicModel:
+        """As `resolve`, with what the model needs to answer; None means the default model of that kind.
+
+        Raises also `InvalidField` for a model of the other kind, naming the path that is for it.
+        """
+        found = self._found.get((name, kind))
+        if found is None:
+            found = self._find(name or self._default(kind), kind=kind)
+            if len(self._found) >= _REMEMBERED_NAMES:
+                self._found.clear()
+            self._found[name, kind] = found
+        return found
 
     def all(self) -> Mapping[str, ServedModel]:
-        """The served models by name."""
+        """The served Triton models by name."""
         return self._served
+
+    def sibling_of(self, card: Card) -> ServedModel | None:
+        """A served member of the same family, or the card's own model where it is served."""
+        return next(
+            (one for one in self._served.values() if card.name == one.card.name or _are_siblings(card, one.card)), None
+        )
 
     def put(self, model: ServedModel) -> None:
         self._served[model.card.name] = model
+        self._found.clear()
 
     def remove(self, name: str) -> ServedModel | None:
+        """Takes a Triton model out, by its name."""
+        self._found.clear()
         return self._served.pop(name, None)
 
-    def _only(self) -> ServedModel:
-        if len(self._served) == 1:
-            return next(iter(self._served.values()))
+    def _find(self, name: str, *, kind: ModelKind | None = None) -> PublicModel:
+        try:
+            named = self._registry.find(name)
+        except UnknownModel:
+            raise UnknownModel(f"The model {name[:200]!r} does not exist. {self._describe(kind)}") from None
+        fitting = [model for model in named.models if kind in (None, model.card.kind)]
+        if not fitting:
+            raise _wrong_kind(named.models[0])
+        for model in fitting:
+            members = self._members(model)
+            if members:
+                return PublicModel(model, members, named.task, named.default, self._on_missing)
+        raise self._not_served(fitting[0], kind)
+
+    def _members(self, model: Model) -> dict[str, ServedModel]:
+        return {card.name: self._served[card.name] for card in model.cards if card.name in self._served}
+
+    def _served_models(self, kind: ModelKind | None = None) -> Sequence[Model]:
+        return [
+            model
+            for model in self._registry.models
+            if kind in (None, model.card.kind) and any(card.name in self._served for card in model.cards)
+        ]
+
+    def _listing(self, model: Model) -> ModelListing:
+        members = self._members(model)
+        installed = [member.installation for member in members.values()]
+        return ModelListing(
+            model,
+            tasks=_loaded_tasks(model, members),
+            variant=next((one.variant for one in installed if one.variant is not None), None),
+            batch_invariant=all(one.batch_invariant for one in installed),
+        )
+
+    def _default(self, kind: ModelKind) -> str:
+        """The name that stands in where a request names no model."""
+        configured = self._defaults[kind]
+        if configured is not None:
+            return configured
+        served = self._served_models(kind)
+        if len(served) == 1:
+            return served[0].name
         if not self._served:
             raise EngineUnavailable("No model is served yet.", code="no_model_served")
-        raise InvalidField(f"Please name a model. {self._describe()}", param="model", code="model_required")
+        if not served:
+            raise UnknownModel(f"No {_WORDS[kind]} is served. {self._describe(kind)}")
+        raise InvalidField(f"Please name a model. {self._describe(kind)}", param="model", code="model_required")
 
-    def _not_served(self, card: Card) -> UnknownModel | EngineUnavailable:
+    def _not_served(self, model: Model, kind: ModelKind | None) -> UnknownModel | EngineUnavailable:
+        coming = self._on_missing(model.card_for(_default_task(model)))
+        if coming is not None:
+            return coming
         if not self._served:
             # Triton has not been seen yet, so it cannot be said that the model is not there.
             return EngineUnavailable(
-                f"The model {card.name!r} is not served yet; Triton is starting or away, or its files are missing: "
-                f"gateway models pull {card.name}",
+                f"The model {model.name!r} is not served yet; Triton is starting or away, or its files are missing: "
+                f"gateway models pull {model.name}",
                 code="no_model_served",
             )
         return UnknownModel(
-            f"The model {card.name!r} is known but not loaded. Install it with `gateway models pull {card.name}` and "
-            f"start again. {self._describe()}"
+            f"The model {model.name!r} is known but not loaded. Install it with `gateway models pull {model.name}` and "
+            f"start again. {self._describe(kind)}"
         )
 
-    def _describe(self) -> str:
-        served = ", ".join(sorted(self._served))
-        known = [card.name for card in self._registry.cards if card.name not in self._served]
-        loaded = f"Served: {served}." if served else "No model is served at the moment."
+    def _describe(self, kind: ModelKind | None) -> str:
+        served = [model.name for model in self._served_models(kind)]
+        known = [
+            model.name
+            for model in self._registry.models
+            if kind in (None, model.card.kind) and model.name not in served
+        ]
+        loaded = f"Served: {', '.join(served)}." if served else "No such model is served at the moment."
         if not known:
             return loaded
         return f"{loaded} Known, to be installed with `gateway models pull NAME`: {', '.join(known)}."
+
+
+_WORDS = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}
+
+
+def _wrong_kind(model: Model) -> InvalidField:
+    kind = model.card.kind
+    gives = {ModelKind.EMBEDDING: "gives embeddings", ModelKind.RERANKER: "is a reranker"}[kind]
+    return InvalidField(
+        f"The model {model.name} {gives}. Please send this to {_PATHS[kind]}, or name another model.",
+        param="model",
+        code="wrong_model_kind",
+    )
+
+
+def _are_siblings(one: Card, other: Card) -> bool:
+    return one.family is not None and one.family == other.family
+
+
+def _loaded_tasks(model: Model, members: Mapping[str, ServedModel]) -> tuple[str, ...]:
+    return tuple(task.name for task in model.card.tasks.tasks if model.card_for(task).name in members)
+
+
+def _default_task(model: Model) -> TaskSpec | None:
+    table = model.card.tasks
+    return next((task for task in table.tasks if task.name == table.default), None)

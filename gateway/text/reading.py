@@ -13,7 +13,6 @@ from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_r
 from gateway.text.vocabularies import Cl100kBase, model_ids, refuse_token_ids
 from gateway.types import Input, Overflow, TextInput, TokenInput, TokenRow, Vocabulary
 
-
 PrefixOf = Callable[[int, str], str]
 """The prefix of a text, given its place among the inputs. Ids in the model's own vocabulary have none."""
 

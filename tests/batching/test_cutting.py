@@ -156,7 +156,7 @@ def test_discarded_rows_are_let_go_while_others_still_wait() -> None:
     tokens = []
     for _ in range(10):
         gone = submission([200] * 100)
-        tokens += [weakref.ref(row.ids) for row in gone.rows]
+        tokens += [weakref.ref(row.given.ids) for row in gone.rows]
         queue.add(gone)
         queue.discard(gone)
     del gone

@@ -26,7 +26,7 @@ from gateway.errors import (
     Overloaded,
 )
 from gateway.telemetry.metrics import build_metrics
-from gateway.types import Int64Array
+from gateway.types import TokenRow
 from tests.support.running_service import until
 from tests.support.scripted_call import ScriptedCall, row, vector_of
 
@@ -53,7 +53,7 @@ async def submit(target: Scheduler, *specs: tuple[int, int], seconds: float = 30
 async def test_rows_come_back_in_order() -> None:
     specs = [(number, random.Random(number).randint(1, 200)) for number in range(300)]
     outcome = await submit(scheduler(ScriptedCall()), *specs)
-    np.testing.assert_array_equal(outcome.vectors, expected([row(*spec) for spec in specs]))
+    np.testing.assert_array_equal(outcome.values, expected([row(*spec) for spec in specs]))
 
 
 async def test_an_idle_scheduler_sends_a_row_at_once_and_queries_that_arrive_together_go_together() -> None:
@@ -87,8 +87,8 @@ async def test_a_query_overtakes_a_bulk() -> None:
 
 
 async def test_a_poison_row_fails_alone() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
-        if any(ids[0] == 13 for ids in rows):
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
+        if any(one.ids[0] == 13 for one in rows):
             raise InferenceFailed("poison")
         return 0.0
 
@@ -100,16 +100,16 @@ async def test_a_poison_row_fails_alone() -> None:
             assert isinstance(result, InferenceFailed)
         else:
             assert isinstance(result, Outcome)
-            np.testing.assert_array_equal(result.vectors, [vector_of(row(number, 10).ids)])
+            np.testing.assert_array_equal(result.values, [vector_of(row(number, 10).ids)])
     assert len(call.calls) <= 1 + 2 * 6
 
 
 async def test_an_invalid_vector_fails_its_own_row_only() -> None:
     class Poisoned(ScriptedCall):
-        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+        async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
             result = await super().__call__(rows, timeout_seconds=timeout_seconds)
-            bad = {place: InvalidVector("NaN") for place, ids in enumerate(rows) if ids[0] == 3}
-            return CallResult(result.vectors, bad)
+            bad = {place: InvalidVector("NaN") for place, one in enumerate(rows) if one.ids[0] == 3}
+            return CallResult(result.values, bad)
 
     call = Poisoned()
     target = scheduler(call)
@@ -119,7 +119,7 @@ async def test_an_invalid_vector_fails_its_own_row_only() -> None:
 
 
 async def test_an_unexpected_exception_fails_its_rows_and_the_scheduler_goes_on() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         if number == 0:
             raise ZeroDivisionError
         return 0.0
@@ -176,7 +176,7 @@ async def test_overload_refuses_single_rows_and_batches_alike_but_an_empty_queue
 
 @pytest.mark.parametrize("error", [EngineUnavailable("gone"), BackendProcessDied("died")])
 async def test_rows_of_a_lost_call_are_sent_once_more_after_the_engine_is_back(error: EngineUnavailable) -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         if number == 0:
             raise error
         return 0.0
@@ -197,13 +197,13 @@ async def test_rows_of_a_lost_call_are_sent_once_more_after_the_engine_is_back(e
     assert len(call.calls) == 1, "proof from before the outage must not end it"
     target.resume(proved_at=time.monotonic())
     outcome = await caught
-    np.testing.assert_array_equal(outcome.vectors, expected([row(1, 10), row(2, 10)]))
+    np.testing.assert_array_equal(outcome.values, expected([row(1, 10), row(2, 10)]))
     alone = isinstance(error, BackendProcessDied)
     assert call.calls[1:] == ([[1], [2]] if alone else [[1, 2]])
 
 
 async def test_rows_are_retried_only_once() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         raise EngineUnavailable("gone")
 
     call = ScriptedCall(script)
@@ -218,7 +218,7 @@ async def test_rows_are_retried_only_once() -> None:
 
 
 async def test_rows_wait_for_recovery_only_so_long() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         raise EngineUnavailable("gone")
 
     target = scheduler(ScriptedCall(script), recovery_wait_seconds=0.03)
@@ -242,7 +242,7 @@ async def test_suspending_gives_up_calls_that_hang_and_keeps_their_rows() -> Non
 
 
 async def test_suspending_does_not_compute_isolated_rows_twice() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         if number == 0:
             raise InferenceFailed("halve me")
         return 3600.0 if number == 2 else 0.0
@@ -255,14 +255,14 @@ async def test_suspending_does_not_compute_isolated_rows_twice() -> None:
     target.resume(proved_at=time.monotonic())
     outcome = await caught
     assert call.calls == [[1, 2], [1], [2], [2]]
-    np.testing.assert_array_equal(outcome.vectors, expected([row(1, 10), row(2, 10)]))
+    np.testing.assert_array_equal(outcome.values, expected([row(1, 10), row(2, 10)]))
 
 
 async def test_suspending_in_the_turn_in_which_a_call_was_lost_does_not_cost_its_retry() -> None:
     fate = asyncio.get_running_loop().create_future()
 
     class LostInTime(ScriptedCall):
-        async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+        async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
             result = await super().__call__(rows, timeout_seconds=timeout_seconds)
             return await fate if len(self.calls) == 1 else result
 
@@ -274,17 +274,17 @@ async def test_suspending_in_the_turn_in_which_a_call_was_lost_does_not_cost_its
     asyncio.get_running_loop().call_soon(target.suspend, EngineUnavailable("gone"))
     await asyncio.sleep(0.01)
     target.resume(proved_at=time.monotonic())
-    np.testing.assert_array_equal((await caught).vectors, expected([row(1, 10)]))
+    np.testing.assert_array_equal((await caught).values, expected([row(1, 10)]))
     assert call.calls == [[1], [1]]
 
 
 async def test_a_call_lost_while_it_is_halved_is_lost_once() -> None:
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
         if number == 0:
             raise InferenceFailed("halve me")
         if number == 1:
             raise EngineUnavailable("gone")
-        return 3600.0 if [int(ids[0]) for ids in rows] == [2] else 0.0
+        return 3600.0 if [int(one.ids[0]) for one in rows] == [2] else 0.0
 
     call = ScriptedCall(script)
     target = scheduler(call)
@@ -342,8 +342,8 @@ def test_every_caller_gets_its_own_rows_or_a_known_error(seed: int, budget: int,
 async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
     poison = set(dice.sample(range(200), 5))
 
-    def script(number: int, rows: Sequence[Int64Array]) -> float:
-        if any(int(ids[0]) in poison for ids in rows):
+    def script(number: int, rows: Sequence[TokenRow]) -> float:
+        if any(int(one.ids[0]) in poison for one in rows):
             raise InferenceFailed("poison")
         fate = dice.random()
         if fate < 0.05:
@@ -377,7 +377,7 @@ async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
     healer.cancel()
     for group, result in zip(groups, results, strict=True):
         if isinstance(result, Outcome):
-            np.testing.assert_array_equal(result.vectors, expected([row(*spec) for spec in group]))
+            np.testing.assert_array_equal(result.values, expected([row(*spec) for spec in group]))
             assert not poison & {number for number, _ in group}
         else:
             assert isinstance(result, GatewayError | asyncio.CancelledError), result

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from gateway.batching.call import CallResult
-from gateway.cards.schema import CanarySpec
 from gateway.errors import EngineUnavailable
 from gateway.service.canary import Canary
-from gateway.types import Int64Array
+from gateway.types import TokenRow
 
 
-async def never(rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+async def never(rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
     await asyncio.sleep(3600)
     raise AssertionError
 
@@ -24,7 +23,7 @@ def proving() -> tuple[Canary, asyncio.Task[None]]:
     async def live() -> bool:
         return True
 
-    canary = Canary(CanarySpec(text="x", expected=(1.0,)), ids=np.array([1, 2], dtype=np.int64), call=never)
+    canary = Canary(expected=(1.0,), tolerance=1e-3, row=TokenRow(np.array([1, 2], dtype=np.int64)), call=never)
     proof = canary.prove(silent=lambda _: None, is_live=lambda: asyncio.ensure_future(live()))
     return canary, asyncio.create_task(proof)
 

@@ -103,7 +103,7 @@ async def test_every_name_of_a_model_is_known_in_any_case(tmp_path: Path, engine
         with pytest.raises(InvalidField, match="Served: other, tiny") as refused:
             await service.embedding.embed(request("cat"))
         assert refused.value.param == "model"
-        assert [card.name for card in service.models.list()] == ["other", "tiny"]
+        assert [listing.model.name for listing in service.models.list()] == ["other", "tiny"]
 
 
 async def test_a_missing_name_is_the_default_or_the_only_model(tmp_path: Path, engine: ScriptedEngine) -> None:
@@ -145,14 +145,16 @@ async def test_a_deadline_also_ends_the_wait_for_the_tokenizer(
     tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = threading.Event()
+    free.set()
     encode = TextTokenizer.encode
 
     def blocked(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[Tokenized]:
         free.wait(10)
         return encode(tokenizer, texts)
 
+    monkeypatch.setattr(TextTokenizer, "encode", blocked)
     async with running(tmp_path, engine) as service:
-        monkeypatch.setattr(TextTokenizer, "encode", blocked)
+        free.clear()
         try:
             async with asyncio.timeout(5):
                 with pytest.raises(DeadlineExceeded):

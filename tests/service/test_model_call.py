@@ -12,10 +12,11 @@ from gateway.cards.schema import GraphInput, GraphOutput, InputRole, OutputRole,
 from gateway.errors import ConfigurationError, InvalidVector
 from gateway.service.model_call import EmbeddingCall, pad
 from gateway.triton.engine import InferCall, Tensor
+from gateway.types import TokenRow
 from tests.support.scripted_engine import ScriptedEngine, vector_of
 from tests.support.tiny_models import tiny_card
 
-ROWS = [np.array([5, 6, 7]), np.array([8]), np.array([9, 1])]
+ROWS = [TokenRow(np.array(ids)) for ids in ([5, 6, 7], [8], [9, 1])]
 
 
 @given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=6))
@@ -30,7 +31,7 @@ def test_padding_adds_the_pad_id_on_the_right_only(rows: list[list[int]]) -> Non
 async def test_the_pooled_output_is_asked_for_alone(tmp_path: Path) -> None:
     engine = ScriptedEngine(states={"tiny": "READY"})
     result = await EmbeddingCall(tiny_card(tmp_path), engine)(ROWS, timeout_seconds=1)
-    np.testing.assert_allclose(result.vectors, [vector_of(row) for row in ROWS], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(result.values, [vector_of(row.ids) for row in ROWS], rtol=0, atol=1e-6)
     assert engine.calls[0].outputs == ("embedding",)
     assert list(engine.calls[0].inputs) == ["input_ids", "attention_mask"]
 
@@ -60,11 +61,11 @@ async def test_token_vectors_are_pooled_here_and_inputs_follow_their_roles(tmp_p
     )
     hidden = np.random.default_rng(1).normal(size=(3, 3, 8)).astype(np.float32)
     engine = Answering(hidden)
-    last = replace(card, triton=triton, vectors=replace(card.vectors, pooling="last_token"))
+    last = replace(card, triton=triton, vectors=replace(card.embedding, pooling="last_token"))
     result = await EmbeddingCall(last, engine)(ROWS, timeout_seconds=1)
     expected = np.stack([hidden[0, 2], hidden[1, 0], hidden[2, 1]])
     np.testing.assert_allclose(
-        result.vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=0, atol=1e-6
+        result.values, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=0, atol=1e-6
     )
     inputs = engine.calls[0].inputs
     assert inputs["ids"].tolist() == [[5, 6, 7], [8, 0, 0], [9, 1, 0]]
@@ -80,7 +81,7 @@ async def test_bad_rows_are_named_and_good_ones_stay(tmp_path: Path) -> None:
     answer = np.stack([vector_of([1]), np.full(8, np.nan, np.float32), vector_of([2])])
     result = await EmbeddingCall(tiny_card(tmp_path), Answering(answer))(ROWS, timeout_seconds=1)
     assert list(result.invalid) == [1]
-    np.testing.assert_allclose(result.vectors[[0, 2]], answer[[0, 2]], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.stack(result.values)[[0, 2]], answer[[0, 2]], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 9), (2, 8), (3, 1, 8)])

@@ -122,7 +122,7 @@ async def test_a_canary_behind_a_long_queue_does_not_flap(
     monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.03)
     async with running(tmp_path, engine, calls_in_flight=1) as service:
         await until(lambda: service.readiness.report().ready)
-        scheduler = service.models.find(None).scheduler
+        scheduler = service.models.all()["tiny"].scheduler
         busy = asyncio.create_task(service.embedding.embed(request(*["cat mat"] * 1000)))
         await until(lambda: not scheduler.idle)
         engine.delay_seconds = 0.1
@@ -156,7 +156,7 @@ async def test_a_server_that_went_deaf_is_given_up(
         engine.hang = True
         monkeypatch.setattr(engine, "is_live", deaf)
         caught = asyncio.create_task(service.embedding.embed(request("cat")))
-        scheduler = service.models.find(None).scheduler
+        scheduler = service.models.all()["tiny"].scheduler
         await until(lambda: scheduler.outage is not None)
         engine.hang = False
         await caught
@@ -196,7 +196,7 @@ async def test_only_the_models_asked_for_are_served_and_all_of_them_are_needed(
     engine.states["other"] = "READY"
     async with running(tmp_path, engine, "tiny", "other", "absent", models=("TINY", "absent")) as service:
         await until(lambda: service.readiness.report().models["tiny"].ready)
-        assert [card.name for card in service.models.list()] == ["tiny"]
+        assert [listing.model.name for listing in service.models.list()] == ["tiny"]
         assert not service.readiness.report().ready
         engine.states["absent"] = "READY"
         await until(lambda: service.readiness.report().ready)

@@ -40,7 +40,7 @@ TOLERANCE = 1e-5
 
 @asynccontextmanager
 async def serving(address: str, **options: object) -> AsyncIterator[Service]:
-    registry = Registry([Registry.from_repository(REPOSITORY).resolve(BUNDLED_MODEL)])
+    registry = Registry(Registry.from_repository(REPOSITORY).find(BUNDLED_MODEL).models)
     async with build_service(
         registry,
         options=ServiceOptions(triton_url=address, **options),  # type: ignore[arg-type]

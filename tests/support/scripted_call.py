@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.batching.call import CallResult
-from gateway.types import Float32Array, Int64Array, TokenRow
+from gateway.types import Float32Array, Int64Array, RowGroup, TokenRow
 
 SIZE = 4
 
-Script = Callable[[int, Sequence[Int64Array]], float]
+Script = Callable[[int, Sequence[TokenRow]], float]
 """Given the call's number and its rows: seconds to take. May raise what an engine raises."""
 
 
-def at_once(_number: int, _rows: Sequence[Int64Array]) -> float:
+def at_once(_number: int, _rows: Sequence[TokenRow]) -> float:
     return 0.0
 
 
@@ -29,11 +29,11 @@ def vector_of(ids: Int64Array) -> Float32Array:
     return np.random.default_rng(seed).normal(size=SIZE).astype(np.float32)
 
 
-def row(text_id: int, length: int) -> TokenRow:
+def row(text_id: int, length: int, adapter: int | None = None) -> TokenRow:
     """A row of `length` tokens that no other text id shares."""
     ids = np.zeros(length, dtype=np.int64)
     ids[0] = text_id
-    return TokenRow(ids=ids)
+    return TokenRow(ids=ids, group=RowGroup(adapter))
 
 
 @dataclass
@@ -43,14 +43,16 @@ class ScriptedCall:
     script: Script = at_once
     calls: list[list[int]] = field(default_factory=list)
     lengths: list[list[int]] = field(default_factory=list)
+    groups: list[set[RowGroup]] = field(default_factory=list)
     held: asyncio.Event | None = None
     under_way: int = 0
     most_under_way: int = 0
 
-    async def __call__(self, rows: Sequence[Int64Array], *, timeout_seconds: float) -> CallResult:
+    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
         number = len(self.calls)
-        self.calls.append([int(ids[0]) for ids in rows])
-        self.lengths.append([len(ids) for ids in rows])
+        self.calls.append([int(row.ids[0]) for row in rows])
+        self.lengths.append([len(row.ids) for row in rows])
+        self.groups.append({row.group for row in rows})
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -59,4 +61,4 @@ class ScriptedCall:
                 await self.held.wait()
         finally:
             self.under_way -= 1
-        return CallResult(np.stack([vector_of(ids) for ids in rows]))
+        return CallResult([vector_of(row.ids) for row in rows])

@@ -12,6 +12,7 @@ from gateway.cards.schema import (
     GraphInput,
     GraphOutput,
     InputRole,
+    Model,
     OutputRole,
     TensorSpec,
     TokenizerSpec,
@@ -24,9 +25,7 @@ from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, tiny_tokenizer
 CANARY_IDS = (CLS, VOCABULARY["the"], VOCABULARY["cat"], SEP)
 
 
-def tiny_card(
-    folder: Path, name: str = "tiny", *, aliases: tuple[str, ...] = (), matryoshka: tuple[int, ...] = (4,)
-) -> Card:
+def tiny_card(folder: Path, name: str = "tiny", *, matryoshka: tuple[int, ...] = (4,)) -> Card:
     """A card whose tokenizer is on disk and whose canary is what `ScriptedEngine` gives."""
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
@@ -34,6 +33,7 @@ def tiny_card(
     return Card(
         name=name,
         hub_id=f"acme/{name}",
+        repository=f"acme/{name}",
         revision="0" * 40,
         licence="MIT",
         released=date(2026, 1, 1),
@@ -52,9 +52,15 @@ def tiny_card(
         ),
         files=(),
         canary=CanarySpec(text="the cat", expected=tuple(float(value) for value in vector_of(CANARY_IDS)[:4])),
-        aliases=aliases,
     )
 
 
 def tiny_registry(folder: Path, *names: str) -> Registry:
-    return Registry([tiny_card(folder, name) for name in names or ("tiny",)])
+    return Registry([tiny_model(tiny_card(folder, name)) for name in names or ("tiny",)])
+
+
+def tiny_model(*cards: Card) -> Model:
+    """The public model over a card or a family's."""
+    first = cards[0]
+    name = first.family or first.name
+    return Model(name=name, hub_id=f"acme/{name}", cards=cards)
