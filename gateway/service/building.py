@@ -16,12 +16,12 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
 from gateway.errors import ConfigurationError, EngineUnavailable, UnknownModel
 from gateway.service.canary import Canary
-from gateway.service.canary_row import canary_row
 from gateway.service.embedding import EmbeddingService
 from gateway.service.model_call import EmbeddingCall
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.served_models import OnMissing, ServedModel, ServedModels
 from gateway.telemetry.metrics import Metrics
+from gateway.text.canary_row import canary_row
 from gateway.text.reading import InputReader, ReadingLimits
 from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
