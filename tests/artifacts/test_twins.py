@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from huggingface_hub import hf_hub_download
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
+from tests.support.local_hub import local_hub
 from tests.support.twins import generic, reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
-from tests.support.twins.publishing import write
+from tests.support.twins.publishing import publish, write
 from tests.support.twins.twin import Twin
 
 TEXTS = [
@@ -352,6 +354,15 @@ def test_a_generic_graph_computes_what_numpy_computes(tmp_path: Path, build: Cal
     if build is generic.pooled_output:
         assert_rows(outputs[1], [twin.hidden_states(row).mean(axis=0) for row in rows], FP32)
         assert min(abs(np.linalg.norm(vector) - 1) for vector in outputs[1]) > 0.1
+
+
+def test_a_published_twin_is_downloaded_byte_by_byte(tmp_path: Path) -> None:
+    twin = v3.build()
+    with local_hub() as hub:
+        publish(hub, twin)
+        for path, data in twin.files.items():
+            got = hf_hub_download(twin.repository, path, revision=hub.revision, endpoint=hub.url, cache_dir=tmp_path)
+            assert Path(got).read_bytes() == data
 
 
 class TestGeneric:

@@ -12,6 +12,7 @@ import onnx
 
 from tests.support.twins import numpy_layers as npl
 from tests.support.twins import onnx_layers as ol
+from tests.support.twins.drawing import Drawing
 from tests.support.twins.tokenizer_files import XLM_ROBERTA_TOKENS, json_file, tokenizer_files, xlm_roberta
 from tests.support.twins.twin import Twin, Weights
 from tests.support.twins.wiring import Wiring, ids_value, single_file, value
@@ -87,39 +88,26 @@ def _forward(weights: Weights, ids: np.ndarray) -> np.ndarray:
 
 def random_weights(vocabulary: int, seed: int = 20) -> Weights:
     """float32 by the names of transformers' XLMRobertaForSequenceClassification."""
-    generator = np.random.default_rng(seed)
-    w: Weights = {}
-
-    def draw(*shape: int, scale: float) -> np.ndarray:
-        return generator.normal(0.0, scale, shape).astype(np.float32)
-
-    def dense(name: str, inputs: int, outputs: int, *, scale: float = 1.0) -> None:
-        w[f"{name}.weight"] = draw(outputs, inputs, scale=scale * inputs**-0.5)
-        w[f"{name}.bias"] = draw(outputs, scale=0.1)
-
-    def norm(name: str) -> None:
-        w[f"{name}.weight"] = 1.0 + draw(HIDDEN, scale=0.2)
-        w[f"{name}.bias"] = draw(HIDDEN, scale=0.2)
-
+    draw = Drawing(seed)
     embeddings = "roberta.embeddings"
-    w[f"{embeddings}.word_embeddings.weight"] = draw(vocabulary, HIDDEN, scale=1.0)
-    w[f"{embeddings}.position_embeddings.weight"] = draw(POSITIONS, HIDDEN, scale=0.3)
-    w[f"{embeddings}.token_type_embeddings.weight"] = draw(1, HIDDEN, scale=0.3)
-    norm(f"{embeddings}.LayerNorm")
+    draw.array(f"{embeddings}.word_embeddings.weight", vocabulary, HIDDEN, scale=1.0)
+    draw.array(f"{embeddings}.position_embeddings.weight", POSITIONS, HIDDEN, scale=0.3)
+    draw.array(f"{embeddings}.token_type_embeddings.weight", 1, HIDDEN, scale=0.3)
+    draw.norm(f"{embeddings}.LayerNorm", HIDDEN)
     for layer in range(LAYERS):
         name = f"{ENCODER}.{layer}"
-        dense(f"{name}.attention.self.query", HIDDEN, HIDDEN, scale=1.5)
-        dense(f"{name}.attention.self.key", HIDDEN, HIDDEN, scale=1.5)
-        dense(f"{name}.attention.self.value", HIDDEN, HIDDEN, scale=2.0)
-        dense(f"{name}.attention.output.dense", HIDDEN, HIDDEN, scale=3.0)
-        norm(f"{name}.attention.output.LayerNorm")
-        dense(f"{name}.intermediate.dense", HIDDEN, INNER)
-        dense(f"{name}.output.dense", INNER, HIDDEN)
-        norm(f"{name}.output.LayerNorm")
-    dense("classifier.dense", HIDDEN, HIDDEN)
-    # A wide last layer spreads the scores over the sigmoid's whole range.
-    dense("classifier.out_proj", HIDDEN, 1, scale=7.0)
-    return w
+        draw.dense(f"{name}.attention.self.query", HIDDEN, HIDDEN, scale=1.5)
+        draw.dense(f"{name}.attention.self.key", HIDDEN, HIDDEN, scale=1.5)
+        draw.dense(f"{name}.attention.self.value", HIDDEN, HIDDEN, scale=2.0)
+        draw.dense(f"{name}.attention.output.dense", HIDDEN, HIDDEN, scale=3.0)
+        draw.norm(f"{name}.attention.output.LayerNorm", HIDDEN)
+        draw.dense(f"{name}.intermediate.dense", HIDDEN, INNER)
+        draw.dense(f"{name}.output.dense", INNER, HIDDEN)
+        draw.norm(f"{name}.output.LayerNorm", HIDDEN)
+    draw.dense("classifier.dense", HIDDEN, HIDDEN)
+    # A wide last layer spreads the scores over much of the sigmoid's range.
+    draw.dense("classifier.out_proj", HIDDEN, 1, scale=7.0)
+    return draw.weights
 
 
 def _graph(weights: Weights, w: Wiring) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ import onnx
 
 from tests.support.twins import numpy_layers as npl
 from tests.support.twins import onnx_layers as ol
+from tests.support.twins.drawing import Drawing
 from tests.support.twins.tokenizer_files import BERT_TOKENS, bert, json_file, tokenizer_files, vocabulary_file
 from tests.support.twins.twin import Twin, Weights
 from tests.support.twins.wiring import Wiring, ids_value, single_file, value
@@ -79,34 +80,20 @@ def _forward(weights: Weights, ids: np.ndarray) -> np.ndarray:
 
 def random_weights(vocabulary: int, seed: int = 2) -> Weights:
     """float32 by the checkpoint's names."""
-    generator = np.random.default_rng(seed)
-    w: Weights = {}
-
-    def draw(*shape: int, scale: float) -> np.ndarray:
-        return generator.normal(0.0, scale, shape).astype(np.float32)
-
-    def dense(name: str, inputs: int, outputs: int, *, scale: float = 1.0, bias: bool = True) -> None:
-        w[f"{name}.weight"] = draw(outputs, inputs, scale=scale * inputs**-0.5)
-        if bias:
-            w[f"{name}.bias"] = draw(outputs, scale=0.1)
-
-    def norm(name: str) -> None:
-        w[f"{name}.weight"] = 1.0 + draw(HIDDEN, scale=0.2)
-        w[f"{name}.bias"] = draw(HIDDEN, scale=0.2)
-
-    w["embeddings.word_embeddings.weight"] = draw(vocabulary, HIDDEN, scale=1.0)
-    w["embeddings.token_type_embeddings.weight"] = draw(2, HIDDEN, scale=0.5)
-    norm("embeddings.LayerNorm")
+    draw = Drawing(seed)
+    draw.array("embeddings.word_embeddings.weight", vocabulary, HIDDEN, scale=1.0)
+    draw.array("embeddings.token_type_embeddings.weight", 2, HIDDEN, scale=0.5)
+    draw.norm("embeddings.LayerNorm", HIDDEN)
     for layer in range(LAYERS):
         name = f"encoder.layer.{layer}"
         for part in ("query", "key", "value"):
-            dense(f"{name}.attention.self.{part}", HIDDEN, HIDDEN, scale=1.5)
-        dense(f"{name}.attention.output.dense", HIDDEN, HIDDEN)
-        norm(f"{name}.attention.output.LayerNorm")
-        dense(f"{name}.mlp.gated_layers", HIDDEN, 2 * INNER, bias=False)
-        dense(f"{name}.mlp.wo", INNER, HIDDEN)
-        norm(f"{name}.mlp.layernorm")
-    return w
+            draw.dense(f"{name}.attention.self.{part}", HIDDEN, HIDDEN, scale=1.5)
+        draw.dense(f"{name}.attention.output.dense", HIDDEN, HIDDEN)
+        draw.norm(f"{name}.attention.output.LayerNorm", HIDDEN)
+        draw.dense(f"{name}.mlp.gated_layers", HIDDEN, 2 * INNER, bias=False)
+        draw.dense(f"{name}.mlp.wo", INNER, HIDDEN)
+        draw.norm(f"{name}.mlp.layernorm", HIDDEN)
+    return draw.weights
 
 
 def _graph(weights: Weights, w: Wiring) -> onnx.ModelProto:

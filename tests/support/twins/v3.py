@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from tests.support.twins import numpy_layers as npl
 from tests.support.twins import onnx_layers as ol
+from tests.support.twins.drawing import Drawing
 from tests.support.twins.tokenizer_files import XLM_ROBERTA_TOKENS, json_file, tokenizer_files, xlm_roberta
 from tests.support.twins.twin import Twin, Weights
 from tests.support.twins.wiring import Wiring, exported, ids_value, single_file, value
@@ -98,44 +99,38 @@ def _forward(weights: Weights, ids: np.ndarray, *, task: int) -> np.ndarray:
 
 def random_weights(vocabulary: int, seed: int = 3) -> Weights:
     """float32 by the checkpoint's names, less `roberta.` and `parametrizations`; adapters as stacks [5, ...]."""
-    generator = np.random.default_rng(seed)
-    w: Weights = {}
-
-    def draw(*shape: int, scale: float) -> np.ndarray:
-        return generator.normal(0.0, scale, shape).astype(np.float32)
-
-    def adapters(name: str, a: tuple[int, int], b: tuple[int, int], *, strength: float) -> None:
-        # The product of both has a variance of rank * scale**4, times (alpha / rank)**2.
-        scale = (strength * RANK / ALPHA) ** 0.5 / RANK**0.25
-        w[f"{name}.lora_A"] = draw(len(TASKS), *a, scale=scale)
-        w[f"{name}.lora_B"] = draw(len(TASKS), *b, scale=scale)
-
-    def embedding(name: str, rows: int) -> None:
-        w[f"{name}.weight"] = draw(rows, HIDDEN, scale=1.0)
-        adapters(f"{name}.weight", (rows, RANK), (RANK, HIDDEN), strength=0.5)
-
-    def dense(name: str, inputs: int, outputs: int, *, scale: float = 1.0) -> None:
-        w[f"{name}.weight"] = draw(outputs, inputs, scale=scale * inputs**-0.5)
-        w[f"{name}.bias"] = draw(outputs, scale=0.1)
-        adapters(f"{name}.weight", (RANK, inputs), (outputs, RANK), strength=0.5 * inputs**-0.5)
-
-    def norm(name: str) -> None:
-        w[f"{name}.weight"] = 1.0 + draw(HIDDEN, scale=0.2)
-        w[f"{name}.bias"] = draw(HIDDEN, scale=0.2)
-
-    embedding("embeddings.word_embeddings", vocabulary)
-    embedding("embeddings.token_type_embeddings", 1)
-    norm("emb_ln")
+    draw = Drawing(seed)
+    _draw_embedding(draw, "embeddings.word_embeddings", vocabulary)
+    _draw_embedding(draw, "embeddings.token_type_embeddings", 1)
+    draw.norm("emb_ln", HIDDEN)
     for layer in range(LAYERS):
         name = f"encoder.layers.{layer}"
-        dense(f"{name}.mixer.Wqkv", HIDDEN, 3 * HIDDEN, scale=1.5)
-        dense(f"{name}.mixer.out_proj", HIDDEN, HIDDEN)
-        norm(f"{name}.norm1")
-        dense(f"{name}.mlp.fc1", HIDDEN, INNER)
-        dense(f"{name}.mlp.fc2", INNER, HIDDEN)
-        norm(f"{name}.norm2")
-    dense("pooler.dense", HIDDEN, HIDDEN)
-    return w
+        _draw_linear(draw, f"{name}.mixer.Wqkv", HIDDEN, 3 * HIDDEN, scale=1.5)
+        _draw_linear(draw, f"{name}.mixer.out_proj", HIDDEN, HIDDEN)
+        draw.norm(f"{name}.norm1", HIDDEN)
+        _draw_linear(draw, f"{name}.mlp.fc1", HIDDEN, INNER)
+        _draw_linear(draw, f"{name}.mlp.fc2", INNER, HIDDEN)
+        draw.norm(f"{name}.norm2", HIDDEN)
+    _draw_linear(draw, "pooler.dense", HIDDEN, HIDDEN)
+    return draw.weights
+
+
+def _draw_embedding(draw: Drawing, name: str, rows: int) -> None:
+    draw.array(f"{name}.weight", rows, HIDDEN, scale=1.0)
+    _draw_adapters(draw, f"{name}.weight", (rows, RANK), (RANK, HIDDEN), strength=0.5)
+
+
+def _draw_linear(draw: Drawing, name: str, inputs: int, outputs: int, *, scale: float = 1.0) -> None:
+    draw.dense(name, inputs, outputs, scale=scale)
+    _draw_adapters(draw, f"{name}.weight", (RANK, inputs), (outputs, RANK), strength=0.5 * inputs**-0.5)
+
+
+def _draw_adapters(draw: Drawing, name: str, a: tuple[int, int], b: tuple[int, int], *, strength: float) -> None:
+    """Stacks whose products, once scaled, have `strength` as standard deviation."""
+    # A product of both has a variance of rank * scale**4, and is scaled by alpha / rank.
+    scale = (strength * RANK / ALPHA) ** 0.5 / RANK**0.25
+    draw.array(f"{name}.lora_A", len(TASKS), *a, scale=scale)
+    draw.array(f"{name}.lora_B", len(TASKS), *b, scale=scale)
 
 
 def _graph(weights: Weights, w: Wiring) -> onnx.ModelProto:
