@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Get a model's files, or the token-id vocabulary, into this checkout.
+# Get models' files, or the token-id vocabulary, into this checkout.
 #
-#   scripts/download_model.sh [NAME ...]    default: all-MiniLM-L6-v2 and cl100k_base
-#   scripts/download_model.sh --list        the models that can be had
+#   scripts/download_model.sh [NAME ...] [--variant V]    default: all-MiniLM-L6-v2 and cl100k_base
+#   scripts/download_model.sh --list                      the models that can be had, with their variants
 #
+#   scripts/download_model.sh jina-embeddings-v3 --variant fp16
+#   scripts/download_model.sh jina-embeddings-v5-text-nano            the models of all its tasks
+#   scripts/download_model.sh jina-embeddings-v5-text-nano-retrieval  one of them
+#
+# --variant picks the precision (fp32, fp16, quantized, ...) of the models named; exactly one is installed at a time.
 # Sizes and sha256 are checked; what is there already is not fetched again. Needs .venv, which
 # scripts/quick_start.sh makes; without it, and with docker, the compose file does the same in a container.
 set -euo pipefail

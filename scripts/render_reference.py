@@ -37,9 +37,10 @@ COMPOSE_ONLY = """
 #HOST_UID=1000
 #HOST_GID=1000
 
-# Another Triton image, and the memory each container may use.
+# Another Triton image, and the memory each container may use; docker-compose.yml says what the models need.
 #TRITON_IMAGE=nvcr.io/nvidia/tritonserver:26.07-py3
 #TRITON_MEMORY=8g
+#PULL_MEMORY=8g
 #GATEWAY_MEMORY=2g
 
 # GPUs given to Triton by docker-compose.gpu.yml.

@@ -57,16 +57,47 @@ def test_the_schema_check_can_fail() -> None:
         jsonschema.validate({"services": {"triton": {"imagee": "x"}}}, schema)
 
 
-def test_every_model_folder_has_a_profile_that_pulls_it(services: dict[str, Any]) -> None:
+# Shorter names for the models that are asked for most.
+SHORT = {
+    "nano": "jina-embeddings-v5-text-nano",
+    "small": "jina-embeddings-v5-text-small",
+    "v3": "jina-embeddings-v3",
+    "reranker": "jina-reranker-v2-base-multilingual",
+}
+
+
+def test_every_model_folder_has_a_profile_that_pulls_it() -> None:
     cards = {path.parent.name for path in ROOT.glob("model_repository/*/card.toml")}
     profiles = {
         name: service["command"]
         for service in yaml.safe_load(BASE.read_text())["services"].values()
         for name in service.get("profiles", [])
     }
-    assert cards == set(profiles)
+    assert cards | SHORT.keys() == set(profiles)
     for name, command in profiles.items():
-        assert command == ["models", "pull", name, "cl100k_base"]
+        assert command == ["models", "pull", SHORT.get(name, name), "cl100k_base"]
+
+
+@pytest.mark.parametrize("profile", [PROFILE, "jina-embeddings-v5-text-small", *SHORT])
+def test_a_profile_pulls_its_model_alone_and_triton_waits_for_it(profile: str) -> None:
+    services = composed("-f", str(BASE), "--profile", profile)["services"]
+    (pull,) = services.keys() - {"triton", "gateway"}
+    assert services[pull]["command"][2] == SHORT.get(profile, profile)
+    assert services["triton"]["depends_on"][pull] == {
+        "condition": "service_completed_successfully",
+        "required": False,
+    }
+
+
+def test_half_a_download_lies_on_the_disk_that_it_is_for() -> None:
+    """/tmp is memory, smaller than a model's weights, and gone with the container: a pull could not go on there."""
+    services = composed("-f", str(BASE), *(f"--profile={name}" for name in SHORT))["services"]
+    pulls = [service for name, service in services.items() if name.startswith("pull-")]
+    assert len(pulls) == len(SHORT)
+    for service in pulls:
+        folder = service["environment"]["GATEWAY_RUN_FOLDER"]
+        mounted = [volume["target"] for volume in service["volumes"] if folder.startswith(f"{volume['target']}/")]
+        assert mounted == ["/app/model_repository"]
 
 
 def test_without_a_profile_nothing_is_pulled() -> None:
@@ -159,30 +190,79 @@ def loaded_by_the_start_command(repository: Path, models: str) -> subprocess.Com
     )
 
 
+def put_model(repository: Path, name: str, *, graph: str | None = "model.onnx") -> None:
+    """A Triton model as a pull leaves it; without `graph`, as a checkout has it."""
+    (repository / name / "1").mkdir(parents=True)
+    wanted = graph or "model.onnx"
+    (repository / name / "config.pbtxt").write_text(f'name: "{name}"\ndefault_model_filename: "{wanted}"\n')
+    if graph:
+        (repository / name / "1" / graph).touch()
+
+
 def repository_with(folder: Path, *, complete: tuple[str, ...], bare: tuple[str, ...] = ()) -> Path:
-    for name in (*complete, *bare):
-        (folder / "repository" / name / "1").mkdir(parents=True)
+    (folder / "repository").mkdir()
     for name in complete:
-        (folder / "repository" / name / "1" / "model.onnx").touch()
+        put_model(folder / "repository", name)
+    for name in bare:
+        put_model(folder / "repository", name, graph=None)
     return folder / "repository"
+
+
+def asked_for(repository: Path, models: str) -> set[str]:
+    result = loaded_by_the_start_command(repository, models)
+    assert result.returncode == 0, result.stderr
+    return {line.removeprefix("--load-model=") for line in result.stdout.splitlines() if "--load-model" in line}
 
 
 @pytest.mark.parametrize(
     ("models", "expected"),
-    [("", {"one", "two"}), ("two", {"two"}), ("one,two", {"one", "two"}), ("two,bare", {"two"})],
+    [
+        ("", {"one", "two"}),
+        ("two", {"two"}),
+        ("one,two", {"one", "two"}),
+        ("one, two", {"one", "two"}),
+        ("two,bare", {"two"}),
+        ("acme/two", {"two"}),
+    ],
 )
 def test_triton_loads_the_models_that_have_their_graph(tmp_path: Path, models: str, expected: set[str]) -> None:
-    repository = repository_with(tmp_path, complete=("one", "two"), bare=("bare",))
-    result = loaded_by_the_start_command(repository, models)
-    assert result.returncode == 0, result.stderr
-    asked = {line.removeprefix("--load-model=") for line in result.stdout.splitlines() if "--load-model" in line}
-    assert asked == expected
+    assert asked_for(repository_with(tmp_path, complete=("one", "two"), bare=("bare",)), models) == expected
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        ("", {"text-nano-retrieval", "text-nano-clustering", "text"}),
+        ("text-nano", {"text-nano-retrieval", "text-nano-clustering"}),
+        ("jinaai/text-nano", {"text-nano-retrieval", "text-nano-clustering"}),
+        ("text-nano-retrieval", {"text-nano-retrieval"}),
+        # A model of its own, and no family though others' names begin with its name.
+        ("text", {"text"}),
+    ],
+)
+def test_a_familys_name_means_all_its_models(tmp_path: Path, models: str, expected: set[str]) -> None:
+    repository = repository_with(tmp_path, complete=("text",), bare=("text-nano-classification",))
+    for name in ("text-nano-retrieval", "text-nano-clustering"):
+        put_model(repository, name, graph="serving.onnx")
+    (repository / "text-nano").mkdir()
+    (repository / "text-nano" / "card.toml").touch()
+    (repository / "text" / "card.toml").touch()
+    assert asked_for(repository, models) == expected
+
+
+def test_the_start_command_reads_the_configs_of_this_repository(tmp_path: Path) -> None:
+    """Every shipped config names its graph in the way that the start command looks for."""
+    repository = tmp_path / "repository"
+    for config in ROOT.glob("model_repository/*/config.pbtxt"):
+        (repository / config.parent.name / "1").mkdir(parents=True)
+        (repository / config.parent.name / "config.pbtxt").write_text(config.read_text())
+        for graph in ("model.onnx", "serving.onnx"):
+            (repository / config.parent.name / "1" / graph).touch()
+    assert asked_for(repository, "") == {path.name for path in repository.iterdir()}
 
 
 @pytest.mark.parametrize("bare", [(), ("bare",)])
 def test_triton_says_what_to_do_when_there_is_no_model(tmp_path: Path, bare: tuple[str, ...]) -> None:
-    repository = repository_with(tmp_path, complete=(), bare=bare)
-    repository.mkdir(exist_ok=True)
-    result = loaded_by_the_start_command(repository, "")
+    result = loaded_by_the_start_command(repository_with(tmp_path, complete=(), bare=bare), "")
     assert result.returncode == 1
     assert f"docker compose --profile {PROFILE} up" in result.stderr
