@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 # GatherElements and CumSum came with it.
 OLDEST_OPSET = 11
-# From here on Squeeze and Unsqueeze take their axes as an input instead of an attribute.
-_AXES_AS_INPUT = 13
+# From which opset on an operator takes its axes as an input instead of an attribute.
+_AXES_AS_INPUT = {"Squeeze": 13, "Unsqueeze": 13, "ReduceSum": 13, "ReduceMax": 18}
 # A row that is masked throughout gives zeros instead of a division by zero.
 _FEWEST_TOKENS = 1.0
 
@@ -51,12 +51,12 @@ class Additions:
     def squeeze(self, name: str, axis: int, *, output: str) -> str:
         return self._along(axis, "Squeeze", name, output=output)
 
-    def sum_over(self, name: str, axis: int) -> str:
+    def reduce(self, kind: str, name: str, axis: int) -> str:
         """The axis stays, with size 1."""
-        return self._along(axis, "ReduceSum", name, keepdims=1)
+        return self._along(axis, kind, name, keepdims=1)
 
     def _along(self, axis: int, kind: str, name: str, *, output: str | None = None, **attributes: Any) -> str:
-        if self._opset < _AXES_AS_INPUT:
+        if self._opset < _AXES_AS_INPUT[kind]:
             return self.node(kind, name, output=output, axes=[axis], **attributes)
         return self.node(kind, name, self.constant([axis], np.int64), output=output, **attributes)
 
@@ -73,13 +73,23 @@ class Wanted:
 
 
 def mean(graph: Additions, wanted: Wanted) -> None:
-    """The mean over tokens where the mask is 1. Padding may hold anything, NaN too: 0 x NaN would be NaN."""
-    kept = graph.unsqueeze(graph.node("Cast", wanted.mask, to=TensorProto.BOOL), 2)
-    hidden = graph.node("Where", kept, wanted.hidden, graph.constant(0.0, np.float32))
-    weights = graph.unsqueeze(graph.as_float32(wanted.mask), 1)
-    counts = graph.node("Max", graph.sum_over(weights, 2), graph.constant(_FEWEST_TOKENS, np.float32))
-    means = graph.node("Div", graph.node("MatMul", weights, hidden), counts)
-    graph.squeeze(means, 1, output=wanted.output)
+    _weighted_mean(graph, wanted, graph.as_float32(wanted.mask))
+
+
+def mean_sqrt_len(graph: Additions, wanted: Wanted) -> None:
+    _weighted_mean(graph, wanted, graph.as_float32(wanted.mask), per="Sqrt")
+
+
+def weighted_mean(graph: Additions, wanted: Wanted) -> None:
+    """The first token counts once, the second twice, and so on."""
+    weights = graph.as_float32(wanted.mask)
+    places = graph.node("CumSum", weights, graph.constant(1, np.int64))
+    _weighted_mean(graph, wanted, graph.node("Mul", places, weights))
+
+
+def maximum(graph: Additions, wanted: Wanted) -> None:
+    hidden = _without_padding(graph, wanted, filled_with=float(np.finfo(np.float32).min))
+    graph.squeeze(graph.reduce("ReduceMax", hidden, 1), 1, output=wanted.output)
 
 
 def cls(graph: Additions, wanted: Wanted) -> None:
@@ -96,7 +106,28 @@ def last_token(graph: Additions, wanted: Wanted) -> None:
 
 Pool = Callable[[Additions, Wanted], None]
 
-POOLINGS: Mapping[str, Pool] = {"mean": mean, "cls": cls, "last_token": last_token}
+POOLINGS: Mapping[str, Pool] = {
+    "mean": mean,
+    "cls": cls,
+    "last_token": last_token,
+    "max": maximum,
+    "mean_sqrt_len": mean_sqrt_len,
+    "weightedmean": weighted_mean,
+}
+
+
+def _weighted_mean(graph: Additions, wanted: Wanted, weights: str, *, per: str | None = None) -> None:
+    """Token vectors times float32 `weights` [batch, tokens], by the sum of these, or by what `per` makes of it."""
+    hidden, weights = _without_padding(graph, wanted, filled_with=0.0), graph.unsqueeze(weights, 1)
+    sums = graph.node("Max", graph.reduce("ReduceSum", weights, 2), graph.constant(_FEWEST_TOKENS, np.float32))
+    share = graph.node("Div", graph.node("MatMul", weights, hidden), graph.node(per, sums) if per else sums)
+    graph.squeeze(share, 1, output=wanted.output)
+
+
+def _without_padding(graph: Additions, wanted: Wanted, *, filled_with: float) -> str:
+    """Padding may hold anything, NaN too, and a weight of zero would not take that out: 0 x NaN is NaN."""
+    kept = graph.unsqueeze(graph.node("Cast", wanted.mask, to=TensorProto.BOOL), 2)
+    return graph.node("Where", kept, wanted.hidden, graph.constant(filled_with, np.float32))
 
 
 def _pick(graph: Additions, wanted: Wanted, scores: str) -> None:
