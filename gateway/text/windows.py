@@ -22,10 +22,11 @@ def windows(token_count: int, *, max_tokens: int, overlap: int) -> list[Window]:
     """Windows of `max_tokens` that step by `max_tokens - overlap` over a row of `token_count` (at least 1).
 
     From the second on the first `overlap` hidden states are dropped, so that every token is kept exactly once. The last
-    window is as short as its tokens, and there is none that would bring no new ones. An overlap of more than half a
-    window counts as half of it, so that windows always get on.
+    window is as short as its tokens, and there is none that would bring no new ones. Raises `ValueError` for an overlap
+    that is a whole window: it would never get on.
     """
-    overlap = min(overlap, max_tokens // 2)
+    if not 0 <= overlap < max_tokens:
+        raise ValueError(f"windows of {max_tokens} tokens cannot share {overlap}")
     found = [Window(0, min(max_tokens, token_count), 0)]
     while found[-1].end < token_count:
         start = found[-1].end - overlap

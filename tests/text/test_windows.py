@@ -9,21 +9,26 @@ from hypothesis import strategies as st
 
 from gateway.text.windows import spans_within, windows
 
-sizes = {"token_count": st.integers(1, 400), "max_tokens": st.integers(2, 60), "overlap": st.integers(0, 80)}
+counts = st.integers(1, 400)
+sizes = st.integers(1, 60).flatmap(lambda window: st.tuples(st.just(window), st.integers(0, window - 1)))
 
 
-@given(**sizes)
-def test_every_token_is_kept_exactly_once_and_no_window_is_for_nothing(
-    token_count: int, max_tokens: int, overlap: int
-) -> None:
+@given(token_count=counts, size=sizes)
+def test_every_token_is_kept_exactly_once_and_no_window_is_for_nothing(token_count: int, size: tuple[int, int]) -> None:
+    max_tokens, overlap = size
     found = windows(token_count, max_tokens=max_tokens, overlap=overlap)
     kept = [token for window in found for token in range(window.kept_from, window.end)]
     assert kept == list(range(token_count))
     assert all(window.start <= window.kept_from < window.end for window in found)
     assert all(window.end - window.start <= max_tokens for window in found)
-    effective = min(overlap, max_tokens // 2)
-    assert [window.start for window in found] == [number * (max_tokens - effective) for number in range(len(found))]
-    assert [window.kept_from - window.start for window in found] == [0] + [effective] * (len(found) - 1)
+    assert [window.start for window in found] == [number * (max_tokens - overlap) for number in range(len(found))]
+    assert [window.kept_from - window.start for window in found] == [0] + [overlap] * (len(found) - 1)
+
+
+@pytest.mark.parametrize("overlap", [-1, 32, 33])
+def test_windows_that_would_never_get_on_are_refused(overlap: int) -> None:
+    with pytest.raises(ValueError):
+        windows(100, max_tokens=32, overlap=overlap)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +46,9 @@ def test_the_published_sizes(token_count: int, expected: list[tuple[int, int, in
     assert [(window.start, window.end, window.kept_from) for window in found] == expected
 
 
-@given(**sizes, cuts=st.lists(st.integers(0, 400), max_size=8))
-def test_spans_meet_in_windows_what_they_hold(token_count: int, max_tokens: int, overlap: int, cuts: list[int]) -> None:
+@given(token_count=counts, size=sizes, cuts=st.lists(st.integers(0, 400), max_size=8))
+def test_spans_meet_in_windows_what_they_hold(token_count: int, size: tuple[int, int], cuts: list[int]) -> None:
+    max_tokens, overlap = size
     edges = sorted({0, token_count, *(cut for cut in cuts if cut < token_count)})
     # The last two share their tokens, as parts do that one token covers.
     spans = np.array([*pairwise(edges), (edges[-2], edges[-1])], dtype=np.int64)
