@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from gateway.app import create_app
+from gateway.cards.registry import Registry
 from gateway.errors import EmbeddedTritonError
 from gateway.settings import Settings
 from gateway.triton.embedded import distribution
@@ -18,6 +19,7 @@ from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
 from tests.support.live_server import LiveServer, live_server
+from tests.support.twin_repository import install_twins, twin_repository
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 VOCABULARIES = REPOSITORY.parent / "vocabularies"
@@ -27,7 +29,7 @@ BUNDLED_FILES = ("config.pbtxt", "1/model.onnx", "1/model.safetensors", "1/token
 
 @dataclass(frozen=True)
 class ServedTriton:
-    """`host:port` of a real server that serves `model`, and the way to its processes for tests that kill them."""
+    """`host:port` of a real server that serves `model`, or more, and the way to its processes for tests that kill them."""
 
     grpc: str
     http: str
@@ -106,3 +108,46 @@ def gateway_server(embedded_triton: ServedTriton) -> Iterator[LiveServer]:
 def gateway_url(gateway_server: LiveServer) -> str:
     """`http://host:port` of `gateway_server`."""
     return gateway_server.url
+
+
+@pytest.fixture(scope="session")
+def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository: the shipped Jina cards over their tiny twins, complete and never changed by a test."""
+    repository = twin_repository(tmp_path_factory.mktemp("twins"))
+    install_twins(repository)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def twin_triton(
+    tritonserver: None, twin_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedTriton]:
+    """One real server on free ports that serves every model of `twin_models`; `report.ready` names them."""
+    triton = EmbeddedTriton(
+        repository=twin_models, run_folder=tmp_path_factory.mktemp("twin-triton"), ports=Ports(*pick_free(3))
+    )
+    with BackgroundTriton(triton) as background:
+        report = background.start([card.name for card in Registry.from_repository(twin_models).cards])
+        assert report.failed == {}
+        ends = report.endpoints
+        yield ServedTriton(ends.grpc, ends.http, ends.metrics, "jina-embeddings-v3", report, background)
+
+
+@pytest.fixture(scope="session")
+def twin_gateway_server(twin_triton: ServedTriton, twin_models: Path) -> Iterator[LiveServer]:
+    """The whole gateway on a free port, in front of `twin_triton`, ready to serve every Jina model."""
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        triton_url=twin_triton.grpc,
+        model_repository=twin_models,
+        vocabulary_folder=VOCABULARIES,
+    )
+    with live_server(settings, create_app(settings)) as server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def twin_gateway_url(twin_gateway_server: LiveServer) -> str:
+    """`http://host:port` of `twin_gateway_server`."""
+    return twin_gateway_server.url

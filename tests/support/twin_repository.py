@@ -15,6 +15,7 @@ from typing import Any
 
 import tomli_w
 
+from gateway.artifacts.graphs.serving import build_serving
 from gateway.cards.loading import CARD_FILE
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import config_path, render_config
@@ -60,6 +61,18 @@ def twin_repository(
         card.folder.mkdir(exist_ok=True)
         config_path(card).write_text(render_config(card), encoding="utf-8")
     return folder
+
+
+def install_twins(folder: Path) -> None:
+    """Put the twins' files of every card in `folder` where a pull would put them, in the default precision."""
+    for card in Registry.from_repository(folder).cards:
+        twin = BUILDERS[card.repository]()
+        card.path_of("1").mkdir(exist_ok=True)
+        published = [file for file in card.files_of(None) if file.hub_path]
+        for file in published:
+            card.path_of(file.path).write_bytes(twin.files[str(file.hub_path)])
+        (graph,) = [file for file in published if file.path.endswith(".onnx")]
+        card.path_of("1/serving.onnx").write_bytes(build_serving(card, card.path_of(graph.path)))
 
 
 def publish_twins(hub: LocalHub, *names: str) -> None:
