@@ -1,19 +1,22 @@
 """Every command and every piece of code in README and docs works as printed.
 
 Marks, as an HTML comment right above a block:
-`run: stack` (against a running gateway), `run: checkout` (in this folder), `run: fresh` (by tests/scripts, in a fresh
-clone; checked here for existing scripts and options), `run: benchmark` (by tests/integration, shortened), `output of
-the block above`, `not run: needs docker`.
+`run: stack` (against a running gateway), `run: twins` (against one that serves the tiny twins of the shipped models),
+`run: hub` (in a repository of the shipped cards, against a hub on loopback that has the twins), `run: checkout` (in
+this folder), `run: fresh` (by tests/scripts, in a fresh clone; checked here for existing scripts and options), `run:
+benchmark` (by tests/integration, shortened), `output of the block above`, `not run: needs docker`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,10 +26,19 @@ import yaml
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import missing_bundled_model, need
 from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block, all_blocks, blocks_of
+from tests.support.local_hub import local_hub
+from tests.support.twin_repository import publish_twins, twin_repository
+from tests.support.twins import generic
 
 BINARIES = Path(sys.executable).parent
 DOCUMENTED = "http://localhost:8000"
-MARKS = {"run: stack", "run: checkout", "run: fresh", "run: benchmark", "not run: needs docker", OUTPUT_MARK}
+MARKS = {
+    "run: stack", "run: twins", "run: hub", "run: checkout", "run: fresh", "run: benchmark", "not run: needs docker",
+    OUTPUT_MARK,
+}  # fmt: skip
+# A size that the full models have and their twins do not, and one that both have.
+DOCUMENTED_SIZE, TWIN_SIZE = '"dimensions": 256', '"dimensions": 16'
+ADDED_REPOSITORY = "sentence-transformers/paraphrase-MiniLM-L3-v2"
 BLOCKS = all_blocks()
 
 
@@ -75,6 +87,37 @@ def test_works_against_a_running_gateway(block: Block, gateway_url: str) -> None
         assert printed == expected
     if "curl" in block.code:
         assert '"error"' not in printed
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("block", marked("run: twins"), ids=str)
+def test_works_against_the_other_models(block: Block, twin_gateway_url: str) -> None:
+    small = dataclasses.replace(block, code=block.code.replace(DOCUMENTED_SIZE, TWIN_SIZE))
+    printed = run(small, url=twin_gateway_url)
+    if "curl" in block.code:
+        assert '"error"' not in printed
+
+
+@pytest.fixture(scope="module")
+def hub_of_twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The settings under which commands meet the shipped cards, their twins' files and nothing outside."""
+    folder = tmp_path_factory.mktemp("hub-of-twins")
+    with local_hub() as hub:
+        publish_twins(hub)
+        hub.publish(ADDED_REPOSITORY, dict(generic.mean().files))
+        yield {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(folder / "home"),
+            "GATEWAY_MODEL_REPOSITORY": str(twin_repository(folder / "models")),
+            "GATEWAY_RUN_FOLDER": str(folder / "run"),
+        }
+
+
+@pytest.mark.parametrize("block", marked("run: hub"), ids=str)
+def test_works_with_a_hub(block: Block, hub_of_twins: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in hub_of_twins.items():
+        monkeypatch.setenv(name, value)
+    run(block)
 
 
 @pytest.mark.parametrize("block", marked("run: checkout"), ids=str)
