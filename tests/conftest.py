@@ -29,7 +29,8 @@ BUNDLED_FILES = ("config.pbtxt", "1/model.onnx", "1/model.safetensors", "1/token
 
 @dataclass(frozen=True)
 class ServedTriton:
-    """`host:port` of a real server that serves `model`, or more, and the way to its processes for tests that kill them."""
+    """`host:port` of a real server that serves `model` and maybe others, and the way to its processes for tests that
+    kill them."""
 
     grpc: str
     http: str
