@@ -25,11 +25,12 @@ def write_lock(card: Card, installation: Installation) -> None:
         "batch_invariant": installation.batch_invariant,
         "verified_at": installation.verified_at,
         "canary": list(installation.canary),
-        "files": list(_as_documents(installation.files.values())),
+        "files": _as_documents(installation.files.values()),
+        "spare": _as_documents(installation.spare.values()),
     }
     text = json.dumps(document, indent=2) + "\n"
     place_chunks([text.encode("utf-8")], card.path_of(LOCK_FILE), Expected(label=LOCK_FILE), origin="this run")
 
 
-def _as_documents(entries: Iterable[LockedFile]) -> Iterable[dict[str, object]]:
-    return (asdict(entry) for entry in sorted(entries, key=lambda entry: entry.path))
+def _as_documents(entries: Iterable[LockedFile]) -> list[dict[str, object]]:
+    return [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.path)]

@@ -6,12 +6,14 @@ The `onnx` package's own checker is not used for the data: it refuses files that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from gateway.artifacts.findings import Finding
+from gateway.artifacts.graphs.external_data import data_faults
+from gateway.artifacts.graphs.published_graph import external_tensors
 from gateway.cards.schema import Card, TensorSpec
 
 REPAIR = "gateway models pull {name} --verify"
@@ -79,31 +81,9 @@ def _tensor_faults(kind: str, values: Iterable[onnx.ValueInfoProto], specs: Iter
 
 
 def _external_data(path: Path, model: onnx.ModelProto, repair: str) -> Finding:
-    external = [tensor for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    faults = [fault for tensor in external for fault in _data_faults(path.parent, tensor)]
+    faults = list(data_faults(path.parent, model))
     if faults:
         more = f" ({len(faults)} faults)" if len(faults) > 1 else ""
         return Finding("external_data", path.name, False, f"{faults[0]}{more}.", repair)
-    return Finding("external_data", path.name, True, f"{len(external)} tensors lie where the graph says.")
-
-
-def _data_faults(folder: Path, tensor: onnx.TensorProto) -> Iterator[str]:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    parts = PurePosixPath(location).parts
-    if not parts or location.startswith("/") or ".." in parts or "\\" in location:
-        yield f"Tensor {tensor.name} points outside the model's folder"
-        return
-    data = folder / location
-    if data.is_symlink():
-        yield f"{location} is a symbolic link, which ONNX Runtime refuses: put a copy or a hard link in its place"
-        return
-    try:
-        offset, length = int(entries.get("offset", "0")), int(entries.get("length", "-1"))
-        size = data.stat().st_size
-    except (OSError, ValueError):
-        yield f"Tensor {tensor.name} needs {location}, which cannot be read"
-        return
-    end = offset + max(length, 0)
-    if offset < 0 or end > size:
-        yield f"Tensor {tensor.name} ends at byte {end} of {location}, which has {size}"
+    count = sum(1 for _ in external_tensors(model.graph))
+    return Finding("external_data", path.name, True, f"{count} tensors lie where the graph says.")

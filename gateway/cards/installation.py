@@ -6,7 +6,7 @@ Written by `gateway.artifacts`; read here, because serving depends on it too.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.cards.schema import Card
@@ -28,11 +28,15 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """`variant` is the installed precision, None where the card has only one. `canary` holds the first values that the
+    """`files` are those that belong together and serve; empty where nothing is installed whole. `spare` lie there too,
+    each proved, but of an installation that is under way, or of one that was replaced.
+
+    `variant` is the installed precision, None where the card has only one. `canary` holds the first values that the
     installed files gave for the card's canary text. `batch_invariant` says whether a text's vector is the same whoever
     shares its batch. `verified_at` is when everything was last proved, UTC, ISO 8601."""
 
     files: Mapping[str, LockedFile] = field(default_factory=dict)
+    spare: Mapping[str, LockedFile] = field(default_factory=dict)
     variant: str | None = None
     repository: str | None = None
     revision: str | None = None
@@ -45,9 +49,9 @@ def read_installation(card: Card) -> Installation:
     """Empty where there is no lock or it cannot be read, which costs only a new look at the files."""
     try:
         document = json.loads(card.path_of(LOCK_FILE).read_text(encoding="utf-8"))
-        entries = [LockedFile(**entry) for entry in document["files"]]
         return Installation(
-            files={entry.path: entry for entry in entries},
+            files=_by_path(document["files"]),
+            spare=_by_path(document.get("spare", ())),
             variant=document.get("variant"),
             repository=document.get("repository"),
             revision=document.get("revision"),
@@ -57,6 +61,11 @@ def read_installation(card: Card) -> Installation:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return Installation()
+
+
+def _by_path(entries: Iterable[dict[str, object]]) -> dict[str, LockedFile]:
+    files = [LockedFile(**entry) for entry in entries]  # type: ignore[arg-type]  # checked by whoever wrote it
+    return {file.path: file for file in files}
 
 
 def expected_canary(card: Card, installation: Installation) -> tuple[float, ...]:

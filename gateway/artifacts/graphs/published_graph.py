@@ -22,14 +22,17 @@ from gateway.errors import ArtifactError
 SMALLEST_EXTERNAL_BYTES = 1024
 
 
-def read_published(path: Path) -> ModelProto:
-    """The graph in `path`, its larger weights external: at their own places, or in `path` by its file name.
+def read_published(path: Path, *, own_name: str | None = None) -> ModelProto:
+    """The graph in `path`, its larger weights external: at their own places, or in `path` itself, which they call by
+    its file name or by `own_name`.
 
     Raises `ArtifactError` when the file cannot be read or is no ONNX graph.
     """
     try:
         with _mapped(path) as data:
-            light = b"".join(_Lightening(data, location=path.name).model(0, len(data)))
+            light = b"".join(
+                _Lightening(data, location=path.name if own_name is None else own_name).model(0, len(data))
+            )
         model: ModelProto = ModelProto.FromString(light)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -186,7 +186,7 @@ def _described(graph: GraphProto, card: Card) -> list[ValueInfoProto]:
     ids = next((item.tensor.name for item in card.triton.inputs if item.role is InputRole.TOKEN_IDS), "")
     shapes = [value.type.tensor_type.shape for value in graph.input if value.name == ids]
     words = [size.dim_param for shape in shapes for size in shape.dim]
-    words = words if len(words) == 2 and all(words) else ["batch", "sequence"]
+    words = [*(words if len(words) == 2 and all(words) else ("batch", "sequence")), "size"]
     return [
         helper.make_tensor_value_info(
             output.tensor.name,
