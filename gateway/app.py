@@ -19,6 +19,7 @@ from gateway.cards.registry import Registry
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
+from gateway.dialects.jina import Jina
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
@@ -122,7 +123,8 @@ def create_app(
     app = GatewayApp(
         title="Embeddings gateway",
         version=VERSION,
-        description="OpenAI-compatible embeddings from models served by NVIDIA Triton.",
+        description="Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by "
+        "NVIDIA Triton.",
         middleware_stack=_middleware(settings, metrics, dialects),
         lifespan=lifespan,
         openapi_url=None,
@@ -139,7 +141,7 @@ def _dialects(settings: Settings) -> list[Dialect]:
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )
-    return [OpenAI(limits)]
+    return [OpenAI(limits), Jina(limits)]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:

@@ -25,6 +25,8 @@ TRUNCATE_NAMES = ("truncate", "truncation")
 # OpenAI's name comes last: its SDKs send it without being asked.
 ENCODING_NAMES = ("embedding_type", "embedding_types", "encoding_type", "output_dtype", "encoding_format")
 
+_OPENAI_FIELDS = frozenset({"input", "model", "dimensions", "encoding_format", "user"})
+
 
 class Encoding(Enum):
     """How vectors travel in the answer: a list of numbers, base64 of little-endian float32, or one bit a dimension,
@@ -54,7 +56,6 @@ def parse_embeddings_call(
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
     """
-    refuse_if_asked(fields, "return_multivector", "return_tokenized_input")
     input_name, value = given(fields, *INPUT_NAMES)
     vocabulary = _vocabulary(fields.get("token_vocabulary"), vocabulary_header)
     request = EmbedRequest(
@@ -64,13 +65,21 @@ def parse_embeddings_call(
         dimensions=whole_number(
             fields, *DIMENSIONS_NAMES, minimum=1, otherwise="Leave it out for the model's own size."
         ),
-        overflow=overflow(fields),
-        task=word(fields, *TASK_NAMES),
-        side=word(fields, *SIDE_NAMES),
-        normalised=flag(fields, "normalized", default=True),
-        late_chunking=flag(fields, "late_chunking", default=False),
+        **({} if _OPENAI_FIELDS.issuperset(fields) else _beyond_openai(fields)),
     )
     return EmbeddingsCall(request=request, encodings=_encodings(fields))
+
+
+def _beyond_openai(fields: Fields) -> dict[str, Any]:
+    """The parts of the request that OpenAI has no field for; reading them takes as long as all others."""
+    refuse_if_asked(fields, "return_multivector", "return_tokenized_input")
+    return {
+        "overflow": overflow(fields),
+        "task": word(fields, *TASK_NAMES),
+        "side": word(fields, *SIDE_NAMES),
+        "normalised": flag(fields, "normalized", default=True),
+        "late_chunking": flag(fields, "late_chunking", default=False),
+    }
 
 
 def overflow(fields: Fields) -> Overflow:
@@ -82,11 +91,13 @@ def _encodings(fields: Fields) -> tuple[Encoding, ...]:
     name, value = given(fields, *ENCODING_NAMES, but_not="")
     if value is None:
         return (Encoding.FLOAT,)
-    words = value if isinstance(value, list) else [value]
+    words = value if isinstance(value, list) else (value,)
     try:
-        encodings = tuple(dict.fromkeys(_ENCODINGS[one.lower()] for one in words))
+        encodings = tuple([_ENCODINGS[one.lower()] for one in words])
     except (KeyError, AttributeError):
         raise _unknown_encoding(name) from None
+    if len(encodings) != 1:
+        encodings = tuple(dict.fromkeys(encodings))
     if not encodings:
         raise _unknown_encoding(name)
     if encodings == (Encoding.FLOAT,) and _is_base64(fields.get("encoding_format")):

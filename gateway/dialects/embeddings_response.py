@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from gateway.dialects.embeddings_request import Encoding
+from gateway.dialects.json_rows import json_list, written
 from gateway.types import EmbedResult, Float32Array
 from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, ubinary_rows
 
-# Encoding about this much takes a few milliseconds; more would hold up every other request on the event loop.
-_INLINE_BYTES = 1024 * 1024
 _BYTES_PER_NUMBER = {Encoding.FLOAT: 12, Encoding.BASE64: 6, Encoding.BINARY: 1, Encoding.UBINARY: 1}
 
 _ROWS_OF: dict[Encoding, Callable[[Float32Array], Sequence[Any]]] = {
@@ -26,19 +24,18 @@ _ROWS_OF: dict[Encoding, Callable[[Float32Array], Sequence[Any]]] = {
 
 async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
     """The JSON body for `result`. Large ones are made row by row in a thread, so that the event loop has its turns."""
-    if result.vectors.size * sum(_BYTES_PER_NUMBER[encoding] for encoding in encodings) <= _INLINE_BYTES:
-        return encode_answer_now(result, encodings)
-    return await asyncio.to_thread(encode_answer_now, result, encodings)
+    expected_bytes = result.vectors.size * sum([_BYTES_PER_NUMBER[encoding] for encoding in encodings])
+    return await written(lambda: encode_answer_now(result, encodings), expected_bytes=expected_bytes)
 
 
 def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
     """As `encode_answer`, in one go. With several encodings a vector is an object keyed by their names, in order."""
-    items = [
-        orjson.dumps({"object": "embedding", "index": index, "embedding": row}, option=orjson.OPT_SERIALIZE_NUMPY)
+    items = json_list(
+        {"object": "embedding", "index": index, "embedding": row}
         for index, row in enumerate(_embeddings(result.vectors, encodings))
-    ]
-    return b'{"object":"list","data":[%b],"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (
-        b",".join(items),
+    )
+    return b'{"object":"list","data":%b,"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (
+        items,
         orjson.dumps(result.model),
         result.usage.prompt_tokens,
         result.usage.total_tokens,

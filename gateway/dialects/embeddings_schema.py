@@ -4,46 +4,91 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+TokenId = Annotated[int, Field(ge=0)]
+
+EXAMPLES: list[JsonValue] = [
+    {"model": "all-MiniLM-L6-v2", "input": ["A first text.", "A second text."]},
+    {
+        "model": "jina-embeddings-v3",
+        "task": "retrieval.passage",
+        "dimensions": 256,
+        "embedding_type": "binary",
+        "input": [{"text": "Berlin is the capital of Germany."}],
+    },
+    {
+        "model": "jina-embeddings-v3",
+        "task": "retrieval.passage",
+        "late_chunking": True,
+        "input": ["Berlin is the capital of Germany.", "The city has 3.8 million inhabitants."],
+    },
+]
 
 
 class TextObject(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     text: str
+    type: Literal["text"] | None = None
 
 
 class EmbeddingsRequest(BaseModel):
-    """Unknown fields are ignored, and null means the same as leaving a field out."""
+    """The fields of OpenAI's and of Jina's API together, with the other names that a field goes by. The first of its
+    names that is given wins. Unknown fields are ignored, and null means the same as leaving a field out."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={"examples": [{"model": "all-MiniLM-L6-v2", "input": ["A first text.", "A second text."]}]},
-    )
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": EXAMPLES})
 
     input: Annotated[
-        str
-        | list[str]
-        | list[Annotated[int, Field(ge=0)]]
-        | list[list[Annotated[int, Field(ge=0)]]]
-        | list[TextObject],
+        str | TextObject | list[str | TextObject] | list[TokenId] | list[list[TokenId]],
         Field(
             description="One text, several texts, one input as token ids, or several inputs as token ids. "
-            "A flat list of integers is one input."
+            "A flat list of integers is one input. Also `content`, `texts`."
         ),
     ]
     model: str | None = Field(
         None,
         description="Short name, hub id or alias, whatever the case. Left out: the default model.",
     )
-    dimensions: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Cut vectors to this size and make them unit length again; at most the model's own size."
-    )
-    encoding_format: str | None = Field(
+    task: str | None = Field(
         None,
-        description="`float` (the default) or `base64`, whatever the case. base64 is little-endian float32.",
-        examples=["float", "base64"],
+        description="What the vectors are for, as `GET /v1/models` lists it; a model without tasks ignores it. Also "
+        "`task_type`.",
+        examples=["retrieval.query", "text-matching"],
+    )
+    input_type: str | None = Field(
+        None,
+        description="The side of a search alone, where no task is named. Also `prompt_name`.",
+        examples=["query", "document"],
+    )
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Cut vectors to this size and make them unit length again; at most the model's own size. Also "
+        "`output_dimension`, `output_dimensionality`.",
+    )
+    embedding_type: str | list[str] | None = Field(
+        None,
+        description="`float` (the default), `base64` (little-endian float32), `ubinary` or `binary`, in any case. "
+        "`ubinary` is one bit a dimension, set where the value is above zero, the first dimension in the highest bit, "
+        "the last byte filled up with zero bits; `binary` is the same bytes less 128. With a list of several, each "
+        "`embedding` is an object keyed by type. Also `embedding_types`, `encoding_type`, `output_dtype`, "
+        "`encoding_format`; `base64` in the last one goes before `float` in another.",
+        examples=["float", "base64", "binary", "ubinary", ["float", "ubinary"]],
+    )
+    encoding_format: str | list[str] | None = Field(
+        None, description="OpenAI's name for `embedding_type`.", examples=["float", "base64"]
+    )
+    normalized: bool | None = Field(
+        None, description="False: vectors keep the length that the model gives them. Left out: unit length."
     )
     truncate: bool | None = Field(
-        None, description="Cut a text that is longer than the model's window instead of refusing it."
+        None,
+        description="Cut a text that is longer than the model's window instead of refusing it. Also `truncation`.",
+    )
+    late_chunking: bool | None = Field(
+        None,
+        description="All inputs are parts of one document, in order; each vector is the mean over its part's tokens in "
+        "the context of the whole. For models whose vectors are means.",
     )
     token_vocabulary: str | None = Field(
         None,
@@ -51,17 +96,25 @@ class EmbeddingsRequest(BaseModel):
         "too. Left out: what the operator set, `cl100k_base` unless changed.",
         examples=["cl100k_base", "model"],
     )
+    return_multivector: Literal[False] | None = Field(None, description="No model here gives a vector a token.")
     user: Any = Field(None, description="Ignored.")
+
+
+Encoded = list[float] | str
 
 
 class EmbeddingItem(BaseModel):
     object: Literal["embedding"]
     index: int
-    embedding: list[float] | str = Field(description="A list of numbers, or a base64 string where that was asked for.")
+    embedding: Encoded | dict[Literal["float", "base64", "binary", "ubinary"], Encoded] = Field(
+        description="A list of numbers, a base64 string, or an object of both where several types were asked for."
+    )
 
 
 class EmbeddingsUsage(BaseModel):
-    prompt_tokens: int = Field(description="Tokens by the model's own tokenizer, special tokens included.")
+    prompt_tokens: int = Field(
+        description="Tokens by the model's own tokenizer, special tokens and the task's prefix included."
+    )
     total_tokens: int
 
 

@@ -6,17 +6,22 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
+from gateway.errors import MalformedBody
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
 WARNING_HEADER = b"x-gateway-warning"
 
 _JSON_HEADER = (b"content-type", b"application/json")
+
+_WITHOUT_BODY = ("GET", "HEAD")
+_MAX_QUERY_FIELDS = 32
 
 _Result = TypeVar("_Result")
 Header = tuple[bytes, bytes]
@@ -77,7 +82,10 @@ class Answer:
 
 
 class JsonEndpoint:
-    """Reads a JSON object, has `answer` work on it and sends the outcome. `route` is its name in metrics and logs."""
+    """Has `answer` work on a request's fields and sends the outcome, in JSON.
+
+    `route` is its name in metrics and logs. A GET request's fields are in its query string, any other's in its body.
+    """
 
     def __init__(self, route: str, answer: Callable[[Call], Awaitable[Answer]], *, limits: EndpointLimits) -> None:
         self._route = route
@@ -87,13 +95,32 @@ class JsonEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record_of(scope).route = self._route
         deadline = time.monotonic() + self._limits.request_timeout_seconds
+        fields = _query_fields(scope) if scope["method"] in _WITHOUT_BODY else await self._body_fields(receive)
+        await _send_answer(send, await self._answer(Call(fields, self._limits, deadline, scope, receive)))
+
+    async def _body_fields(self, receive: Receive) -> dict[str, Any]:
         body = await read_body(receive)
         await check_value_count(body, max_values=self._limits.max_body_values)
-        answer = await self._answer(Call(parse_object(body), self._limits, deadline, scope, receive))
-        await send_answer(send, answer)
+        return parse_object(body)
 
 
-async def send_answer(send: Send, answer: Answer) -> None:
+def _query_fields(scope: Scope) -> dict[str, Any]:
+    """The fields of a query string, each a string; of one that is given twice, the last."""
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MAX_QUERY_FIELDS,
+        )
+    except ValueError:
+        raise MalformedBody(
+            f"The query string has to be percent-encoded UTF-8 of at most {_MAX_QUERY_FIELDS} fields."
+        ) from None
+    return dict(pairs)
+
+
+async def _send_answer(send: Send, answer: Answer) -> None:
     """A 200 with `answer`."""
     headers = [_JSON_HEADER, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
     headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]

@@ -67,6 +67,19 @@ def whole_number(fields: Fields, *names: str, minimum: int, otherwise: str) -> i
     return value
 
 
+def required_text(fields: Fields, name: str, *, what: str) -> str:
+    """A string as it is; `what` says what to give. Raises `InvalidField`."""
+    value = fields.get(name)
+    if isinstance(value, str):
+        return value
+    raise InvalidField(
+        f"'{name}' is missing. Give {what}."
+        if value is None
+        else f"'{name}' has to be a string, not {kind_of(value)}. Give {what}.",
+        param=name,
+    )
+
+
 def model_name(fields: Fields) -> str | None:
     """The model named, None for the default one. Raises `InvalidField`."""
     value = fields.get("model")

@@ -11,7 +11,8 @@ from gateway.types import Input, TextInput, TokenInput, Vocabulary
 
 _LARGEST_TOKEN_ID = 2**31 - 1
 
-TEXT_FORMS = 'a string, an object {"text": ...}, or a list of these'
+_TEXT_FORMS = 'a string, an object {"text": ...}, or a list of these'
+_LIST_FORMS = 'a list of strings or {"text": ...} objects'
 _INPUT_FORMS = (
     'a string, a list of strings or {"text": ...} objects, a list of token ids, or a list of lists of token ids'
 )
@@ -41,7 +42,14 @@ def read_texts(value: Any, *, name: str, max_inputs: int) -> tuple[str, ...]:
     """One text or several. Raises `InvalidField`, `TooManyInputs`."""
     if isinstance(value, str | dict):
         return (text_of(value, where=f"'{name}'", param=name),)
-    items = _items(value, name=name, forms=TEXT_FORMS)
+    items = _items(value, name=name, forms=_TEXT_FORMS)
+    _check_count(items, name=name, max_inputs=max_inputs)
+    return texts_of(items, name=name)
+
+
+def read_text_list(value: Any, *, name: str, max_inputs: int) -> tuple[str, ...]:
+    """As `read_texts`, of a list alone. Raises `InvalidField`, `TooManyInputs`."""
+    items = _items(value, name=name, forms=_LIST_FORMS)
     _check_count(items, name=name, max_inputs=max_inputs)
     return texts_of(items, name=name)
 
@@ -80,7 +88,7 @@ def _items(value: Any, *, name: str, forms: str) -> list[Any]:
     if not isinstance(value, list):
         raise InvalidField(f"'{name}' has to be {forms}, not {kind_of(value)}.", param=name)
     if not value:
-        raise InvalidField(f"'{name}' is an empty list. Give at least one input.", param=name)
+        raise InvalidField(f"'{name}' is an empty list. Give at least one item.", param=name)
     return value
 
 

@@ -50,6 +50,9 @@ class ServicePages:
     def _summary(self, scope: Scope) -> Response:
         links = {
             "embeddings": "/v1/embeddings",
+            "rerank": "/v1/rerank",
+            "classify": "/v1/classify",
+            "segment": "/v1/segment",
             "models": "/v1/models",
             "health": "/health",
             "metrics": "/metrics",

@@ -38,13 +38,16 @@ def test_the_front_page_links_to_pages_that_exist() -> None:
     with edge() as running:
         links = running.client.get("/").json()["links"]
         answers = {path: running.client.get(path).status_code for path in links.values()}
-        assert answers.pop("/v1/embeddings") == 405
+        for path in ("/v1/embeddings", "/v1/rerank", "/v1/classify"):
+            assert answers.pop(path) == 405
+        assert answers.pop("/v1/segment") == 400
         assert set(answers.values()) == {200}
 
 
 def test_without_docs_there_are_no_links_to_them() -> None:
     with edge(api_docs=False) as running:
-        assert set(running.client.get("/").json()["links"]) == {"embeddings", "models", "health", "metrics"}
+        links = set(running.client.get("/").json()["links"])
+        assert links == {"embeddings", "rerank", "classify", "segment", "models", "health", "metrics"}
 
 
 def test_metrics_count_what_happened() -> None:

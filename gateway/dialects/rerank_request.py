@@ -1,0 +1,65 @@
+"""Checks a rerank request by hand, under the names that Jina, Cohere and those who imitate them have for its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.dialects.fields import Fields, flag, given, model_name, refuse_if_asked, whole_number
+from gateway.dialects.inputs import read_text_list, text_of
+from gateway.errors import InvalidField
+from gateway.types import LongDocuments, RerankRequest
+
+DOCUMENTS_NAMES = ("documents", "texts", "docs", "passages")
+TOP_NAMES = ("top_n", "top_k")
+DOCUMENT_LENGTH_NAMES = ("max_doc_length", "max_tokens_per_doc")
+TRUNCATE_NAMES = ("truncation", "truncate")
+
+
+@dataclass(frozen=True, slots=True)
+class RerankCall:
+    """`given` holds the documents in the form they came in; `top_n` None asks for all of them."""
+
+    request: RerankRequest
+    given: Sequence[Any]
+    top_n: int | None
+    return_documents: bool
+
+
+def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float) -> RerankCall:
+    """Translate the body's fields; unknown ones are ignored and null means not given.
+
+    `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
+    """
+    refuse_if_asked(fields, "return_embeddings")
+    name, documents = given(fields, *DOCUMENTS_NAMES)
+    request = RerankRequest(
+        query=_query(fields.get("query")),
+        documents=read_text_list(documents, name=name, max_inputs=max_inputs),
+        deadline=deadline,
+        model=model_name(fields),
+        long_documents=_long_documents(fields),
+        max_document_tokens=whole_number(
+            fields, *DOCUMENT_LENGTH_NAMES, minimum=1, otherwise="Leave it out to read documents as they are."
+        ),
+    )
+    return RerankCall(
+        request=request,
+        given=documents,
+        top_n=whole_number(fields, *TOP_NAMES, minimum=0, otherwise="Leave it out for all documents.") or None,
+        return_documents=flag(fields, "return_documents", default=True),
+    )
+
+
+def _query(value: Any) -> str:
+    if value is None:
+        raise InvalidField("'query' is missing. Give the text to compare the documents with.", param="query")
+    return text_of(value, where="'query'", param="query")
+
+
+def _long_documents(fields: Fields) -> LongDocuments | None:
+    """What is asked for documents that do not fit: cut, read in pieces, or, None, whatever the server is set to."""
+    if given(fields, *TRUNCATE_NAMES)[1] is None:
+        return None
+    return LongDocuments.TRUNCATE if flag(fields, *TRUNCATE_NAMES, default=False) else LongDocuments.CHUNK

@@ -1,0 +1,48 @@
+"""Writes Jina's rerank answer: the best documents first, each in the form it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+
+from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.rerank_request import RerankCall
+from gateway.types import RerankResult
+
+_SCORE_DECIMALS = 8
+_BYTES_PER_RESULT = 64
+
+
+async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: str) -> bytes:
+    """The JSON body for `result`. Large ones are made in a thread."""
+    expected_bytes = _BYTES_PER_RESULT * len(result.scores)
+    if call.return_documents:
+        expected_bytes += sum(map(len, call.request.documents))
+    return await written(lambda: _encoded(result, call, request_id=request_id), expected_bytes=expected_bytes)
+
+
+def _encoded(result: RerankResult, call: RerankCall, *, request_id: str) -> bytes:
+    return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b}' % (
+        orjson.dumps(request_id),
+        orjson.dumps(result.model),
+        result.usage.total_tokens,
+        result.usage.prompt_tokens,
+        json_list(_results(result, call)),
+    )
+
+
+def _results(result: RerankResult, call: RerankCall) -> Iterator[dict[str, Any]]:
+    """By falling score; documents of the same score in the order given."""
+    for index in np.argsort(-result.scores, kind="stable")[: call.top_n].tolist():
+        row = {"index": index, "relevance_score": round(float(result.scores[index]), _SCORE_DECIMALS)}
+        if call.return_documents:
+            row["document"] = _as_given(call, index)
+        yield row
+
+
+def _as_given(call: RerankCall, index: int) -> str | dict[str, str]:
+    text = call.request.documents[index]
+    return text if isinstance(call.given[index], str) else {"text": text}
