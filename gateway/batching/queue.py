@@ -11,7 +11,7 @@ Long rows stand in a lane of their own, so that one can be passed over while ano
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
@@ -24,8 +24,8 @@ _Key = tuple[int, float, int, Row]
 # Rows that have left may make up half of a lane's heap and this many more; then it is built anew.
 _SPENT_ENTRIES = 64
 
-# Among many requests a long row's fair turn is far off. It is next at the latest when this many times its own tokens
-# have passed it, so that the long lane has a ninth of the work under any load of short rows.
+# A long row lets short rows pass until they had as many tokens as it needs itself. Among many requests its fair turn may
+# still be far off then: it is next at the latest when they had this many times its tokens, a ninth of the work.
 _PATIENCE = 8
 
 
@@ -74,6 +74,12 @@ class Line:
         self.lane = lane
         self.by_length: SortedList[_Key] = SortedList()
 
+    def enter(self, rows: Sequence[Row]) -> None:
+        if len(rows) == 1:
+            self.by_length.add(_key(rows[0]))
+        else:
+            self.by_length.update(map(_key, rows))
+
 
 class RowQueue:
     """The rows in line, counted in rows and tokens. A row is in line exactly while `row.waiting`."""
@@ -83,8 +89,9 @@ class RowQueue:
         self._long_row_tokens = long_row_tokens
         self._short = Lane()
         self._long = Lane()
-        # A line for each adapter and output of a model, made when first needed: a handful, and never a caller's choice.
-        self._lines: dict[tuple[RowGroup, bool], Line] = {}
+        # The lines of short and of long rows for each adapter and output of a model, made when first needed: a handful.
+        self._lines: dict[RowGroup, tuple[Line, Line]] = {}
+        self._recent: tuple[RowGroup, tuple[Line, Line]] | None = None
         self._virtual_time = 0.0
         self._sequence = 0
         self.rows = 0
@@ -93,20 +100,15 @@ class RowQueue:
     def add(self, submission: Submission) -> None:
         """Puts a submission's rows in line, the longest first, so that cuts out of a bulk are of like length."""
         tag = self._virtual_time
-        entering: dict[Line, list[_Key]] = {}
-        group, was_long, line = None, False, None
+        entering: dict[Line, list[Row]] = {}
         for row in sorted(submission.rows, key=_length, reverse=True):
             tag += row.length
             row.tag = tag
-            is_long = row.length > self._long_row_tokens
-            # Rows of a request mostly share one group, and looking one up costs as much as all else here.
-            if line is None or row.given.group is not group or is_long is not was_long:
-                group, was_long, line = row.given.group, is_long, self._line(row.given.group, is_long=is_long)
-            row.line = line
+            row.line = self._line_of(row)
             self._enter(row)
-            entering.setdefault(line, []).append(_key(row))
-        for line, keys in entering.items():
-            line.by_length.update(keys)
+            entering.setdefault(row.line, []).append(row)
+        for line, rows in entering.items():
+            line.enter(rows)
 
     def put_back(self, row: Row) -> None:
         """Puts a row in line again under the tag it had, so that a lost call does not cost it its place."""
@@ -115,20 +117,22 @@ class RowQueue:
 
     def take_seed(self, *, may_be_long: bool = True) -> Row | None:
         """Takes the row that is to be served next out of line; None when nobody waits who may be served."""
-        row = self._next(may_be_long=may_be_long)
+        row = self._short.first()
+        if self._long.rows and may_be_long:
+            row = self._first_of_both(row)
         if row is None:
             return None
         self._virtual_time = max(self._virtual_time, row.tag)
-        if self.is_long(row):
+        if row.line.lane is self._long:
             self._long.passed_tokens = 0
-        self.take_along([row])
+        self.take_along((row,))
         return row
 
-    def take_along(self, rows: list[Row]) -> None:
+    def take_along(self, rows: Sequence[Row]) -> None:
         """Takes rows out of line that are served now."""
+        if self._long.rows:
+            self._long.passed_tokens += sum(row.length for row in rows if not self.is_long(row))
         for row in rows:
-            if self._long.rows and not self.is_long(row):
-                self._long.passed_tokens += row.length
             self.take(row)
 
     def take(self, row: Row) -> None:
@@ -149,6 +153,11 @@ class RowQueue:
                     self.take(row)
         return dropped
 
+    @property
+    def has_long(self) -> bool:
+        """Whether anybody waits in the long lane."""
+        return bool(self._long.rows)
+
     def is_long(self, row: Row) -> bool:
         """Whether a row that is or was in line belongs to the long lane."""
         return row.line.lane is self._long
@@ -164,23 +173,21 @@ class RowQueue:
 
     def waiting(self) -> list[Row]:
         """All rows in line."""
-        return [key[3] for line in self._lines.values() for key in line.by_length]
+        return [key[3] for lines in self._lines.values() for line in lines for key in line.by_length]
 
-    def _next(self, *, may_be_long: bool) -> Row | None:
-        short = self._short.first()
-        if not (self._long.rows and may_be_long):
-            return short
+    def _first_of_both(self, short: Row | None) -> Row | None:
         long = self._long.first()
         if long is None or short is None:
             return long or short
-        is_due = long.tag <= short.tag or self._long.passed_tokens >= _PATIENCE * long.length
-        return long if is_due else short
+        patience = long.length if long.tag <= short.tag else _PATIENCE * long.length
+        return long if self._long.passed_tokens >= patience else short
 
-    def _line(self, group: RowGroup, *, is_long: bool) -> Line:
-        line = self._lines.get((group, is_long))
-        if line is None:
-            line = self._lines[group, is_long] = Line(self._long if is_long else self._short)
-        return line
+    def _line_of(self, row: Row) -> Line:
+        group = row.given.group
+        # Rows that follow each other mostly share one group, and looking one up costs as much as all else here.
+        if self._recent is None or self._recent[0] is not group:
+            self._recent = group, self._lines.setdefault(group, (Line(self._short), Line(self._long)))
+        return self._recent[1][row.length > self._long_row_tokens]
 
     def _enter(self, row: Row) -> None:
         self._sequence += 1

@@ -183,7 +183,7 @@ class Scheduler:
 
     def _cut(self) -> list[Row]:
         now = time.monotonic()
-        may_be_long = not any(self._queue.is_long(rows[0]) for rows in self._calls.values())
+        may_be_long = self._queue.has_long and not any(self._queue.is_long(rows[0]) for rows in self._calls.values())
         while (seed := self._queue.take_seed(may_be_long=may_be_long)) is not None:
             if seed.abandoned:
                 self._meter.dropped(1 + self._queue.discard(seed.submission), DropReason.CLIENT_GONE)

@@ -12,12 +12,17 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gateway.batching.call import RowValue
 from gateway.errors import GatewayError
 from gateway.types import TokenRow
 
 if TYPE_CHECKING:
     from gateway.batching.queue import Line
+
+# Holds the place of a value that has not arrived.
+_NO_VALUE: RowValue = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Submission:
         self.queued_rows = 0
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
-        self.values: dict[int, RowValue] = {}
+        self.values: list[RowValue] = [_NO_VALUE] * len(self.rows)
 
     def deliver(self, row: Row, value: RowValue, *, infer_seconds: float) -> None:
         """Takes one row's value; the last one finishes the submission."""
@@ -105,8 +110,7 @@ class Submission:
         self.infer_seconds = max(self.infer_seconds, infer_seconds)
         self.remaining -= 1
         if not self.remaining:
-            values = [self.values[index] for index in range(len(self.rows))]
-            self.future.set_result(Outcome(values, self.queue_seconds, self.infer_seconds))
+            self.future.set_result(Outcome(self.values, self.queue_seconds, self.infer_seconds))
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""

@@ -46,7 +46,7 @@ def expected(rows: Sequence[object]) -> np.ndarray:
     return np.stack([vector_of(one.ids) for one in rows])  # type: ignore[attr-defined]
 
 
-async def submit(target: Scheduler, *specs: tuple[int, int], seconds: float = 30.0) -> Outcome:
+async def submit(target: Scheduler, *specs: tuple[int, ...], seconds: float = 30.0) -> Outcome:
     return await target.submit([row(*spec) for spec in specs], deadline=soon(seconds))
 
 
@@ -334,12 +334,20 @@ async def test_a_closed_scheduler_says_why() -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 2**32), budget=st.integers(16, 600), slots=st.integers(1, 4))
-def test_every_caller_gets_its_own_rows_or_a_known_error(seed: int, budget: int, slots: int) -> None:
-    asyncio.run(_chaos(random.Random(seed), budget=budget, slots=slots))
+@given(
+    seed=st.integers(0, 2**32),
+    budget=st.integers(16, 600),
+    slots=st.integers(1, 4),
+    adapters=st.integers(1, 5),
+    long_row_tokens=st.integers(20, 150),
+)
+def test_every_caller_gets_its_own_rows_or_a_known_error(
+    seed: int, budget: int, slots: int, adapters: int, long_row_tokens: int
+) -> None:
+    asyncio.run(_chaos(random.Random(seed), budget, slots, adapters, long_row_tokens))
 
 
-async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
+async def _chaos(dice: random.Random, budget: int, slots: int, adapters: int, long_row_tokens: int) -> None:
     poison = set(dice.sample(range(200), 5))
 
     def script(number: int, rows: Sequence[TokenRow]) -> float:
@@ -354,14 +362,20 @@ async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
             raise ValueError("a fault nobody thought of")
         return dice.choice([0.0, 0.0005, 0.002])
 
-    call = ScriptedCall(script)
-    target = scheduler(call, max_batch_tokens=budget, calls_in_flight=slots, recovery_wait_seconds=0.05)
+    call = ScriptedCall(script, long_row_tokens=long_row_tokens)
+    target = scheduler(
+        call,
+        max_batch_tokens=budget,
+        calls_in_flight=slots,
+        recovery_wait_seconds=0.05,
+        long_row_tokens=long_row_tokens,
+    )
     ids = iter(range(200))
-    groups: list[list[tuple[int, int]]] = []
-    while group := [(number, dice.randint(1, 100)) for number in _some(ids, dice.randint(1, 30))]:
-        groups.append(group)
+    groups: list[list[tuple[int, int, int]]] = []
+    while some := _some(ids, dice.randint(1, 30)):
+        groups.append([(number, dice.randint(1, 100), dice.randrange(adapters)) for number in some])
 
-    async def caller(group: list[tuple[int, int]]) -> Outcome:
+    async def caller(group: list[tuple[int, int, int]]) -> Outcome:
         await asyncio.sleep(dice.choice([0.0, 0.001, 0.003]))
         return await submit(target, *group, seconds=dice.choice([5.0, 5.0, 0.002]))
 
@@ -378,10 +392,13 @@ async def _chaos(dice: random.Random, *, budget: int, slots: int) -> None:
     for group, result in zip(groups, results, strict=True):
         if isinstance(result, Outcome):
             np.testing.assert_array_equal(result.values, expected([row(*spec) for spec in group]))
-            assert not poison & {number for number, _ in group}
+            assert not poison & {number for number, _, _ in group}
         else:
             assert isinstance(result, GatewayError | asyncio.CancelledError), result
     assert call.most_under_way <= slots
+    assert call.most_long_under_way <= 1
+    assert all(len(group) == 1 for group in call.groups)
+    assert all(len({length > long_row_tokens for length in lengths}) == 1 for lengths in call.lengths)
     assert all(len(lengths) == 1 or len(lengths) * max(lengths) <= budget for lengths in call.lengths)
     await target.close()
 

@@ -6,6 +6,7 @@ A row's vector is computed from its own ids (`vector_of`), so that a row lost, d
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,27 +39,39 @@ def row(text_id: int, length: int, adapter: int | None = None) -> TokenRow:
 
 @dataclass
 class ScriptedCall:
-    """Implements `gateway.batching.call.ModelCall` and keeps what it was asked. No call ends before `held` is set."""
+    """Implements `gateway.batching.call.ModelCall` and keeps what it was asked. No call ends before `held` is set, and
+    none of rows above `long_row_tokens` before `held_long` is."""
 
     script: Script = at_once
     calls: list[list[int]] = field(default_factory=list)
     lengths: list[list[int]] = field(default_factory=list)
     groups: list[set[RowGroup]] = field(default_factory=list)
     held: asyncio.Event | None = None
+    held_long: asyncio.Event | None = None
+    long_row_tokens: int = sys.maxsize
     under_way: int = 0
     most_under_way: int = 0
+    long_under_way: int = 0
+    most_long_under_way: int = 0
 
     async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
         number = len(self.calls)
         self.calls.append([int(row.ids[0]) for row in rows])
         self.lengths.append([len(row.ids) for row in rows])
         self.groups.append({row.group for row in rows})
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        is_long = max(self.lengths[-1]) > self.long_row_tokens
+        self._count(is_long, +1)
         try:
             await asyncio.sleep(self.script(number, rows))
-            if self.held is not None:
-                await self.held.wait()
+            for held in (self.held, self.held_long if is_long else None):
+                if held is not None:
+                    await held.wait()
         finally:
-            self.under_way -= 1
+            self._count(is_long, -1)
         return CallResult([vector_of(row.ids) for row in rows])
+
+    def _count(self, is_long: bool, change: int) -> None:
+        self.under_way += change
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.long_under_way += change * is_long
+        self.most_long_under_way = max(self.most_long_under_way, self.long_under_way)
