@@ -70,6 +70,25 @@ def test_docs_can_be_switched_off() -> None:
             assert running.client.get(path).status_code == 404
 
 
+BODIES: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "/v1/rerank": (
+        "Rerank",
+        [
+            {"query": "q", "documents": ["a", {"text": "b"}]},
+            {"query": {"text": "q"}, "documents": ["a"], "top_n": 0, "return_documents": False, "truncation": None},
+        ],
+    ),
+    "/v1/classify": (
+        "Classify",
+        [{"input": ["a", {"text": "b"}], "labels": ["x", "y"]}, {"input": "a", "labels": {"g": ["x"], "h": ["y"]}}],
+    ),
+    "/v1/segment": (
+        "Segment",
+        [{"content": "a b"}, {"content": "a b", "return_tokens": True, "return_chunks": True, "max_chunk_length": 2}],
+    ),
+}
+
+
 def schema_of(document: dict[str, Any], name: str) -> Draft202012Validator:
     return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]})
 
@@ -78,6 +97,15 @@ def test_answers_are_what_the_document_says(shared: Edge) -> None:
     document = shared.client.get("/openapi.json").json()
     schema_of(document, "EmbeddingsResponse").validate(shared.embed().json())
     schema_of(document, "EmbeddingsResponse").validate(shared.embed(encoding_format="base64").json())
+    types = ["float", "base64", "binary", "ubinary"]
+    schema_of(document, "EmbeddingsResponse").validate(shared.embed(embedding_type=types).json())
+    schema_of(document, "EmbeddingsResponse").validate(shared.embed(embedding_type="binary").json())
+    for path, (name, body) in BODIES.items():
+        for fields in body:
+            schema_of(document, f"{name}Request").validate(fields)
+            answer = shared.client.post(path, json=fields)
+            assert answer.status_code == 200
+            schema_of(document, f"{name}Response").validate(answer.json())
     schema_of(document, "ModelsResponse").validate(shared.client.get("/v1/models").json())
     schema_of(document, "ModelResponse").validate(shared.client.get("/v1/models/tiny").json())
     schema_of(document, "HealthResponse").validate(shared.client.get("/health").json())
@@ -98,6 +126,8 @@ def test_answers_are_what_the_document_says(shared: Edge) -> None:
         {"input": "a", "model": None, "dimensions": None, "encoding_format": None, "truncate": None, "user": None},
         {"input": "a", "unknown": [1]},
         {"input": "a", "encoding_format": "BASE64"},
+        {"input": {"text": "a"}, "embedding_type": ["float", "ubinary"], "task": "classification"},
+        {"input": ["a", {"text": "b"}], "late_chunking": True, "normalized": False, "input_type": "query"},
     ],
 )
 def test_what_the_document_allows_is_accepted(shared: Edge, fields: dict[str, Any]) -> None:
@@ -113,10 +143,18 @@ def test_what_the_document_forbids_is_refused(shared: Edge, fields: dict[str, An
     assert shared.client.post("/v1/embeddings", json=fields).status_code == 400
 
 
-def test_the_documents_example_works(shared: Edge) -> None:
+def test_the_documents_examples_work(shared: Edge) -> None:
     document = shared.client.get("/openapi.json").json()
-    for example in document["components"]["schemas"]["EmbeddingsRequest"]["examples"]:
-        assert shared.client.post("/v1/embeddings", json=example | {"model": "tiny"}).status_code == 200
+    requests = {
+        "/v1/embeddings": "Embeddings",
+        "/v1/rerank": "Rerank",
+        "/v1/classify": "Classify",
+        "/v1/segment": "Segment",
+    }
+    for path, name in requests.items():
+        for example in document["components"]["schemas"][f"{name}Request"]["examples"]:
+            answer = shared.client.post(f"/v1/{name.lower()}", json=example | {"model": model})
+            assert answer.status_code == 200
 
 
 def test_no_answer_is_documented_that_never_comes(shared: Edge) -> None:

@@ -1,0 +1,32 @@
+"""Lists are written row by row, large ones away from the event loop."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+
+from gateway.dialects.json_rows import INLINE_BYTES, json_list, written
+
+
+def test_rows_make_a_json_list() -> None:
+    assert json.loads(json_list(iter([{"a": "\u00e4"}, [1, 2], None, np.array([0.5], np.float32)]))) == [
+        {"a": "\u00e4"},
+        [1, 2],
+        None,
+        [0.5],
+    ]
+    assert json_list([]) == b"[]"
+
+
+async def test_only_large_answers_are_made_in_a_thread() -> None:
+    makers: list[int] = []
+
+    def make() -> bytes:
+        makers.append(threading.get_ident())
+        return b"x"
+
+    for expected_bytes in (INLINE_BYTES, INLINE_BYTES + 1):
+        assert await written(make, expected_bytes=expected_bytes) == b"x"
+    assert [maker == threading.get_ident() for maker in makers] == [True, False]
