@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.batching.call import RowValue
 from gateway.cards.schema import OutputRole
-from gateway.errors import DeadlineExceeded, InvalidField, InvalidVector
+from gateway.cards.tasks import TaskChoice
+from gateway.errors import InvalidField, InvalidVector
+from gateway.service.deadlines import before
+from gateway.service.late_chunking import LateChunking
 from gateway.service.served_models import PublicModel, ServedModels
-from gateway.service.task_rows import TaskRows, read_rows
+from gateway.service.task_rows import read_rows
 from gateway.telemetry.metrics import Metrics
 from gateway.types import EmbedRequest, EmbedResult, Float32Array, OwnPrefixes, RowOutput, StageSeconds, Usage
-from gateway.vectors.shortening import shorten
+from gateway.vectors.shortening import normalise, shorten
 
 # A graph that gives unit vectors gives them this exactly; vectors as long as they are do not come so close by chance.
 _UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """`vectors` is float32 [inputs, size], not yet cut."""
+
+    vectors: Float32Array
+    tokens: int
+    truncated: int
+    stages: StageSeconds
 
 
 class EmbeddingService:
@@ -28,6 +39,7 @@ class EmbeddingService:
         self._models = models
         self._metrics = metrics
         self._own_prefixes = own_prefixes
+        self._late_chunking = LateChunking(own_prefixes=own_prefixes)
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """One vector per input, in input order; of unit length unless the request asks otherwise.
@@ -37,51 +49,58 @@ class EmbeddingService:
         """
         model = self._models.find(request.model)
         dimensions = _checked_dimensions(request.dimensions, model)
-        started = time.monotonic()
-        if started >= request.deadline:
-            raise _too_late()
+        choice = model.choose_task(task=request.task, side=request.side)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
-        try:
-            async with asyncio.timeout(request.deadline - started):
-                rows = await self._rows(request, model)
-        except TimeoutError:
-            raise _too_late() from None
-        tokenized = time.monotonic()
-        outcome = await rows.compute(deadline=request.deadline)
-        vectors = _vectors(outcome.values, dimensions, model=model, normalised=request.normalised)
-        tokens = rows.token_count
-        truncated = sum(row.truncated for row in rows.rows)
-        self._record(model.name, inputs=len(vectors), tokens=tokens, truncated=truncated, seconds=tokenized - started)
+        compute = self._document if request.late_chunking else self._texts
+        computed = await compute(request, model, choice)
+        vectors = _cut(computed.vectors, dimensions, normalised=request.normalised)
+        self._record(model.name, computed)
         return EmbedResult(
             model=model.name,
             vectors=vectors,
-            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
-            truncated=truncated,
+            usage=Usage(prompt_tokens=computed.tokens, total_tokens=computed.tokens),
+            truncated=computed.truncated,
             warnings=_warnings(dimensions, model),
-            stages=StageSeconds(tokenize=tokenized - started, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
+            stages=computed.stages,
         )
 
-    async def _rows(self, request: EmbedRequest, model: PublicModel) -> TaskRows:
-        return await read_rows(
-            model,
-            request.inputs,
-            choice=model.choose_task(task=request.task, side=request.side),
-            output=RowOutput.VECTOR if request.normalised else RowOutput.RAW_VECTOR,
-            overflow=request.overflow,
-            own_prefixes=self._own_prefixes,
+    async def _texts(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
+        """Each input by itself."""
+        started = time.monotonic()
+        async with before(request.deadline):
+            rows = await read_rows(
+                model,
+                request.inputs,
+                choice=choice,
+                output=RowOutput.VECTOR if request.normalised else RowOutput.RAW_VECTOR,
+                overflow=request.overflow,
+                own_prefixes=self._own_prefixes,
+            )
+        tokenize = time.monotonic() - started
+        outcome = await rows.compute(deadline=request.deadline)
+        vectors: Float32Array = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
+        if not request.normalised:
+            _refuse_lost_lengths(vectors, model)
+        return _Computed(
+            vectors=vectors,
+            tokens=rows.token_count,
+            truncated=sum(row.truncated for row in rows.rows),
+            stages=StageSeconds(tokenize=tokenize, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
         )
 
-    def _record(self, model: str, *, inputs: int, tokens: int, truncated: int, seconds: float) -> None:
-        self._metrics.tokenize_seconds.labels(model).observe(seconds)
-        self._metrics.inputs.labels(model).inc(inputs)
-        self._metrics.input_tokens.labels(model).inc(tokens)
-        if truncated:
-            self._metrics.truncated_inputs.labels(model).inc(truncated)
+    async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
+        """All inputs as parts of one document."""
+        chunks = await self._late_chunking.vectors(model, request.inputs, choice=choice, deadline=request.deadline)
+        vectors = normalise(chunks.vectors) if request.normalised else chunks.vectors
+        return _Computed(vectors, tokens=chunks.token_count, truncated=0, stages=chunks.stages)
 
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("The request took longer than it may.")
+    def _record(self, model: str, computed: _Computed) -> None:
+        self._metrics.tokenize_seconds.labels(model).observe(computed.stages.tokenize)
+        self._metrics.inputs.labels(model).inc(len(computed.vectors))
+        self._metrics.input_tokens.labels(model).inc(computed.tokens)
+        if computed.truncated:
+            self._metrics.truncated_inputs.labels(model).inc(computed.truncated)
 
 
 def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | None:
@@ -94,23 +113,25 @@ def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | Non
     return dimensions
 
 
-def _vectors(
-    values: Sequence[RowValue], dimensions: int | None, *, model: PublicModel, normalised: bool
-) -> Float32Array:
-    """float32 [rows, dimensions]."""
-    vectors: Float32Array = np.concatenate(values).reshape(len(values), -1)
+def _cut(vectors: Float32Array, dimensions: int | None, *, normalised: bool) -> Float32Array:
+    """The first `dimensions` values of each vector, at unit length again where they are to have it."""
+    if dimensions is None:
+        return vectors
     if normalised:
-        return vectors if dimensions is None else shorten(vectors, dimensions)
-    if model.card.triton.output(OutputRole.TOKEN_EMBEDDINGS) is None:
-        _refuse_unit(vectors, model)
+        return shorten(vectors, dimensions)
     vectors = vectors[:, :dimensions]
     if not vectors.any(axis=1).all():
         raise InvalidVector("The model gave a vector of which nothing but zeros is left.")
     return vectors
 
 
-def _refuse_unit(vectors: Float32Array, model: PublicModel) -> None:
-    """A graph without token vectors may give unit length only; what the length was before is then lost."""
+def _refuse_lost_lengths(vectors: Float32Array, model: PublicModel) -> None:
+    """A graph without token vectors may give unit length only; how long a vector was is lost then.
+
+    Raises `InvalidField`.
+    """
+    if model.card.triton.output(OutputRole.TOKEN_EMBEDDINGS) is not None:
+        return
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if np.abs(lengths - 1.0).max() < _UNIT_TOLERANCE:
         raise InvalidField(
