@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from huggingface_hub import HfApi
 
@@ -26,12 +27,14 @@ class RepositoryFile:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryListing:
-    """`revision` is the commit that the asked revision stands for. `licence` is what the repository states."""
+    """`revision` is the commit that the asked revision stands for. `licence` is what the repository states, `created`
+    the day it was made, where the hub says so."""
 
     repository: str
     revision: str
     files: tuple[RepositoryFile, ...]
     licence: str | None = None
+    created: date | None = None
 
     def find(self, path: str) -> RepositoryFile | None:
         return next((file for file in self.files if file.path == path), None)
@@ -60,6 +63,7 @@ def list_files(repository: str, revision: str | None, access: HubAccess) -> Repo
             for file in info.siblings or ()
         ),
         licence=licence if isinstance(licence, str) else None,
+        created=info.created_at.date() if info.created_at else None,
     )
 
 

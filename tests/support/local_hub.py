@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 SEND_BYTES = 64 * 1024
+CREATED = "2025-03-04T05:06:07.000Z"
 
 
 @dataclass
@@ -186,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(404, "RepoNotFound")
         if revision not in (hub.revision, *hub.branches):
             return self._fail(404, "RevisionNotFound")
-        document = {"id": repository, "sha": hub.revision, "siblings": siblings}
+        document = {"id": repository, "sha": hub.revision, "siblings": siblings, "createdAt": CREATED}
         return self._text(200, json.dumps(document).encode(), "application/json")
 
     def _fail(self, status: int, error_code: str) -> None:

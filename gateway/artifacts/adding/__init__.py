@@ -1,0 +1,1 @@
+"""`gateway models add`: a repository on the hub read, understood or refused, and made a model folder."""
