@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
 
@@ -188,20 +189,20 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """`scores` is float32 [documents], each from 0 to 1, in the order of the documents given."""
+    """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given."""
 
     model: str
-    scores: Float32Array
+    scores: Float64Array
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyResult:
-    """`scores` holds, for each group of labels in order, float32 [inputs, labels]: each row adds up to 1."""
+    """`scores` holds, for each group of labels in order, float64 [inputs, labels]: each row adds up to 1."""
 
     model: str
-    scores: tuple[Float32Array, ...]
+    scores: tuple[Float64Array, ...]
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
 

@@ -68,7 +68,7 @@ class Canary:
         if result.invalid:
             raise InvalidVector(result.invalid[0].message)
         value = np.asarray(result.values[0], dtype=np.float32)
-        return sigmoid(value) if self._row.group.output is RowOutput.LOGIT else value
+        return sigmoid(value).astype(np.float32) if self._row.group.output is RowOutput.LOGIT else value
 
     async def _wait(
         self,

@@ -21,13 +21,15 @@ def window_exceeded(token_count: int, max_tokens: int, *, index: int, at_least: 
     )
 
 
-def request_exceeded(token_count: int, max_tokens: int, *, at_least: bool) -> TokenLimitExceeded:
-    """The refusal of a request whose inputs are too long together."""
+def request_exceeded(
+    token_count: int, max_tokens: int, *, at_least: bool, param: str = INPUT_FIELD
+) -> TokenLimitExceeded:
+    """The refusal of a request whose inputs are too long together; `param` is the field that holds them."""
     return TokenLimitExceeded(
         f"This server's maximum is {max_tokens} tokens per request, however you requested "
         f"{_count(token_count, at_least=at_least)} in total. {SHORTEN_PHRASE} "
         "To stay below it, send the inputs in several requests.",
-        param=INPUT_FIELD,
+        param=param,
         code="max_tokens_per_request",
     )
 

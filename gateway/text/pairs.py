@@ -13,7 +13,7 @@ import numpy as np
 from gateway.cards.schema import RerankSpec
 from gateway.errors import ConfigurationError
 from gateway.text.special_tokens import PairSpecials
-from gateway.text.tokenizer import TextTokenizer
+from gateway.text.tokenizer import TextTokenizer, Tokenized
 from gateway.types import Int64Array
 
 # At most this part of the room beside the query is shared by neighbouring pieces.
@@ -65,13 +65,12 @@ class PairWindow:
         starts = (*range(0, last_start, stride), last_start)
         return [self.row(query, document[start : start + room]) for start in starts]
 
-    def truncated(self, query: Int64Array, document: Int64Array) -> Int64Array:
+    def truncated(self, query: Tokenized, document: Tokenized) -> Int64Array:
         """The row of a pair cut `longest_first`, as the tokenizer's own truncation would: the longer of the two loses
-        its end until both fit, or until they are equally long."""
-        query_tokens, document_tokens = longest_first(
-            len(query), len(document), most=self.max_tokens - len(self.specials)
-        )
-        return self.row(query[:query_tokens], document[:document_tokens])
+        its end until both fit, or until they are equally long. `ids` of both hold at least `max_tokens` or all."""
+        most = self.max_tokens - len(self.specials)
+        query_tokens, document_tokens = longest_first(query.token_count, document.token_count, most=most)
+        return self.row(query.ids[:query_tokens], document.ids[:document_tokens])
 
 
 def longest_first(first: int, second: int, *, most: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from gateway.text.limits import request_exceeded
+from gateway.text.limits import INPUT_FIELD, request_exceeded
 from gateway.text.pool import TokenizerPool, slices
 from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row
 from gateway.text.vocabularies import Cl100kBase, model_ids, refuse_token_ids
@@ -118,10 +118,10 @@ class InputReader:
         cut = Tokenized(ids=self.tokenizer.cut(ids), token_count=len(ids))
         return token_row(cut, overflow=overflow, max_tokens=self.tokenizer.max_tokens, index=index)
 
-    def check_total(self, total: int, *, at_least: bool) -> None:
-        """Raises `TokenLimitExceeded` for more tokens than a request may have."""
+    def check_total(self, total: int, *, at_least: bool, param: str = INPUT_FIELD) -> None:
+        """Raises `TokenLimitExceeded`, naming the field `param`, for more tokens than a request may have."""
         if total > self.limits.max_request_tokens:
-            raise request_exceeded(total, self.limits.max_request_tokens, at_least=at_least)
+            raise request_exceeded(total, self.limits.max_request_tokens, at_least=at_least, param=param)
 
 
 def _counted(tokenized: Tokenized, overflow: Overflow) -> int:

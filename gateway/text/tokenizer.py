@@ -22,7 +22,7 @@ from gateway.types import Int64Array, Overflow, TokenRow
 _PREFIX_BYTES_PER_TOKEN = 16
 _SMALLEST_PREFIX_BYTES = 16 * 1024
 _PREFIX_GROWTH = 4
-# A document is mostly read whole, so a first look at it must not be longer than what its tokens would fill.
+# A first look at more than a window must not be much longer than what its tokens fill.
 _DOCUMENT_BYTES_PER_TOKEN = 6
 # Offsets are taken over in runs: 300,000 at once would hold the GIL, and so the event loop, for about 50 ms.
 _OFFSETS_PER_RUN = 8192
@@ -151,7 +151,7 @@ class TextTokenizer:
         return Tokenized(ids=self.cut(ids), token_count=len(ids), at_least=True)
 
     def _long_bare(self, text: str, most: int) -> Tokenized:
-        beginning = self._beginning(text, more_than=most, first_bytes=_PREFIX_BYTES_PER_TOKEN * most)
+        beginning = self._beginning(text, more_than=most, first_bytes=_DOCUMENT_BYTES_PER_TOKEN * most)
         if beginning is None:
             [encoding] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
             return _cut_bare(encoding.ids, most)
@@ -207,11 +207,16 @@ def check_text(text: str, *, index: int, strict_empty: bool) -> None:
     """Raises `InvalidField` for a text that cannot be tokenized: a lone surrogate, or empty where that is refused."""
     if not text and strict_empty:
         raise InvalidField(f"Input {index} is an empty string.", param=INPUT_FIELD, code="empty_input")
+    check_unicode(text, name=f"Input {index}", param=INPUT_FIELD)
+
+
+def check_unicode(text: str, *, name: str, param: str) -> None:
+    """Raises `InvalidField`, naming the text `name` and its field `param`, for one that has a lone surrogate."""
     try:
         utf8_length(text)
     except UnicodeEncodeError:
         raise InvalidField(
-            f"Input {index} is not valid Unicode: it has a lone surrogate.", param=INPUT_FIELD, code="invalid_unicode"
+            f"{name} is not valid Unicode: it has a lone surrogate.", param=param, code="invalid_unicode"
         ) from None
 
 

@@ -100,15 +100,24 @@ class TwinService:
 
 @asynccontextmanager
 async def twin_service(
-    folder: Path, *names: str, max_tokens: int | None = None, overlap_tokens: int | None = None, **options: object
+    folder: Path,
+    *names: str,
+    max_tokens: int | None = None,
+    overlap_tokens: int | None = None,
+    tokenizer: bytes | None = None,
+    is_ready: bool = True,
+    **options: object,
 ) -> AsyncIterator[TwinService]:
-    """The service over the named models' twins, ready. `options` are fields of `ServiceOptions`."""
+    """The service over the named models' twins; `options` are fields of `ServiceOptions`.
+
+    `tokenizer` replaces the twins' own; `is_ready` False does not wait until all are served.
+    """
     repository = twin_repository(folder / "models", *names, max_tokens=max_tokens, overlap_tokens=overlap_tokens)
     registry = Registry.from_repository(repository)
     for card in registry.cards:
-        tokenizer = card.path_of(card.tokenizer.file)
-        tokenizer.parent.mkdir(parents=True, exist_ok=True)
-        tokenizer.write_bytes(BUILDERS[card.repository]().files["tokenizer.json"])
+        path = card.path_of(card.tokenizer.file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tokenizer or BUILDERS[card.repository]().files["tokenizer.json"])
     engine = TwinEngine({card.name: card for card in registry.cards}, folder / "graphs")
     metrics = build_metrics(version="test")
     fields = {"vocabulary_folder": folder, "canary_interval_seconds": 3600.0, **options}
@@ -118,7 +127,7 @@ async def twin_service(
         metrics=metrics,
         engine=engine,
     ) as service:
-        await until(lambda: service.readiness.report().ready, seconds=60)
+        await until(lambda: service.readiness.report().ready or not is_ready, seconds=60)
         engine.calls.clear()
         yield TwinService(service, engine, metrics)
 

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from gateway.cards.schema import RerankSpec
 from gateway.errors import ConfigurationError
 from gateway.text.pairs import PairWindow, longest_first
-from gateway.text.tokenizer import TextTokenizer
+from gateway.text.tokenizer import TextTokenizer, Tokenized
 from gateway.types import Int64Array
 from tests.support.tiny_tokenizer import tiny_tokenizer
 from tests.support.twins.tokenizer_files import xlm_roberta
@@ -39,6 +39,10 @@ def bare(tokenizer: Tokenizer, text: str) -> Int64Array:
     return np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 
 
+def tokenized(some: Int64Array) -> Tokenized:
+    return Tokenized(ids=some, token_count=len(some))
+
+
 def own_pair(tokenizer: Tokenizer, query: str, document: str, *, cut_to: int | None = None) -> list[int]:
     """The tokenizer's own row for a pair: what a reranker was trained on."""
     tokenizer.no_padding()
@@ -64,7 +68,7 @@ def test_a_pair_that_fits_is_the_tokenizers_own(kind: str, query: str, document:
     pairs = window(kind, max_tokens=200)
     assume(len(whole) <= 200 and len(query_ids) <= pairs.max_query_tokens)
     [row] = pairs.pieces(query_ids, document_ids)
-    assert row.tolist() == pairs.truncated(query_ids, document_ids).tolist() == whole
+    assert row.tolist() == pairs.truncated(tokenized(query_ids), tokenized(document_ids)).tolist() == whole
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,7 +76,7 @@ def test_a_pair_that_fits_is_the_tokenizers_own(kind: str, query: str, document:
 def test_truncating_is_the_tokenizers_own_longest_first(kind: str, query: str, document: str, max_tokens: int) -> None:
     tokenizer = KINDS[kind]()
     query_ids, document_ids = bare(tokenizer, query), bare(tokenizer, document)
-    row = window(kind, max_tokens=max_tokens).truncated(query_ids, document_ids)
+    row = window(kind, max_tokens=max_tokens).truncated(tokenized(query_ids), tokenized(document_ids))
     assert row.tolist() == own_pair(tokenizer, query, document, cut_to=max_tokens)
 
 

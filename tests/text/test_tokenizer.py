@@ -88,7 +88,7 @@ def test_bare_ids_have_no_special_tokens_and_are_cut_alike_however_long_the_text
     own.no_truncation()
     ids = own.encode(text, add_special_tokens=False).ids
     whole = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=10**6)
-    with patch.multiple("gateway.text.tokenizer", _SMALLEST_PREFIX_BYTES=20, _PREFIX_BYTES_PER_TOKEN=0):
+    with patch.multiple("gateway.text.tokenizer", _SMALLEST_PREFIX_BYTES=20, _DOCUMENT_BYTES_PER_TOKEN=0):
         judged = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=1)
         results = [*whole.encode_bare(["cat", text], most=most)[1:], *judged.encode_bare([text], most=most)]
     assert [result.ids.tolist() for result in results] == [ids[:most]] * 2

@@ -1,0 +1,66 @@
+"""The only path of a rerank request: model, pairs, batch, the best piece of each document, score."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from gateway.cards.schema import ModelKind
+from gateway.service.deadlines import before
+from gateway.service.served_models import PublicModel, ServedModels
+from gateway.telemetry.metrics import Metrics
+from gateway.text.pair_reading import PairReader, PairRows
+from gateway.text.pairs import PairWindow
+from gateway.types import LongDocuments, RerankRequest, RerankResult, StageSeconds, Usage
+from gateway.vectors.scores import sigmoid
+
+
+class RerankingService:
+    """Scores documents by a query, with the rerankers that are served. Implements `gateway.dialects.base.Reranker`."""
+
+    def __init__(
+        self, models: ServedModels, *, metrics: Metrics, long_documents: LongDocuments = LongDocuments.CHUNK
+    ) -> None:
+        """`long_documents` is for requests that leave it open."""
+        self._models = models
+        self._metrics = metrics
+        self._long_documents = long_documents
+
+    async def rerank(self, request: RerankRequest) -> RerankResult:
+        """One score per document: the sigmoid of the model's logit, the largest where a document goes in pieces.
+
+        Sigmoid and never softmax: the model has one logit, of which a softmax is 1 whatever it says. Raises the errors
+        of `gateway.errors`; cancelling it drops the rows that have not been sent.
+        """
+        model = self._models.find(request.model, ModelKind.RERANKER)
+        started = time.monotonic()
+        async with before(request.deadline):
+            rows = await self._rows(request, model)
+        tokenized = time.monotonic()
+        outcome = await model.member_for(None).scheduler.submit(rows.rows, deadline=request.deadline)
+        logits = np.concatenate(outcome.values).astype(np.float32)
+        best = np.maximum.reduceat(logits, rows.first_rows)
+        self._record(model.name, rows, seconds=tokenized - started)
+        return RerankResult(
+            model=model.name,
+            scores=sigmoid(best),
+            usage=Usage(prompt_tokens=rows.token_count, total_tokens=rows.token_count),
+            stages=StageSeconds(tokenize=tokenized - started, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
+        )
+
+    async def _rows(self, request: RerankRequest, model: PublicModel) -> PairRows:
+        spec = model.card.reranking
+        assert spec is not None  # of a reranker, which `find` was asked for
+        reader = PairReader(
+            model.reader,
+            PairWindow.of(model.reader.tokenizer, spec),
+            long_documents=request.long_documents or self._long_documents,
+            max_document_tokens=request.max_document_tokens,
+        )
+        return await reader.rows(request.query, request.documents)
+
+    def _record(self, model: str, rows: PairRows, *, seconds: float) -> None:
+        self._metrics.tokenize_seconds.labels(model).observe(seconds)
+        self._metrics.inputs.labels(model).inc(len(rows.first_rows))
+        self._metrics.input_tokens.labels(model).inc(rows.token_count)
