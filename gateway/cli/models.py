@@ -13,20 +13,21 @@ from rich.table import Table
 
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.artifacts.findings import VerificationReport
-from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import built_content, pull
-from gateway.artifacts.sources import Fetching, SourceChoice
+from gateway.artifacts.sources import SourceChoice
 from gateway.artifacts.verification import verify
 from gateway.artifacts.vocabularies import SOURCES, install_vocabulary, is_installed
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import config_path, is_rendered, render_config
 from gateway.cards.schema import Card
 from gateway.cli.download_bar import DownloadBar
+from gateway.cli.fetching import STAGING, fetching_of
+from gateway.cli.model_add import add
 from gateway.errors import ConfigurationError, UnknownModel
 from gateway.settings import Settings, load_settings
 
 models_app = typer.Typer(
-    name="models", help="Known models: list, pull, verify, render.", no_args_is_help=True, add_completion=False
+    name="models", help="Known models: list, add, pull, verify, render.", no_args_is_help=True, add_completion=False
 )
 
 RepositoryOption = Annotated[
@@ -35,7 +36,7 @@ RepositoryOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="Names of models; none for all.", show_default=False)]
 
-STAGING = "downloads"
+models_app.command("add")(add)
 
 
 @models_app.command("list")
@@ -75,7 +76,7 @@ def pull_models(
                 )
             else:
                 cards = _resolve(Registry.from_repository(settings.model_repository), name)
-                results = [pull(card, _fetching(settings, source, bar), rehash=rehash) for card in cards]
+                results = [pull(card, fetching_of(settings, source, bar), rehash=rehash) for card in cards]
                 changed = any(result.installed for result in results)
                 name, folder = cards[0].name, cards[0].folder
         state = "is complete" if changed else "was complete already"
@@ -146,12 +147,6 @@ def print_reports(reports: list[VerificationReport], *, as_json: bool) -> None:
             console.print(finding.detail, markup=False)
             if not finding.ok and finding.remedy:
                 console.print(f"        Remedy: {finding.remedy}", markup=False)
-
-
-def _fetching(settings: Settings, choice: SourceChoice, bar: DownloadBar) -> Fetching:
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    hub = HubAccess(endpoint=settings.hf_endpoint, token=token)
-    return Fetching(staging=settings.run_folder / STAGING, choice=choice, hub=hub, progress=bar)
 
 
 def _chosen(registry: Registry, names: list[str] | None) -> list[Card]:
