@@ -67,10 +67,7 @@ class Registry:
         Raises `UnknownModel` as `find` does.
         """
         own = tuple(card for card in self.cards if name.lower() in (card.name.lower(), card.hub_id.lower()))
-        return own if own and not self._is_public(name) else self.find(name).models[0].cards
-
-    def _is_public(self, name: str) -> bool:
-        return any(name.lower() == known.lower() for model in self.models for known in model.names)
+        return own or self.find(name).models[0].cards
 
     def _exact(self, name: str) -> Named | None:
         model = self._by_name.get(name.lower())

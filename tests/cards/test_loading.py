@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from datetime import date
@@ -27,7 +28,7 @@ def card_text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def load(tmp_path: Path, text: str, *, name: str = "tiny-bert") -> Card:
     folder = tmp_path / name
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "card.toml").write_text(text, encoding="utf-8")
     return load_card(folder)
 
@@ -111,6 +112,18 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, card_text: str, foun
     assert f"card.toml: {key} has to be " in caught.value.message
 
 
+def test_a_name_that_triton_could_not_use_is_refused(tmp_path: Path, card_text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"card\.toml: name has to be made of letters"):
+        load(tmp_path, card_text.replace('name = "tiny-bert"', 'name = "tiny bert"'), name="tiny bert")
+
+
+def test_a_file_of_a_wheel_alone_needs_the_wheel(tmp_path: Path) -> None:
+    text = TinyModel().card_text(tmp_path)
+    assert load(tmp_path, text).wheel is None
+    with pytest.raises(ConfigurationError, match=r"card\.toml: wheel has to be given"):
+        load(tmp_path / "other", re.sub(r'\nhub_path = "tokenizer.json"', "", text))
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_card_can_name_every_pooling_there_is(tmp_path: Path, card_text: str, pooling: str) -> None:
     card = load(tmp_path, card_text.replace('pooling = "mean"', f'pooling = "{pooling}"'))
@@ -167,6 +180,7 @@ def put(*path: str | int, value: object) -> Change:
 
 
 ADAPTER, LOGIT = ("triton", "inputs", 2), ("triton", "outputs", 0)
+LOGIT_OUTPUT = {"name": "logit", "data_type": "TYPE_FP32", "dims": [-1, -1], "role": "logit"}
 TYPE_IDS = {"name": "token_type_ids", "data_type": "TYPE_INT64", "dims": [-1, -1], "role": "token_type_ids"}
 
 
@@ -195,6 +209,7 @@ TYPE_IDS = {"name": "token_type_ids", "data_type": "TYPE_INT64", "dims": [-1, -1
         (V3, put("triton", "outputs", 1, "dims", value=[-1, 1024]), "triton.outputs"),
         (V3, put("triton", "outputs", 0, "dims", value=[1, 1024]), "triton.outputs"),
         (V3, put("triton", "outputs", value=[]), "triton.outputs"),
+        (V3, put("triton", "outputs", value=[LOGIT_OUTPUT]), "triton.outputs"),
         (V3, put("shared_aliases", value={"v": "retrieve"}), "shared_aliases"),
         (V3, put("shared_aliases", value={"v": 1}), "shared_aliases"),
         (V3, drop("graph", "builder"), "graph.builder"),
@@ -203,6 +218,7 @@ TYPE_IDS = {"name": "token_type_ids", "data_type": "TYPE_INT64", "dims": [-1, -1
         (V3, put("vectors", "overlap_tokens", value=8192), "vectors.overlap_tokens"),
         (V3, put("reranking", value={}), "vectors"),
         (V3, put("files", 1, "hub_path", value=""), "files[1].hub_path"),
+        (V3, put("files", 1, "sha256", value="3A56"), "files[1].sha256"),
         (V3, drop("files", 1, "hub_path"), "files[1].built_by"),
         (NANO, put("members", 1, "suffix", value="retrieval"), "members"),
         (NANO, put("members", 1, "suffix", value="text matching"), "members.suffix"),

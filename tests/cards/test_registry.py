@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Model
+from gateway.cards.schema import Model, TaskSpec, TaskTable
 from gateway.errors import ConfigurationError, UnknownModel
 from tests.support.tiny_bert import TinyModel
 
@@ -128,6 +128,16 @@ def test_a_name_without_a_size_is_shared_by_both(name: str) -> None:
 def test_a_task_may_ride_on_a_shared_name() -> None:
     found = SHIPPED.find("jina-embeddings-v5-text:text-matching")
     assert ([model.name for model in found.models], found.task) == ([NANO, SMALL], "text-matching")
+
+
+def test_the_longest_model_name_is_the_one_that_a_task_rides_on() -> None:
+    def model(name: str, task: str) -> Model:
+        original = SHIPPED.find(V3).models[0]
+        card = replace(original.card, name=name, hub_id=f"acme/{name}", tasks=TaskTable(tasks=(TaskSpec(task),)))
+        return replace(original, name=name, hub_id=card.hub_id, cards=(card,))
+
+    found = Registry([model("one", "two-three"), model("one-two", "three")]).find("one-two-three")
+    assert ([one.name for one in found.models], found.task) == (["one-two"], "three")
 
 
 def test_an_operator_gets_the_cards_that_a_name_means() -> None:

@@ -195,6 +195,7 @@ def test_every_variant_has_one_graph_of_its_own(one: Card) -> None:
         graphs = [file for file in one.files_of(variant) if file.hub_path and file.hub_path.endswith(".onnx")]
         assert [graph.variant for graph in graphs] == [variant]
     assert one.variants[0] == "fp32"
+    assert one.files_of(None) == one.files_of("fp32")
 
 
 @pytest.mark.parametrize("one", SHIPPED.cards, ids=lambda one: one.name)

@@ -131,11 +131,17 @@ def test_a_task_takes_the_prefix_of_the_side_it_is_given() -> None:
 def test_a_task_that_says_its_side_outranks_a_word_for_the_side() -> None:
     assert chosen(V3, task="retrieval.query", role="document") == ("retrieval.query", QUERY_PREFIX)
     assert chosen(V5, task="retrieval.passage", role="search_query") == ("retrieval.passage", "Document: ")
+    assert chosen(V5, task="retrieval.document", role="clustering") == ("retrieval.passage", "Document: ")
 
 
 @pytest.mark.parametrize("words", [{"task": "retrieval", "role": "query"}, {"task": "query", "role": "retrieval"}])
 def test_retrieval_alone_takes_the_side_it_is_given(words: dict[str, str]) -> None:
     assert chosen(V5, **words) == ("retrieval.query", "Query: ")
+
+
+def test_of_two_sides_the_tasks_own_field_counts() -> None:
+    assert chosen(V5, task="query", role="document") == ("retrieval.query", "Query: ")
+    assert chosen(V5, task="document", role="query") == ("retrieval.passage", "Document: ")
 
 
 def test_retrieval_alone_is_no_task_of_v3() -> None:
@@ -148,8 +154,9 @@ def test_retrieval_alone_is_no_task_of_v3() -> None:
 
 def test_prompts_by_name_are_tasks_too() -> None:
     for word in QUERY_WORDS:
-        if "." not in word:
-            assert chosen(PROMPTS_ONLY, role=word) == ("query", "query: ")
+        assert chosen(PROMPTS_ONLY, role=word) == ("query", "query: ")
+    for word in DOCUMENT_WORDS:
+        assert chosen(PROMPTS_ONLY, role=word) == ("passage", "passage: ")
     assert chosen(PROMPTS_ONLY, task="passage") == ("passage", "passage: ")
     assert chosen(PROMPTS_ONLY, task="search_document") == ("passage", "passage: ")
 
@@ -315,3 +322,15 @@ def test_a_task_without_prompt_or_side_has_no_prefix() -> None:
     assert prompt_of(table, TaskSpec("other"), Role.QUERY) == "Q: "
     assert prompt_of(table, TaskSpec("other"), Role.DOCUMENT) == ""
     assert prompt_of(table, None, None) == ""
+
+
+def test_an_empty_prompt_of_a_task_outranks_the_sides_prefix() -> None:
+    table = replace(V5, tasks=(TaskSpec("bare", prompt="", role=Role.QUERY),), default="bare")
+    assert chosen(table, task="bare", role="query") == ("bare", "")
+
+
+def test_a_side_without_a_prefix_is_not_on_every_text() -> None:
+    table = replace(V5, prompts={Role.QUERY: "", Role.DOCUMENT: "Document: "})
+    choice = choose_task(table, task=None, role=None, default="retrieval.passage")
+    found = task_of_text(table, choice, "apples", own_prefixes=OwnPrefixes.ROLE)
+    assert (found.task and found.task.name, found.prefix) == ("retrieval.passage", "Document: ")
