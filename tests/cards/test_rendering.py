@@ -57,6 +57,14 @@ def test_a_rank_0_input_is_written_as_one_number_without_reshape() -> None:
     assert not config.HasField("dynamic_batching")
 
 
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_nothing_is_set_that_batches_or_slows_down(card: Card) -> None:
+    """Triton's batcher joins equal shapes only, and its graph level 2 means no optimisation at all."""
+    config = parsed(card)
+    assert not config.HasField("dynamic_batching")
+    assert not config.HasField("optimization")
+
+
 def test_no_config_lists_an_output_that_nobody_asks_for() -> None:
     for card in CARDS:
         assert len(parsed(card).output) == len({output.role for output in card.triton.outputs})
