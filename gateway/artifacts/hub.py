@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -40,12 +41,20 @@ class HubMetadata:
 
 
 def fetch_from_hub(
-    file: HubFile, destination: Path, expected: Expected, *, access: HubAccess, staging: Path, progress: Progress
+    file: HubFile,
+    destination: Path,
+    expected: Expected,
+    *,
+    access: HubAccess,
+    staging: Path,
+    progress: Progress,
+    before_placing: Callable[[Path], None] = lambda _: None,
 ) -> Content:
     """Download one file to `destination`, going on from what an earlier run left in `staging`.
 
-    The hub's own word on size and hash counts where nothing else is expected. Raises `SourceUnavailable` when the hub
-    is away or does not give the file, `ArtifactError` when it gives another one than expected.
+    `before_placing` is as in `place_file`. The hub's own word on size and hash counts where nothing else is expected.
+    Raises `SourceUnavailable` when the hub is away or does not give the file, `ArtifactError` when it gives another one
+    than expected.
     """
     metadata = file_metadata(file, access)
     known = _known(expected, metadata)
@@ -54,7 +63,7 @@ def fetch_from_hub(
     with hub_faults(file, access):
         headers = _headers(file, metadata, access)
         _transfer(metadata, partial, known, headers=headers, progress=progress)
-    return place_file(partial, destination, known, origin="the hub")
+    return place_file(partial, destination, known, origin="the hub", before_placing=before_placing)
 
 
 def _known(expected: Expected, metadata: HubMetadata) -> Expected:

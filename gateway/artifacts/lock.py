@@ -7,12 +7,23 @@ it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 
 from gateway.artifacts.placing import Expected, place_chunks
 from gateway.cards.installation import LOCK_FILE, Installation, LockedFile
 from gateway.cards.schema import Card
+
+# The `source` of files that were there before anything was installed, put there by hand.
+FOUND = "found"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision names one state of a repository for good, which a branch does not."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
 def write_lock(card: Card, installation: Installation) -> None:

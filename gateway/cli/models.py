@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.artifacts.building import built_content
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.artifacts.findings import VerificationReport
-from gateway.artifacts.pulling import built_content, pull
+from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import SourceChoice
 from gateway.artifacts.verification import verify
 from gateway.artifacts.vocabularies import SOURCES, install_vocabulary, is_installed

@@ -24,11 +24,12 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from gateway.artifacts.graphs.pooling_nodes import OLDEST_OPSET, POOLINGS, Additions, Wanted
 from gateway.artifacts.graphs.published_graph import read_published
+from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.graphs.renaming import drop_unused, names_in, rename
 from gateway.cards.schema import Card, GraphOutput, GraphSpec, InputRole, OutputRole
 from gateway.errors import ArtifactError, ConfigurationError
 
-BUILDER = "serving"
+BUILDER = SERVING
 
 # Weights in a form that cannot be pointed at are copied; protobuf itself ends at twice this.
 MAX_GRAPH_BYTES = 1 << 30
