@@ -49,9 +49,12 @@ def own() -> Iterator[Edge]:
 
 
 def behind(services: InstantServices, path: str) -> Instant[Any]:
-    return {"/v1/rerank": services.reranker, "/v1/classify": services.classifier, "/v1/segment": services.segmenter}[
-        path
-    ]
+    of_paths: dict[str, Instant[Any]] = {
+        "/v1/rerank": services.reranker,
+        "/v1/classify": services.classifier,
+        "/v1/segment": services.segmenter,
+    }
+    return of_paths[path]
 
 
 @pytest.mark.parametrize(("path", "spelling"), SPELLINGS)
@@ -112,10 +115,8 @@ def test_odd_query_strings(shared: Edge, query: str) -> None:
 
 
 def test_an_unknown_tokenizer_is_a_bad_request(shared: Edge) -> None:
-    assert (
-        check_error(shared.client.post("/v1/segment", json=SEGMENT | {"tokenizer": "gpt9"}), 400)["param"]
-        == "tokenizer"
-    )
+    answer = shared.client.post("/v1/segment", json=SEGMENT | {"tokenizer": "gpt9"})
+    assert check_error(answer, 400)["param"] == "tokenizer"
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v1/classify"])

@@ -1,0 +1,172 @@
+"""Reads answers as the clients do whose requests are recorded here: what each insists on, and in which order it looks.
+
+Written from the clients' documented behaviour, not from the gateway's code. A parser takes the answer and gives vectors
+[inputs, size], bits [inputs, size], a ranking, or the sentence that the client shows when something is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+
+OVERFLOW_PHRASE = "Please reduce your prompt; or completion length."
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Documents are None where the client does not look at them."""
+
+    indices: list[int]
+    scores: list[float]
+    documents: list[str] | None = None
+
+
+def floats_in_order(answer: httpx.Response) -> np.ndarray:
+    """Elasticsearch and most others: lists of numbers, in the order of the array, whatever `index` says."""
+    return np.array([_numbers(item["embedding"]) for item in answer.json()["data"]], np.float32)
+
+
+def floats_sorted_by_index(answer: httpx.Response) -> np.ndarray:
+    data = sorted(answer.json()["data"], key=lambda item: int(item["index"]))
+    return np.array([_numbers(item["embedding"]) for item in data], np.float32)
+
+
+def strict_base64(answer: httpx.Response) -> np.ndarray:
+    """Elasticsearch's `openai` and OpenAI's SDKs: padded standard alphabet, little-endian float32, in array order."""
+    rows = []
+    for item in answer.json()["data"]:
+        text = item["embedding"]
+        assert isinstance(text, str)
+        assert re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text)
+        raw = base64.b64decode(text, validate=True)
+        assert len(raw) % 4 == 0
+        rows.append(np.frombuffer(raw, "<f4"))
+    return np.array(rows)
+
+
+def signed_bits_in_order(answer: httpx.Response) -> np.ndarray:
+    """Elasticsearch's `jinaai` for bit vectors: whole numbers from -128 to 127, which it stores as they are."""
+    return np.array([_signed_bits(item["embedding"]) for item in answer.json()["data"]])
+
+
+def signed_bits_sorted_by_index(answer: httpx.Response) -> np.ndarray:
+    data = sorted(answer.json()["data"], key=lambda item: item["index"])
+    return np.array([_signed_bits(item["embedding"]) for item in data])
+
+
+def unsigned_bits_sorted_by_index(answer: httpx.Response) -> np.ndarray:
+    data = sorted(answer.json()["data"], key=lambda item: item["index"])
+    return np.array([np.unpackbits(np.array(item["embedding"], np.uint8)) == 1 for item in data])
+
+
+def langchain_embeddings(answer: httpx.Response) -> np.ndarray:
+    """Ignores the status: whatever has no `data` is an error, worded by `detail`."""
+    body = answer.json()
+    assert "data" in body, body["detail"]
+    return floats_sorted_by_index(answer)
+
+
+def haystack_embeddings(answer: httpx.Response) -> np.ndarray:
+    """Copies `model` and `usage` into its own answer and sums the usage up over batches."""
+    body = answer.json()
+    assert isinstance(body["model"], str)
+    assert all(isinstance(count, int) for count in body["usage"].values())
+    return floats_sorted_by_index(answer)
+
+
+def vercel_embeddings(answer: httpx.Response) -> np.ndarray:
+    """Checks the answer against a schema before it looks at it."""
+    body = answer.json()
+    assert {item["object"] for item in body["data"]} == {"embedding"}
+    assert isinstance(body["usage"]["total_tokens"], int)
+    assert isinstance(body["usage"]["prompt_tokens"], int)
+    assert isinstance(body["model"], str)
+    return floats_in_order(answer)
+
+
+def dify_embeddings(answer: httpx.Response) -> np.ndarray:
+    body = answer.json()
+    assert body["usage"]["total_tokens"] > 0
+    return np.array([[float(value) for value in item["embedding"]] for item in body["data"]], np.float32)
+
+
+def ranking(answer: httpx.Response) -> Ranking:
+    """LlamaIndex, Haystack, LangChain, Dify, Open WebUI: index and score of each result."""
+    results = answer.json()["results"]
+    return Ranking([result["index"] for result in results], [float(result["relevance_score"]) for result in results])
+
+
+def ranking_with_documents(answer: httpx.Response) -> Ranking:
+    """Elasticsearch's `jinaai`: the document is a string or an object with a `text`."""
+    plain = ranking(answer)
+    documents = [result["document"] for result in answer.json()["results"]]
+    texts = [document if isinstance(document, str) else document["text"] for document in documents]
+    return Ranking(plain.indices, plain.scores, texts)
+
+
+def classes(answer: httpx.Response) -> list[str]:
+    body = answer.json()
+    assert body["usage"]["total_tokens"] > 0
+    for item in body["data"]:
+        scores = {prediction["label"]: prediction["score"] for prediction in item["predictions"]}
+        assert item["object"] == "classification"
+        assert item["score"] == scores[item["prediction"]] == max(scores.values())
+        assert abs(sum(scores.values()) - 1) < 1e-5
+    return [item["prediction"] for item in body["data"]]
+
+
+def segments(answer: httpx.Response) -> list[str]:
+    body = answer.json()
+    assert body["num_tokens"] > 0
+    assert body["num_chunks"] == len(body["chunks"]) == len(body["chunk_positions"])
+    return list(body["chunks"])
+
+
+def detail(answer: httpx.Response) -> str:
+    """LangChain, Dify, Elasticsearch's `jinaai`: a string, anything else would be shown as it is."""
+    return _sentence(answer.json()["detail"])
+
+
+def error_message(answer: httpx.Response) -> str:
+    """The Vercel AI SDK and OpenAI's clients."""
+    return _sentence(answer.json()["error"]["message"])
+
+
+def overflow_to_halve(answer: httpx.Response) -> str:
+    """Elasticsearch's `openai` halves a text and sends it again when the message holds this phrase, word for word."""
+    message = error_message(answer)
+    assert OVERFLOW_PHRASE in message
+    return message
+
+
+PARSERS: dict[str, Callable[[httpx.Response], Any]] = {
+    parse.__name__: parse
+    for parse in (
+        floats_in_order, floats_sorted_by_index, strict_base64, signed_bits_in_order, signed_bits_sorted_by_index,
+        unsigned_bits_sorted_by_index, langchain_embeddings, haystack_embeddings, vercel_embeddings, dify_embeddings,
+        ranking, ranking_with_documents, classes, segments, detail, error_message, overflow_to_halve,
+    )
+}  # fmt: skip
+
+
+def _numbers(value: Any) -> list[float]:
+    assert isinstance(value, list)
+    assert all(isinstance(number, int | float) for number in value)
+    return value
+
+
+def _signed_bits(value: Any) -> np.ndarray:
+    assert all(isinstance(number, int) and -128 <= number <= 127 for number in value)
+    return np.unpackbits((np.array(value, np.int16) + 128).astype(np.uint8)) == 1
+
+
+def _sentence(value: Any) -> str:
+    assert isinstance(value, str)
+    assert len(value) > 10
+    return value
