@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+
+from tokenizers import processors
 
 from gateway.cards.registry import Registry
 from gateway.cards.schema import (
@@ -14,6 +18,10 @@ from gateway.cards.schema import (
     InputRole,
     Model,
     OutputRole,
+    RerankSpec,
+    Role,
+    TaskSpec,
+    TaskTable,
     TensorSpec,
     TokenizerSpec,
     TritonSpec,
@@ -21,6 +29,30 @@ from gateway.cards.schema import (
 )
 from tests.support.scripted_engine import SIZE, vector_of
 from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, tiny_tokenizer
+
+ADAPTER_TASKS = TaskTable(
+    tasks=(
+        TaskSpec("retrieval.query", prompt="the cat ", role=Role.QUERY, adapter=0),
+        TaskSpec("retrieval.passage", prompt="a mat ", role=Role.DOCUMENT, adapter=1),
+        TaskSpec("separation", prompt="", adapter=2),
+        TaskSpec("classification", prompt="", adapter=3),
+        TaskSpec("text-matching", prompt="", adapter=4),
+    ),
+    default="retrieval.query",
+)
+
+FAMILY_MEMBERS = ("retrieval", "text-matching", "clustering")
+FAMILY_TASKS = TaskTable(
+    tasks=(
+        TaskSpec("retrieval.query", role=Role.QUERY, member="retrieval"),
+        TaskSpec("retrieval.passage", role=Role.DOCUMENT, member="retrieval"),
+        TaskSpec("text-matching", role=Role.DOCUMENT, member="text-matching"),
+        TaskSpec("clustering", role=Role.DOCUMENT, member="clustering"),
+    ),
+    default="text-matching",
+    prompts={Role.QUERY: "the cat ", Role.DOCUMENT: "a mat "},
+    aliases={"retrieval": "retrieval.passage"},
+)
 
 CANARY_IDS = (CLS, VOCABULARY["the"], VOCABULARY["cat"], SEP)
 
@@ -52,6 +84,45 @@ def tiny_card(folder: Path, name: str = "tiny", *, matryoshka: tuple[int, ...] =
         ),
         files=(),
         canary=CanarySpec(text="the cat", expected=tuple(float(value) for value in vector_of(CANARY_IDS)[:4])),
+    )
+
+
+def adapter_card(folder: Path, name: str = "adapters") -> Card:
+    """One Triton model with an adapter a task, in the shape of jina-embeddings-v3."""
+    card = tiny_card(folder, name)
+    adapter = GraphInput(TensorSpec("task_id", "TYPE_INT64", (1,)), InputRole.ADAPTER)
+    hidden = GraphOutput(TensorSpec("hidden", "TYPE_FP32", (-1, -1, SIZE)), OutputRole.TOKEN_EMBEDDINGS)
+    triton = replace(card.triton, inputs=(*card.triton.inputs, adapter), outputs=(*card.triton.outputs, hidden))
+    return replace(card, triton=triton, tasks=ADAPTER_TASKS, canary=CanarySpec(text="the cat"))
+
+
+def family_cards(
+    folder: Path, name: str = "family", *, members: Sequence[str] = FAMILY_MEMBERS, tasks: TaskTable = FAMILY_TASKS
+) -> tuple[Card, ...]:
+    """A Triton model a task, in the shape of jina-embeddings-v5-text."""
+    cards = [tiny_card(folder, f"{name}-{member}") for member in members]
+    return tuple(
+        replace(card, tasks=tasks, family=name, member=member, canary=CanarySpec(text="the cat"))
+        for card, member in zip(cards, members, strict=True)
+    )
+
+
+def reranker_card(folder: Path, name: str = "reranker") -> Card:
+    card = tiny_card(folder, name)
+    tokenizer = tiny_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] [SEP] $B [SEP]",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+    )
+    (card.folder / "tokenizer.json").write_text(tokenizer.to_str())
+    logit = GraphOutput(TensorSpec("logit", "TYPE_FP32", (-1, 1)), OutputRole.LOGIT)
+    return replace(
+        card,
+        vectors=None,
+        reranking=RerankSpec(max_query_tokens=6, overlap_tokens=1),
+        triton=replace(card.triton, outputs=(logit,)),
+        canary=CanarySpec(text="the cat sat", query="cat"),
     )
 
 
