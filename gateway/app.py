@@ -34,7 +34,7 @@ from gateway.service.building import ServiceOptions, build_service
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.engine import Engine
-from gateway.types import ClassifyRequest, ClassifyResult, RerankRequest, RerankResult, Segmentation, Vocabulary
+from gateway.types import Segmentation, Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
 """Runs what is behind the routes for as long as the block lasts."""
@@ -207,13 +207,7 @@ def _lines_of(file: Path) -> list[str]:
 
 
 class _Coming:
-    """Holds the places of the services that are being written in `gateway.service`."""
-
-    async def rerank(self, request: RerankRequest) -> RerankResult:  # noqa: ARG002
-        raise EngineUnavailable("Reranking is not served yet.")
-
-    async def classify(self, request: ClassifyRequest) -> ClassifyResult:  # noqa: ARG002
-        raise EngineUnavailable("Classification is not served yet.")
+    """Holds the place of the service that is being written in `gateway.service`."""
 
     async def segment(self, text: str, **_: object) -> Segmentation:  # noqa: ARG002
         raise EngineUnavailable("Segmentation is not served yet.")
@@ -227,12 +221,11 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
         options = service_options(settings)
         async with build_service(registry, options=options, metrics=metrics, engine=engine) as service:
-            coming = _Coming()
             yield Services(
                 embedder=service.embedding,
-                reranker=coming,
-                classifier=coming,
-                segmenter=coming,
+                reranker=service.reranking,
+                classifier=service.classification,
+                segmenter=_Coming(),
                 models=service.models,
                 health=service.readiness,
             )
@@ -248,6 +241,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         default_model=settings.default_model,
         default_reranker=settings.default_reranker,
         own_prefixes=settings.own_prefixes,
+        rerank_long_documents=settings.rerank_long_documents,
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],

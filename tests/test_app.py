@@ -247,7 +247,7 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
     fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids"}
     changed = settings(
         triton_url="elsewhere:1", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
-        tokenizer_path="t", vocabulary_folder="v",
+        rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
         recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7,
     )  # fmt: skip

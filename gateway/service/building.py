@@ -16,9 +16,11 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
 from gateway.errors import ConfigurationError, EngineUnavailable, UnknownModel
 from gateway.service.canary import Canary
+from gateway.service.classifying import ClassificationService
 from gateway.service.embedding import EmbeddingService
 from gateway.service.model_call import EmbeddingCall
 from gateway.service.readiness import ReadinessMonitor
+from gateway.service.reranking import RerankingService
 from gateway.service.served_models import OnMissing, ServedModel, ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
@@ -28,7 +30,7 @@ from gateway.text.vocabularies import Cl100kBase
 from gateway.triton.endpoint import grpc_address, http_port_mistake
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import OwnPrefixes, Vocabulary
+from gateway.types import LongDocuments, OwnPrefixes, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class ServiceOptions:
     default_model: str | None = None
     default_reranker: str | None = None
     own_prefixes: OwnPrefixes = OwnPrefixes.ROLE
+    rerank_long_documents: LongDocuments = LongDocuments.CHUNK
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
@@ -62,6 +65,8 @@ class Service:
     """The running service: what the HTTP edge talks to."""
 
     embedding: EmbeddingService
+    reranking: RerankingService
+    classification: ClassificationService
     models: ServedModels
     readiness: ReadinessMonitor
 
@@ -110,8 +115,11 @@ async def build_service(
     )
     try:
         await monitor.start()
+        embedding = EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes)
         yield Service(
-            embedding=EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes),
+            embedding=embedding,
+            reranking=RerankingService(models, metrics=metrics, long_documents=options.rerank_long_documents),
+            classification=ClassificationService(models, embedding),
             models=models,
             readiness=monitor,
         )
