@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The command that reads a model's files again and mends them.
+REPAIR = "gateway models pull {name} --verify"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check` is a stable word (`file`, `config`, `graph`, `external_data`, `tokenizer`, `canary`), `subject` a path or
-    name, `detail` a sentence."""
+    """`check` is a stable word (`file`, `lock`, `config`, `graph`, `published`, `external_data`, `serving`,
+    `tokenizer`, `canary`, `batch`, `triton`), `subject` a path or name, `detail` a sentence."""
 
     check: str
     subject: str

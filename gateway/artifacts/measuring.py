@@ -58,9 +58,10 @@ _TEXTS = (
 @dataclass(frozen=True, slots=True)
 class Measured:
     """`canary` holds the first values of the canary's unit vector, or its score. `spread` is the largest difference
-    that sharing a batch made to a value."""
+    that sharing a batch made to a value, `size` how many values a text's result has."""
 
     canary: tuple[float, ...]
+    size: int
     batch_invariant: bool
     spread: float
 
@@ -85,6 +86,7 @@ def measure(card: Card, serving: Path, *, published: Path | None) -> Measured:
     spread = float(np.abs(run.results(batches[0]) - alone).max())
     return Measured(
         canary=tuple(float(value) for value in alone[0, :KEPT_VALUES]),
+        size=alone.shape[1],
         batch_invariant=spread <= tolerance and not mixes_rows(model),
         spread=spread,
     )

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
-from gateway.artifacts.findings import Finding
+from gateway.artifacts.findings import REPAIR, Finding
 from gateway.artifacts.graphs.external_data import data_faults
-from gateway.artifacts.graphs.published_graph import external_tensors
+from gateway.artifacts.graphs.published_graph import external_tensors, read_published
 from gateway.cards.schema import Card, TensorSpec
-
-REPAIR = "gateway models pull {name} --verify"
+from gateway.errors import ArtifactError
 
 # Triton's words for ONNX's element types (docs: model_configuration.md, "Datatypes").
 DATA_TYPES: dict[int, str] = {
@@ -40,22 +38,50 @@ def graph_path(card: Card) -> Path:
 def inspect_graph(card: Card, path: Path | None = None) -> Iterator[Finding]:
     """Findings about signature and external data of the graph that is served, or of one that is to be."""
     path = path or graph_path(card)
-    repair = REPAIR.format(name=card.name)
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except (OSError, DecodeError, ValueError) as error:
-        yield Finding("graph", path.name, False, f"It cannot be read as ONNX: {type(error).__name__}.", repair)
+    model = _read(card, path, check="graph")
+    if isinstance(model, Finding):
+        yield model
         return
     yield _signature(card, model)
-    yield _external_data(path, model, repair)
+    yield _external_data(card, path, model)
+
+
+def inspect_published(card: Card, path: Path) -> Iterator[Finding]:
+    """Findings about the published graph that the served one was made from."""
+    model = _read(card, path, check="published")
+    if isinstance(model, Finding):
+        yield model
+        return
+    faults = list(_input_faults(card, model))
+    outputs = {value.name for value in model.graph.output}
+    named = [str(name) for name in card.graph.config.values()] if card.graph is not None else []
+    faults += [f"the graph has no output {name}" for name in named if name not in outputs]
+    if faults:
+        detail = f"The card and the graph differ: {'; '.join(faults)}."
+        yield Finding("published", path.name, False, detail, "Mend the inputs or graph.config in card.toml.")
+    else:
+        yield Finding("published", path.name, True, f"Inputs are those of the card; it has {', '.join(named)}.")
+    yield _external_data(card, path, model)
+
+
+def _read(card: Card, path: Path, *, check: str) -> onnx.ModelProto | Finding:
+    try:
+        return read_published(path)
+    except ArtifactError as error:
+        detail = f"It cannot be read as ONNX. {error.message}"
+        return Finding(check, path.name, False, detail, REPAIR.format(name=card.name))
+
+
+def _input_faults(card: Card, model: onnx.ModelProto) -> Iterator[str]:
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    graph_inputs = [value for value in model.graph.input if value.name not in initializers]
+    yield from _tensor_faults("input", graph_inputs, [item.tensor for item in card.triton.inputs])
+    named = {item.tensor.name for item in card.triton.inputs}
+    yield from (f"input {value.name} is not in the card" for value in graph_inputs if value.name not in named)
 
 
 def _signature(card: Card, model: onnx.ModelProto) -> Finding:
-    initializers = {tensor.name for tensor in model.graph.initializer}
-    graph_inputs = [value for value in model.graph.input if value.name not in initializers]
-    faults = list(_tensor_faults("input", graph_inputs, [item.tensor for item in card.triton.inputs]))
-    named = {item.tensor.name for item in card.triton.inputs}
-    faults += [f"input {value.name} is not in the card" for value in graph_inputs if value.name not in named]
+    faults = list(_input_faults(card, model))
     faults += _tensor_faults("output", model.graph.output, [item.tensor for item in card.triton.outputs])
     name = card.triton.default_model_filename
     if faults:
@@ -80,10 +106,10 @@ def _tensor_faults(kind: str, values: Iterable[onnx.ValueInfoProto], specs: Iter
             yield f"{kind} {spec.name} has dims {list(dims)}, the card says {list(spec.dims)}"
 
 
-def _external_data(path: Path, model: onnx.ModelProto, repair: str) -> Finding:
+def _external_data(card: Card, path: Path, model: onnx.ModelProto) -> Finding:
     faults = list(data_faults(path.parent, model))
     if faults:
         more = f" ({len(faults)} faults)" if len(faults) > 1 else ""
-        return Finding("external_data", path.name, False, f"{faults[0]}{more}.", repair)
+        return Finding("external_data", path.name, False, f"{faults[0]}{more}.", REPAIR.format(name=card.name))
     count = sum(1 for _ in external_tensors(model.graph))
     return Finding("external_data", path.name, True, f"{count} tensors lie where the graph says.")

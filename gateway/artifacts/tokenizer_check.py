@@ -1,0 +1,60 @@
+"""Whether a model's tokenizer is the one that its card means: its window, its padding, its special tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from gateway.artifacts.findings import REPAIR, Finding
+from gateway.artifacts.measuring import load_tokenizer
+from gateway.cards.schema import Card
+from gateway.errors import ConfigurationError
+from gateway.text.canary_row import canary_row
+
+CONFIG_FILE = "tokenizer_config.json"
+
+# What libraries write who know no window.
+_NO_WINDOW = 1_000_000
+
+
+def check_tokenizer(card: Card) -> Finding:
+    spec = card.tokenizer
+    try:
+        tokenizer = load_tokenizer(card)
+        ids = canary_row(card, tokenizer).ids
+    except ConfigurationError as error:
+        return Finding("tokenizer", spec.file, False, error.message, error.remedy or REPAIR.format(name=card.name))
+    mend = "Mend tokenizer.{key} in card.toml."
+    if spec.pad_id >= tokenizer.vocabulary_size:
+        detail = f"pad_id {spec.pad_id} is outside its vocabulary of {tokenizer.vocabulary_size}."
+        return Finding("tokenizer", spec.file, False, detail, mend.format(key="pad_id"))
+    stated = _stated(card.path_of(spec.file).with_name(CONFIG_FILE))
+    token, window = _text(stated.get("pad_token")), stated.get("model_max_length")
+    known = Tokenizer.from_file(str(card.path_of(spec.file))).token_to_id(token) if token is not None else None
+    if known is not None and known != spec.pad_id:
+        detail = f"Its padding token {token} has the id {known}, the card says {spec.pad_id}."
+        return Finding("tokenizer", spec.file, False, detail, mend.format(key="pad_id"))
+    if isinstance(window, int) and spec.max_tokens > window:
+        detail = f"Its authors read {window} tokens, the card says {spec.max_tokens}."
+        return Finding("tokenizer", spec.file, False, detail, mend.format(key="max_tokens"))
+    specials = len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids)
+    detail = f"It loads, cuts at {spec.max_tokens} tokens and adds {specials} to a text; the known text has {len(ids)}."
+    return Finding("tokenizer", spec.file, True, detail)
+
+
+def _stated(file: Path) -> dict[str, object]:
+    """What the repository says beside its tokenizer; empty where it says nothing that can be read."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text(token: object) -> str | None:
+    """A special token: a text, or a table that holds it."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
