@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from gateway.dialects.embeddings_request import Encoding
-from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.json_rows import INLINE_BYTES, json_list
 from gateway.types import EmbedResult, Float32Array
 from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, ubinary_rows
 
@@ -25,15 +26,15 @@ _ROWS_OF: dict[Encoding, Callable[[Float32Array], Sequence[Any]]] = {
 async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
     """The JSON body for `result`. Large ones are made row by row in a thread, so that the event loop has its turns."""
     expected_bytes = result.vectors.size * sum([_BYTES_PER_NUMBER[encoding] for encoding in encodings])
-    return await written(lambda: encode_answer_now(result, encodings), expected_bytes=expected_bytes)
+    if expected_bytes <= INLINE_BYTES:
+        return encode_answer_now(result, encodings)
+    return await asyncio.to_thread(encode_answer_now, result, encodings)
 
 
 def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
     """As `encode_answer`, in one go. With several encodings a vector is an object keyed by their names, in order."""
-    items = json_list(
-        {"object": "embedding", "index": index, "embedding": row}
-        for index, row in enumerate(_embeddings(result.vectors, encodings))
-    )
+    rows = enumerate(_embeddings(result.vectors, encodings))
+    items = json_list({"object": "embedding", "index": index, "embedding": row} for index, row in rows)
     return b'{"object":"list","data":%b,"model":%b,"usage":{"prompt_tokens":%d,"total_tokens":%d}}' % (
         items,
         orjson.dumps(result.model),

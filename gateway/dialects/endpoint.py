@@ -37,7 +37,7 @@ class EndpointLimits:
     request_timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every request: freezing it would cost more than all it does
 class Call:
     """One request on its way. `deadline` is a reading of `time.monotonic()`, in seconds."""
 
@@ -57,7 +57,10 @@ class Call:
 
     def header(self, name: bytes) -> str | None:
         """The first header of this name, in lower case."""
-        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return str(value, "latin-1")
+        return None
 
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
@@ -72,7 +75,7 @@ class Call:
         record.stages = stages
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A JSON body, and what goes into headers: warnings, and headers of an API's own."""
 

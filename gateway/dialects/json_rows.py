@@ -20,4 +20,4 @@ async def written(make: Callable[[], bytes], *, expected_bytes: int) -> bytes:
 
 def json_list(rows: Iterable[Any]) -> bytes:
     """A JSON list, one row at a time. NumPy arrays in a row are written as lists."""
-    return b"[%b]" % b",".join([orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in rows])
+    return b"[%b]" % b",".join([orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY) for row in rows])
