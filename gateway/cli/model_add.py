@@ -59,7 +59,7 @@ def add(
         revision=revision,
         name=name,
         file=file,
-        variant=variant.strip().lower() if variant else None,
+        variant=variant,
         pooling=_pooling(pooling),
         max_tokens=max_tokens,
         licence=licence,

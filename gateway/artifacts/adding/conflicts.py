@@ -63,7 +63,7 @@ def _differences(card: Card, options: AddOptions, revision: str | None) -> Itera
         yield f"revision: {card.revision}, not {revision}"
     if options.file is not None and options.file not in graphs:
         yield f"file: {', '.join(filter(None, graphs)) or 'a graph built here'}, not {options.file}"
-    if options.variant is not None and options.variant not in graphs.values():
+    if options.variant is not None and options.variant.lower() not in graphs.values():
         yield f"variant: {', '.join(filter(None, graphs.values())) or 'the only one'}, not {options.variant}"
     if options.pooling is not None and vectors is not None and options.pooling != vectors.pooling:
         yield f"pooling: {vectors.pooling}, not {options.pooling}"

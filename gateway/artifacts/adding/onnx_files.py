@@ -37,11 +37,12 @@ def choose_onnx(published: Published, folder: str, *, file: str | None, variant:
         return _chosen(Fact(file, "--file"))
     variants = _variants(paths, folder)
     if variant is not None:
-        if variant not in variants:
+        found = next((path for word, path in variants.items() if word.lower() == variant.lower()), None)
+        if found is None:
             raise CannotServe(
                 f"The repository has no ONNX file of the variant {variant}.", remedy=_offer(paths, folder)
             )
-        return _chosen(Fact(variants[variant], "--variant"))
+        return _chosen(Fact(found, "--variant"))
     if FULL_PRECISION in variants:
         return _chosen(Fact(variants[FULL_PRECISION], "the usual place"))
     if len(paths) > 1:

@@ -17,7 +17,7 @@ from gateway.artifacts.adding.signature import graph_inputs, signature_of
 from gateway.artifacts.adding.stages import Stages
 from gateway.artifacts.graphs.pooling_nodes import POOLINGS as POOLED_IN_GRAPH
 from gateway.artifacts.graphs.published_graph import read_published
-from gateway.artifacts.graphs.serving import BUILDER
+from gateway.artifacts.graphs.recipe import SERVING
 from gateway.cards.installation import LOCK_FILE
 from gateway.cards.schema import IN_GRAPH, GraphOutput, OutputRole, TensorSpec
 
@@ -54,7 +54,7 @@ def plan_onnx(
     return GraphPlan(
         file=choice.path,
         published=files,
-        builder=BUILDER,
+        builder=SERVING,
         built=SERVING_FILE,
         config={role.value: source.output.name},
         inputs=inputs,
