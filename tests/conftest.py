@@ -19,7 +19,7 @@ from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
 from tests.support.live_server import LiveServer, live_server
-from tests.support.twin_repository import install_twins, twin_repository
+from tests.support.twin_repository import pull_twins, twin_repository
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 VOCABULARIES = REPOSITORY.parent / "vocabularies"
@@ -113,9 +113,12 @@ def gateway_url(gateway_server: LiveServer) -> str:
 
 @pytest.fixture(scope="session")
 def twin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository: the shipped Jina cards over their tiny twins, complete and never changed by a test."""
+    """A model repository: the shipped Jina cards over their tiny twins, pulled from a hub on loopback.
+
+    Shared by the whole session; a test that changes files pulls its own.
+    """
     repository = twin_repository(tmp_path_factory.mktemp("twins"))
-    install_twins(repository)
+    pull_twins(repository, staging=tmp_path_factory.mktemp("twin-downloads"))
     return repository
 
 

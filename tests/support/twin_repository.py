@@ -15,11 +15,13 @@ from typing import Any
 
 import tomli_w
 
-from gateway.artifacts.graphs.serving import build_serving
+from gateway.artifacts.hub_access import HubAccess
+from gateway.artifacts.pulling import pull
+from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.cards.loading import CARD_FILE
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import config_path, render_config
-from tests.support.local_hub import LocalHub
+from tests.support.local_hub import LocalHub, local_hub
 from tests.support.twins import publishing, reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
 from tests.support.twins.twin import Twin
 
@@ -63,16 +65,13 @@ def twin_repository(
     return folder
 
 
-def install_twins(folder: Path) -> None:
-    """Put the twins' files of every card in `folder` where a pull would put them, in the default precision."""
-    for card in Registry.from_repository(folder).cards:
-        twin = BUILDERS[card.repository]()
-        card.path_of("1").mkdir(exist_ok=True)
-        published = [file for file in card.files_of(None) if file.hub_path]
-        for file in published:
-            card.path_of(file.path).write_bytes(twin.files[str(file.hub_path)])
-        (graph,) = [file for file in published if file.path.endswith(".onnx")]
-        card.path_of("1/serving.onnx").write_bytes(build_serving(card, card.path_of(graph.path)))
+def pull_twins(folder: Path, *, staging: Path, variant: str | None = None) -> None:
+    """Pull every card in `folder` from a hub on loopback, as `gateway models pull` does."""
+    with local_hub() as hub:
+        publish_twins(hub)
+        fetching = Fetching(staging=staging, choice=SourceChoice.HUB, hub=HubAccess(endpoint=hub.url))
+        for card in Registry.from_repository(folder).cards:
+            pull(card, fetching, variant=variant)
 
 
 def publish_twins(hub: LocalHub, *names: str) -> None:
