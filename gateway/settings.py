@@ -27,6 +27,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "tokenizer_path": ("TOKENIZER_PATH",),
     "model_repository": ("MODEL_REPOSITORY",),
     "api_keys": ("API_KEYS", "API_KEY"),
+    "variant": ("ONNX_QUANTIZATION",),
     "hf_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     "hf_endpoint": ("HF_ENDPOINT",),
     "log_level": ("LOG_LEVEL",),
@@ -107,6 +108,9 @@ class Settings(BaseSettings):
         LongDocuments.CHUNK,
         description="Documents longer than a reranker's window: `chunk` (scored by their best piece) or `truncate`.",
     )
+    variant: str | None = Field(
+        None, description="Precision to install of models that come in several: `fp16`, `int8`, ...; `none`: default."
+    )
     auto_pull: bool = Field(False, description="Download a known model when a request first names it.")
     vocabulary_folder: Path = Field(Path("vocabularies"), description="Folder of installed token-id vocabularies.")
     strict_empty: bool = Field(False, description="Refuse empty strings instead of embedding the special tokens alone.")
@@ -149,7 +153,14 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "default_model", "default_reranker", "tokenizer_path", "api_keys_file", "hf_token", "hf_endpoint", mode="before"
+        "default_model",
+        "default_reranker",
+        "tokenizer_path",
+        "api_keys_file",
+        "hf_token",
+        "hf_endpoint",
+        "variant",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

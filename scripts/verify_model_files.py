@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 try:
-    from gateway.cli.models import print_reports, verification_reports
+    from gateway.cli.model_verify import print_reports, verification_reports
     from gateway.errors import SetupError
     from gateway.settings import load_settings
 except ModuleNotFoundError as error:

@@ -1,0 +1,139 @@
+"""`gateway models list`: what is known here, and how far each model has come."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.artifacts.completeness import missing_files
+from gateway.artifacts.vocabularies import SOURCES, is_installed
+from gateway.cards.installation import Installation, read_installation
+from gateway.cards.registry import Registry
+from gateway.cards.schema import Card, Model
+from gateway.cli.named_models import JsonOption, RepositoryOption
+from gateway.cli.triton_proof import loaded_models
+from gateway.settings import load_settings
+
+
+class State(IntEnum):
+    """KNOWN: there is a card. DOWNLOADED: all files are there. VERIFIED: and were proved since they came. LOADED: the
+    Triton that runs now serves it."""
+
+    KNOWN = 0
+    DOWNLOADED = 1
+    VERIFIED = 2
+    LOADED = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far one card's files have come."""
+
+    card: Card
+    state: State
+    installation: Installation
+    missing: tuple[str, ...]
+
+
+def list_models(model_repository: RepositoryOption = None, as_json: JsonOption = False) -> None:
+    """Show the models this installation knows, and which are downloaded, verified and loaded."""
+    settings = load_settings(model_repository=model_repository)
+    models = Registry.from_repository(settings.model_repository).models
+    loaded = loaded_models(settings)
+    rows = [_row(model, [standing(card, loaded) for card in model.cards]) for model in models]
+    vocabularies = {name: is_installed(source, settings.vocabulary_folder) for name, source in SOURCES.items()}
+    if as_json:
+        typer.echo(json.dumps({"models": rows, "vocabularies": vocabularies}, indent=2))
+        return
+    console = Console()
+    console.print(_table(rows))
+    for name, installed in vocabularies.items():
+        state = "installed" if installed else f"not installed; get it with: gateway models pull {name}"
+        console.print(f"Token-id vocabulary {name}: {state}", highlight=False, soft_wrap=True)
+
+
+def standing(card: Card, loaded: frozenset[str]) -> Standing:
+    installation = read_installation(card)
+    missing = tuple(file.path for file in missing_files(card))
+    state = State.KNOWN if missing else State.VERIFIED if installation.verified_at else State.DOWNLOADED
+    if card.name in loaded:
+        state = State.LOADED
+    return Standing(card, state, installation, missing)
+
+
+def _row(model: Model, standings: list[Standing]) -> dict[str, object]:
+    card = model.card
+    own = _facts(standings[0]) if card.family is None else {"state": min(one.state for one in standings).word}
+    return {
+        "name": model.name,
+        "hub_id": model.hub_id,
+        "kind": card.kind.value,
+        **own,
+        "dimensions": card.vectors.dimensions if card.vectors else None,
+        "max_tokens": card.tokenizer.max_tokens,
+        "tasks": [task.name for task in card.tasks.tasks],
+        "variants": list(card.variants),
+        "licence": card.licence,
+        "summary": card.summary,
+        "members": [] if card.family is None else [{"name": one.card.name, **_facts(one)} for one in standings],
+    }
+
+
+def _facts(one: Standing) -> dict[str, object]:
+    installed = one.installation if not one.missing else Installation()
+    listed = [file.size_bytes for file in one.card.files_of(None)]
+    sizes = [file.size_bytes for file in installed.files.values()] or listed
+    return {
+        "state": one.state.word,
+        "variant": installed.variant,
+        "batch_invariant": installed.batch_invariant,
+        "revision": installed.revision or one.card.revision,
+        "verified_at": installed.verified_at,
+        "size_bytes": sum(size for size in sizes if size is not None) if None not in sizes else None,
+        "missing_files": list(one.missing),
+    }
+
+
+def _table(rows: list[dict[str, object]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Model", "State", "Variant", "Size", "Dimensions", "Tokens", "Tasks", "Licence"):
+        table.add_column(heading)
+    for row in rows:
+        members = row["members"]
+        assert isinstance(members, list)
+        _add(table, row, members)
+        for member in members:
+            _add(table, {**member, "name": f"  {member['name']}"}, [])
+    return table
+
+
+def _add(table: Table, row: dict[str, object], members: list[dict[str, object]]) -> None:
+    size, tasks = row.get("size_bytes"), row.get("tasks")
+    cells = (
+        row["name"],
+        _state_of(members) if members else row["state"],
+        row.get("variant") or "",
+        f"{size / 1e6:.0f} MB" if isinstance(size, int) else "",
+        row.get("dimensions") or "",
+        row.get("max_tokens") or "",
+        ", ".join(map(str, tasks)) if isinstance(tasks, list) else "",
+        row.get("licence") or "",
+    )
+    table.add_row(*map(str, cells))
+
+
+def _state_of(members: list[dict[str, object]]) -> str:
+    """A family's: how many have come how far."""
+    states = [str(member["state"]) for member in members]
+    if len(set(states)) == 1:
+        return states[0]
+    return ", ".join(f"{states.count(state.word)} {state.word}" for state in reversed(State) if state.word in states)

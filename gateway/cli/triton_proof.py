@@ -1,0 +1,95 @@
+"""Whether the running Triton answers as the files in this process do, and what it has loaded: asked, never demanded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from gateway.artifacts.findings import Finding
+from gateway.artifacts.measuring import load_tokenizer
+from gateway.cards.installation import expected_canary, read_installation
+from gateway.cards.schema import Card
+from gateway.cli import run_file
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.service.model_call import EmbeddingCall
+from gateway.settings import Settings
+from gateway.text.canary_row import canary_row
+from gateway.triton.endpoint import grpc_address
+from gateway.triton.engine import Engine
+from gateway.triton.grpc_engine import GrpcEngine
+from gateway.types import RowOutput
+from gateway.vectors.scores import sigmoid
+
+LIVE_SECONDS = 1.0
+CALL_SECONDS = 60.0
+
+
+def triton_address(settings: Settings) -> str:
+    """The Triton of the `gateway up` that runs here, else the configured one."""
+    running = run_file.read(settings.run_folder / run_file.RUN_FILE_NAME)
+    if run_file.is_running(running):
+        return f"127.0.0.1:{running['ports']['grpc']}"
+    return grpc_address(settings.triton_url)
+
+
+def loaded_models(settings: Settings) -> frozenset[str]:
+    """The names of the Triton models that are ready now; none where no Triton answers quickly. Never raises."""
+    try:
+        return asyncio.run(_ready(triton_address(settings)))
+    except GatewayError:
+        return frozenset()
+
+
+def prove_through_triton(cards: Sequence[Card], address: str) -> dict[str, Finding] | None:
+    """For each card that Triton has loaded, whether it gives the known text's value; None where no Triton answers."""
+    return asyncio.run(_prove(cards, address))
+
+
+async def _ready(address: str) -> frozenset[str]:
+    engine = GrpcEngine(address)
+    try:
+        if not await engine.is_live(timeout_seconds=LIVE_SECONDS):
+            return frozenset()
+        statuses = await engine.models(timeout_seconds=LIVE_SECONDS)
+        return frozenset(status.name for status in statuses if status.ready)
+    finally:
+        await engine.close()
+
+
+async def _prove(cards: Sequence[Card], address: str) -> dict[str, Finding] | None:
+    engine = GrpcEngine(address)
+    try:
+        if not await engine.is_live(timeout_seconds=LIVE_SECONDS):
+            return None
+        ready = {status.name for status in await engine.models() if status.ready}
+        return {card.name: await _finding(card, engine, address) for card in cards if card.name in ready}
+    finally:
+        await engine.close()
+
+
+async def _finding(card: Card, engine: Engine, address: str) -> Finding:
+    remedy = "Load the model again: restart Triton, or gateway up."
+    try:
+        given = await _value(card, engine)
+    except ConfigurationError as error:
+        return Finding("triton", address, False, error.message, error.remedy or remedy)
+    except GatewayError as error:
+        return Finding("triton", address, False, error.message, remedy)
+    expected = np.array(expected_canary(card, read_installation(card)))
+    difference = float(np.abs(given[: len(expected)] - expected).max(initial=0.0))
+    # Written so that NaN fails.
+    if not difference <= card.canary.tolerance:
+        detail = f"Through Triton the known text's value is off by {difference:.2e}."
+        return Finding("triton", address, False, detail, remedy)
+    return Finding("triton", address, True, "The known text's value comes through Triton as it does here.")
+
+
+async def _value(card: Card, engine: Engine) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    row = canary_row(card, load_tokenizer(card))
+    result = await EmbeddingCall(card, engine)([row], timeout_seconds=CALL_SECONDS)
+    if result.invalid:
+        raise result.invalid[0]
+    value = np.asarray(result.values[0], dtype=np.float32)
+    return sigmoid(value) if row.group.output is RowOutput.LOGIT else value.astype(np.float64)
