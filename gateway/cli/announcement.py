@@ -76,8 +76,9 @@ def _announce(url: str, block: str, stream: TextIO, over: threading.Event) -> No
 
 def ready_block(url: str, *, endpoints: Endpoints, models: tuple[str, ...], with_keys: bool) -> str:
     key = " -H 'Authorization: Bearer YOUR_KEY'" if with_keys else ""
+    model = models[0] if models else "NAME"
     return f"""
-Ready: {", ".join(models)}
+Ready: {", ".join(models) or "no model yet; the first request that names one brings it"}
   gateway         {url}
   Triton gRPC     {endpoints.grpc}
   Triton HTTP     http://{endpoints.http}
@@ -85,7 +86,7 @@ Ready: {", ".join(models)}
 
 Try it:
   curl {url}/v1/embeddings{key} -H 'Content-Type: application/json' \\
-    -d '{{"model": "{models[0]}", "input": "Hello, world"}}'
+    -d '{{"model": "{model}", "input": "Hello, world"}}'
 
 Ctrl-C stops everything.
 """

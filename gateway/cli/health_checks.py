@@ -13,6 +13,7 @@ import psutil
 
 from gateway.artifacts.completeness import is_complete
 from gateway.cards.registry import Registry
+from gateway.cards.schema import Model
 from gateway.cli import run_file
 from gateway.cli.port_choice import PORT_OPTIONS, host_of
 from gateway.errors import ConfigurationError, SetupError
@@ -123,14 +124,19 @@ def port_checks(settings: Settings) -> list[Check]:
 def model_checks(settings: Settings) -> list[Check]:
     """One complete model is enough to start with; an incomplete one beside it is mentioned, not a fault."""
     try:
-        cards = Registry.from_repository(settings.model_repository).cards
+        models = Registry.from_repository(settings.model_repository).models
     except ConfigurationError as error:
         return [Check("models", ok=False, finding=error.message, remedy=error.remedy)]
-    served = any(is_complete(card) for card in cards)
-    checks = []
-    for card in cards:
-        complete = is_complete(card)
-        finding = "files complete" if complete else "files not complete"
-        remedy = None if complete else f"gateway models pull {card.name}"
-        checks.append(Check(f"model {card.name}", ok=complete or served, finding=finding, remedy=remedy))
+    complete = {card.name for model in models for card in model.cards if is_complete(card)}
+    checks = [check_model(model, complete, is_start_possible=bool(complete)) for model in models]
     return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]
+
+
+def check_model(model: Model, complete: set[str], *, is_start_possible: bool) -> Check:
+    name, absent = f"model {model.name}", [card.name for card in model.cards if card.name not in complete]
+    if not absent:
+        return Check(name, ok=True, finding="files complete")
+    finding = (
+        "files not complete" if len(absent) == len(model.cards) else f"served in part, without {', '.join(absent)}"
+    )
+    return Check(name, ok=is_start_possible, finding=finding, remedy=f"gateway models pull {model.name}")

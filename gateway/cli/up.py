@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import psutil
 import typer
 
 from gateway.app import create_app
 from gateway.artifacts.completeness import is_complete, missing_files
+from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.cli import run_file
@@ -29,6 +31,9 @@ from gateway.triton.embedded.supervisor import EmbeddedTriton
 
 PORT_RANGE = {"min": 1, "max": 65535}
 FIRST_MODEL = "all-MiniLM-L6-v2"
+
+# What is left is for calls, the gateway and everything else.
+MOST_OF_MEMORY = 0.75
 
 
 class StopRequested(BaseException):
@@ -64,7 +69,13 @@ def up(
 
 def run(settings: Settings, record: Path) -> None:
     """Triton first, then the gateway; backwards at the end, so that running requests still find their Triton."""
-    names = tuple(card.name for card in complete_cards(settings))
+    cards = complete_cards(settings)
+    names = tuple(card.name for card in cards)
+    if settings.models and not settings.auto_pull:
+        # Of a family the members that are there: the service waits for all models that it is told to serve.
+        settings = settings.model_copy(update={"models": names})
+    for note in (*missing_members(settings, cards), *memory_note(cards)):
+        sys.stdout.write(f"{note}\n")
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
@@ -84,29 +95,50 @@ def run(settings: Settings, record: Path) -> None:
 
 
 def complete_cards(settings: Settings) -> tuple[Card, ...]:
-    """The models to load: those asked for, else all whose files are there.
+    """The Triton models to load: those asked for, else all whose files are there; of a family those of its members.
 
     Raises `ArtifactError` naming the command that fetches a model where one asked for, or every one, is incomplete.
+    With GATEWAY_AUTO_PULL it may be none: they come when they are asked for.
     """
     registry = Registry.from_repository(settings.model_repository)
     if settings.models:
-        asked = tuple(card for name in settings.models for card in registry.cards_of(name))
-        for card in asked:
-            refuse_incomplete(card)
-        return asked
+        asked = [_complete_of(registry.cards_of(name), settings) for name in settings.models]
+        return tuple({card.name: card for cards in asked for card in cards}.values())
     found = tuple(card for card in registry.cards if is_complete(card))
-    if not found:
+    if not found and not settings.auto_pull:
         raise ArtifactError("No model's files are complete yet.", remedy=f"gateway models pull {FIRST_MODEL}")
     return found
 
 
-def refuse_incomplete(card: Card) -> None:
-    missing = missing_files(card)
-    if missing:
-        names = ", ".join(file.path for file in missing)
+def _complete_of(cards: tuple[Card, ...], settings: Settings) -> tuple[Card, ...]:
+    complete = tuple(card for card in cards if is_complete(card))
+    if not complete and not settings.auto_pull:
+        card, name = cards[0], cards[0].name if len(cards) == 1 else cards[0].family
+        names = ", ".join(file.path for file in missing_files(card))
         raise ArtifactError(
-            f"{card.name} cannot be served: missing or of the wrong size: {names}.",
-            remedy=f"gateway models pull {card.name}",
+            f"{card.name} cannot be served: missing, of the wrong size or not proved: {names}.",
+            remedy=f"gateway models pull {name}",
+        )
+    return complete
+
+
+def missing_members(settings: Settings, loaded: Sequence[Card]) -> Iterator[str]:
+    """A line for each family of which not all members are loaded."""
+    names = {card.name for card in loaded}
+    for model in Registry.from_repository(settings.model_repository).models:
+        absent = [card.name for card in model.cards if card.name not in names]
+        if 0 < len(absent) < len(model.cards):
+            yield f"{model.name} is served in part; not installed: {', '.join(absent)} (gateway models pull NAME)"
+
+
+def memory_note(loaded: Sequence[Card]) -> Iterator[str]:
+    """A line where the weights alone are most of the memory that is free."""
+    weights = sum(entry.size_bytes for card in loaded for entry in read_installation(card).files.values())
+    available = psutil.virtual_memory().available
+    if weights > available * MOST_OF_MEMORY:
+        yield (
+            f"These models' files have {weights / 1e9:.1f} GB and are held in memory, of which {available / 1e9:.1f} "
+            "GB are free. Serve fewer with --model NAME, or pull a smaller precision with --variant."
         )
 
 
