@@ -12,21 +12,23 @@ from pathlib import Path, PurePosixPath
 from gateway.artifacts.adding.card_text import card_text
 from gateway.artifacts.adding.conflicts import check_free, check_same, free_hub_id, known_cards
 from gateway.artifacts.adding.deriving import derive
+from gateway.artifacts.adding.graph_plan import VERSION_FOLDER
 from gateway.artifacts.adding.identity import check_repository, choose_name
 from gateway.artifacts.adding.plan import AddOptions, Plan
 from gateway.artifacts.adding.published import Published, look_into
 from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.window_probe import probe_window
 from gateway.artifacts.adding.workspace import Workspace, workspace
 from gateway.artifacts.lock import write_lock
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
-from gateway.artifacts.verification import verify
+from gateway.artifacts.verification import note_verified, verify
 from gateway.cards.installation import Installation
 from gateway.cards.loading import CARD_FILE, load_card
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import CONFIG_FILE, render_config
 from gateway.cards.schema import Card
-from gateway.errors import ConfigurationError
+from gateway.errors import ArtifactError, ConfigurationError
 
 
 class State(Enum):
@@ -94,20 +96,26 @@ def _new(published: Published, options: AddOptions, work: Workspace, *, hub_id: 
     text = card_text(plan, work.pins(plan.published))
     if target is None:
         return Addition(State.PLANNED, name, plan=plan, text=text)
-    card = _card(work, text)
-    pull(card, work.fetching)
+    card = _card(work, plan, text)
+    try:
+        pull(card, work.fetching)
+    except ArtifactError:
+        if work.has_all(plan.published):
+            # It was not the network, so nothing would be different the next time.
+            work.discard()
+        raise
     _prove(card)
     work.publish(target)
     return Addition(State.ADDED, name, cards=(load_card(target),), plan=plan, text=text)
 
 
-def _card(work: Workspace, text: str) -> Card:
+def _card(work: Workspace, plan: Plan, text: str) -> Card:
     """The card as it is read back, with its config and the lock of what was fetched beside it."""
     work.write(CARD_FILE, text)
     card = load_card(work.folder)
     work.write(CONFIG_FILE, render_config(card))
-    work.write("1/.gitkeep", "")
-    write_lock(card, Installation(spare=work.locked))
+    work.write(f"{VERSION_FOLDER}/.gitkeep", "")
+    write_lock(card, Installation(spare=work.locked, repository=plan.repository, revision=plan.revision.value))
     return card
 
 
@@ -118,6 +126,8 @@ def _prove(card: Card) -> None:
             f"The model was made and does not work: {faults[0].check} {faults[0].subject}: {faults[0].detail}",
             remedy="Another file of the repository may do, see --file and --variant.",
         )
+    probe_window(card)
+    note_verified(card)
 
 
 def _again(

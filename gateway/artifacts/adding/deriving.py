@@ -56,7 +56,7 @@ def derive(published: Published, options: AddOptions, *, name: str, hub_id: str,
         name=name,
         hub_id=hub_id,
         repository=published.listing.repository,
-        revision=Fact(published.listing.revision, f"{options.revision or 'the main branch'}, at its commit of today"),
+        revision=Fact(published.listing.revision, f"{options.revision or 'the main branch'} as of {_today()}"),
         licence=licence,
         released=_released(published),
         tokenizer=tokenizer_path,
@@ -119,4 +119,8 @@ def _matryoshka(sentence: Document, config: ModelConfig, graph: GraphPlan) -> Fa
 def _released(published: Published) -> Fact[date]:
     if published.listing.created is not None:
         return Fact(published.listing.created, "the day the repository was made")
-    return Fact(datetime.now(UTC).date(), "the day of adding; the hub does not say")
+    return Fact(_today(), "the day of adding; the hub does not say")
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.hub_repository import RepositoryListing, list_files, read_small
+from gateway.artifacts.lock import is_commit
+from gateway.errors import SourceUnavailable
 
 T = TypeVar("T")
 
@@ -73,6 +75,8 @@ def look_into(repository: str, revision: str | None, access: HubAccess) -> Publi
     Raises as `gateway.artifacts.hub_repository.list_files` does.
     """
     listing = list_files(repository, revision, access)
+    if not is_commit(listing.revision):
+        raise SourceUnavailable(f"The model hub does not say which commit {listing.revision} of {repository} is.")
     return Published(listing, lambda path: read_small(repository, listing.revision, path, access))
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from gateway.cards.installation import LockedFile
 from gateway.errors import ArtifactError
 
 FOLDER = "adding"
+INCOMING = ".incoming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,37 +88,55 @@ class Workspace:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
 
+    def has_all(self, paths: Iterable[str]) -> bool:
+        return all((self.folder / path).is_file() for path in paths)
+
     def discard(self) -> None:
         """Delete everything, where going on from it would lead to the same refusal."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Take the commit's folder away too, unless another model is being made of it."""
+        with suppress(OSError):
+            self.folder.parent.rmdir()
 
     def publish(self, target: Path) -> None:
         """Make it the folder `target`, whole or not at all.
 
         Raises `ArtifactError` where something is there already or the disk refuses.
         """
-        incoming = target.with_name(f".{target.name}.incoming")
         try:
-            self._move(target, incoming)
+            self._move(target)
         except OSError as error:
-            shutil.rmtree(incoming, ignore_errors=True)
             raise ArtifactError(
                 f"The model cannot be put into {target}: {error.strerror or error}.",
                 remedy="Check that there is room on the disk, that the folder can be written to, and that no other "
                 "model has it.",
             ) from error
 
-    def _move(self, target: Path, incoming: Path) -> None:
+    def _move(self, target: Path) -> None:
         try:
             self.folder.rename(target)
+            self._leave()
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            # Between two disks there is no moving at once: a copy beside the target, and then the move.
+            self._copy(target)
+            self.discard()
+
+    def _copy(self, target: Path) -> None:
+        """Between two disks nothing moves at once: a copy beside the target, one level down and so no model yet, and
+        then the move."""
+        incoming = target.parent / INCOMING / target.name
+        try:
             shutil.rmtree(incoming, ignore_errors=True)
             shutil.copytree(self.folder, incoming)
             incoming.rename(target)
-            self.discard()
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+            with suppress(OSError):
+                incoming.parent.rmdir()
 
 
 @contextmanager
