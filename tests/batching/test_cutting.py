@@ -71,7 +71,8 @@ def test_a_bulk_costs_little_more_than_the_best_partition(lengths: list[int]) ->
     queue = RowQueue()
     queue.add(submission(lengths))
     total = sum(cost([row.length for row in cut]) for cut in drain(queue))
-    assert total <= 1.15 * least_cost(lengths, BUDGET)
+    # Of a handful of rows, one call more than there had to be is a large part.
+    assert total <= 1.15 * least_cost(lengths, BUDGET) + OVERHEAD
 
 
 def test_a_bulk_of_log_normal_lengths_is_padded_by_less_than_five_per_cent() -> None:

@@ -117,7 +117,7 @@ async def test_where_the_installed_files_mix_rows_each_goes_alone(
 
 async def test_short_texts_are_answered_while_a_long_one_is_computed(tmp_path: Path) -> None:
     engine = ScriptedEngine(states={"tiny": "READY"}, hold_from_tokens=9)
-    card = replace(tiny_card(tmp_path), batching=BatchSpec(max_batch_tokens=64, long_row_tokens=8))
+    card = replace(tiny_card(tmp_path), batching=BatchSpec(max_batch_tokens=16, long_row_tokens=8))
     async with running(tmp_path, engine, known=[tiny_model(card)], calls_in_flight=2) as service:
         await until(lambda: service.readiness.report().ready)
         long = [asyncio.create_task(service.embedding.embed(request("cat " * 9))) for _ in range(3)]
