@@ -37,8 +37,8 @@ from gateway.types import LongDocuments, OwnPrefixes, Vocabulary
 class ServiceOptions:
     """What `build_service` needs to know; the settings of the same names say what each means.
 
-    `models` restricts what is served, and asks for it; empty for all. `token_ids` None refuses token ids that come
-    without a vocabulary.
+    `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
+    None refuses token ids that come without a vocabulary.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -86,8 +86,7 @@ async def build_service(
     request needs and Triton has not loaded. Raises `ConfigurationError` for options that cannot be right: an unknown
     model name, an address that is none.
     """
-    asked_for = {card.name: card for name in options.models for card in _known(registry, name)}
-    cards = list(asked_for.values()) or list(registry.cards)
+    asked_for = [_known(registry, name) for name in options.models] or [registry.cards]
     for default in filter(None, (options.default_model, options.default_reranker)):
         _known(registry, default)
     address = grpc_address(options.triton_url)
@@ -105,8 +104,8 @@ async def build_service(
     monitor = ReadinessMonitor(
         used_engine,
         models,
-        cards=cards,
-        required=frozenset(asked_for),
+        cards=[card for cards in asked_for for card in cards],
+        required=[frozenset(card.name for card in cards) for cards in asked_for] if options.models else [],
         build_model=builder,
         metrics=metrics,
         canary_interval_seconds=options.canary_interval_seconds,

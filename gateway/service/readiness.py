@@ -46,14 +46,15 @@ class ReadinessMonitor:
         models: ServedModels,
         *,
         cards: Sequence[Card],
-        required: frozenset[str],
+        required: Sequence[frozenset[str]],
         build_model: BuildModel,
         metrics: Metrics,
         canary_interval_seconds: float,
         address: str,
         explain_silence: Callable[[], Awaitable[ConfigurationError | None]],
     ) -> None:
-        """`cards` are the models that may be served; `required` those that have to be, by name.
+        """`cards` are the Triton models that may be served; `required` the names of those that have to be, at least one
+        of each set.
 
         `address` is where `engine` is, for the log. `explain_silence` is asked as long as no model has been served
         and it has not found the reason.
@@ -61,7 +62,7 @@ class ReadinessMonitor:
         self._engine = engine
         self._models = models
         self._cards = {card.name: card for card in cards}
-        self._required = required
+        self._required = tuple(required)
         self._build_model = build_model
         self._metrics = metrics
         self._canary_interval_seconds = canary_interval_seconds
@@ -97,8 +98,8 @@ class ReadinessMonitor:
         """The latest state of every model that is served or known."""
         watched = {name: watch.health for name, (watch, _) in self._watches.items()}
         everything = {**self._others, **watched}
-        needed = [health for name, health in everything.items() if name in watched or name in self._required]
-        ready = bool(watched) and all(one.ready for one in needed) and self._required <= everything.keys()
+        complete = all(watched.keys() & names for names in self._required)
+        ready = bool(watched) and all(one.ready for one in watched.values()) and complete
         reason = "" if ready else self._silence
         return ReadinessReport(ready=ready, models=dict(sorted(everything.items())), reason=reason)
 
@@ -188,7 +189,7 @@ class ReadinessMonitor:
         since = self._absent_since.setdefault(name, time.monotonic())
         if time.monotonic() - since < _FORGOTTEN_SECONDS:
             return
-        if self._lost_triton or name in self._required:
+        if self._lost_triton or any(name in names for names in self._required):
             if not self._healer.due(name):
                 return
             failure = await self._healer.load(name)

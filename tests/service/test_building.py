@@ -129,14 +129,22 @@ async def test_short_texts_are_answered_while_a_long_one_is_computed(tmp_path: P
         await asyncio.gather(*long)
 
 
-async def test_a_family_named_as_wanted_needs_all_members_and_a_member_itself_alone(tmp_path: Path) -> None:
+async def test_a_family_named_as_wanted_is_there_with_its_first_member_and_a_member_alone_by_its_own_name(
+    tmp_path: Path,
+) -> None:
     known = [tiny_model(*family_cards(tmp_path)), tiny_model(tiny_card(tmp_path))]
     engine = ScriptedEngine(states={"family-retrieval": "READY", "tiny": "READY"})
     async with running(tmp_path, engine, known=known, models=("family-retrieval",)) as service:
         await until(lambda: service.readiness.report().ready)
         assert list(service.models.all()) == ["family-retrieval"]
-    async with running(tmp_path, engine, known=known, models=("family",)) as service:
-        await until(lambda: service.readiness.report().models["family-retrieval"].ready)
-        assert not service.readiness.report().ready
-        engine.states.update({f"family-{member}": "READY" for member in FAMILY_MEMBERS})
+    async with running(tmp_path, engine, known=known, models=("family", "tiny")) as service:
         await until(lambda: service.readiness.report().ready)
+        engine.states["family-clustering"] = "READY"
+        engine.dead.add("family-clustering")
+        engine.control_refused = True
+        await until(lambda: "family-clustering" in service.models.all())
+        assert not service.readiness.report().ready, "a member that is served has to be well"
+    engine.states = {"tiny": "READY"}
+    async with running(tmp_path, engine, known=known, models=("family", "tiny")) as service:
+        await until(lambda: service.readiness.report().models["tiny"].ready)
+        assert not service.readiness.report().ready, "no member of the family"
