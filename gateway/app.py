@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.artifacts.auto_pull import AutoPull
+from gateway.artifacts.pull_order import DOWNLOADS, PullOrder
 from gateway.cards.registry import Registry
+from gateway.cards.schema import Card
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
@@ -23,7 +26,7 @@ from gateway.dialects.jina import Jina
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
-from gateway.errors import ConfigurationError, EngineUnavailable, SetupError
+from gateway.errors import ConfigurationError, EngineUnavailable, SetupError, UnknownModel
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
@@ -31,9 +34,12 @@ from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.measuring import Measuring
 from gateway.middleware.request_id import RequestId
 from gateway.service.building import ServiceOptions, build_service
+from gateway.service.served_models import OnMissing
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
+from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
+from gateway.triton.grpc_engine import GrpcEngine
 from gateway.types import Segmentation, Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
@@ -220,7 +226,12 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
         options = service_options(settings)
-        async with build_service(registry, options=options, metrics=metrics, engine=engine) as service:
+        async with (
+            models_on_demand(settings, registry, engine) as (used_engine, on_missing),
+            build_service(
+                registry, options=options, metrics=metrics, engine=used_engine, on_missing=on_missing
+            ) as service,
+        ):
             yield Services(
                 embedder=service.embedding,
                 reranker=service.reranking,
@@ -231,6 +242,41 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
             )
 
     return start
+
+
+@asynccontextmanager
+async def models_on_demand(
+    settings: Settings, registry: Registry, engine: Engine | None
+) -> AsyncIterator[tuple[Engine | None, OnMissing]]:
+    """What is done about a known model that Triton has not loaded: nothing, or with GATEWAY_AUTO_PULL it is brought."""
+    if not settings.auto_pull:
+        yield engine, lambda _: None
+        return
+    used_engine = engine or GrpcEngine(grpc_address(settings.triton_url))
+    named: list[Card] = []
+    # A name that is none is told by whoever builds the service.
+    with suppress(UnknownModel):
+        named = [card for name in settings.models for card in registry.cards_of(name)]
+    allowed = {card.name for card in named or registry.cards}
+    bringing = AutoPull(used_engine, lambda card: pull_order(settings, card), allowed=allowed)
+    try:
+        bringing.begin(named)
+        yield used_engine, bringing.on_missing
+    finally:
+        await bringing.stop()
+        if engine is None:
+            await used_engine.close()
+
+
+def pull_order(settings: Settings, card: Card) -> PullOrder:
+    return PullOrder(
+        card=card.name,
+        models=str(settings.model_repository.absolute()),
+        staging=str((settings.run_folder / DOWNLOADS).absolute()),
+        variant=settings.variant if card.variants else None,
+        endpoint=settings.hf_endpoint,
+        token=settings.hf_token.get_secret_value() if settings.hf_token else None,
+    )
 
 
 def service_options(settings: Settings) -> ServiceOptions:

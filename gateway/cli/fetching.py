@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.progress import Progress
+from gateway.artifacts.pull_order import DOWNLOADS
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.settings import Settings
 
-STAGING = "downloads"
+STAGING = DOWNLOADS
 
 
 def fetching_of(settings: Settings, choice: SourceChoice, progress: Progress) -> Fetching:
