@@ -16,7 +16,7 @@ from gateway.artifacts.adding.onnx_plan import plan_onnx
 from gateway.artifacts.adding.plan import AddOptions, Plan
 from gateway.artifacts.adding.prompts import PROMPTS_FILE, read_tasks
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe
 from gateway.artifacts.adding.stage_config import check_stage_config, read_stage_config
 from gateway.artifacts.adding.stages import Stages, read_stages
 from gateway.artifacts.adding.tokenizer_checks import check_tokenizer, choose_pad_id, find_tokenizer
@@ -103,7 +103,7 @@ def _check_prompts(stages: Stages | None, tasks: TaskTable) -> None:
         raise CannotServe(
             f"{pooling.source} leaves the tokens of the prompt out of the pooling (include_prompt is false), which is "
             f"not done here, and {PROMPTS_FILE} has prompts: with them the vectors would be others than the authors'.",
-            remedy="Serve it with sentence-transformers.",
+            remedy=USE_THEIR_LIBRARY,
         )
 
 

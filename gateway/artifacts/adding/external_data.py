@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import onnx
 
 from gateway.artifacts.adding.published import Published
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.artifacts.graphs.external_data import is_inside
 from gateway.artifacts.graphs.published_graph import entries_of, external_tensors
 
@@ -39,7 +39,9 @@ def _places(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
         try:
             yield entries.get("location", ""), int(entries.get("offset", "0")) + int(entries.get("length", "0"))
         except ValueError:
-            raise CannotServe(f"The weight {tensor.name} does not say where in its data file it lies.") from None
+            raise CannotServe(
+                f"The weight {tensor.name} does not say where in its data file it lies.", remedy=TELL_AUTHORS
+            ) from None
 
 
 def _check_inside(location: str, path: str) -> None:
@@ -53,10 +55,10 @@ def _check_inside(location: str, path: str) -> None:
 
 def _check_there(path: str, end: int, graph: str, published: Published) -> None:
     if not published.has(path):
-        raise CannotServe(f"{graph} needs {path}, which the repository does not have.", remedy="Tell its authors.")
+        raise CannotServe(f"{graph} needs {path}, which the repository does not have.", remedy=TELL_AUTHORS)
     size = published.size_of(path)
     if size is not None and size < end:
         raise CannotServe(
             f"{graph} needs {end} bytes of {path}, which has {size}: it is cut short, or only points to another file.",
-            remedy="Tell the repository's authors.",
+            remedy=TELL_AUTHORS,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.artifacts.adding.published import Document, Published, joined
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe
 
 CONFIG_FILE = "config.json"
 RERANKER = "jina-reranker-v2-base-multilingual"
@@ -97,7 +97,9 @@ def check_kind(config: ModelConfig, sentence_config: Document) -> None:
             "written by hand, on the pattern of that one's.",
         )
     if kind != "SentenceTransformer":
-        raise CannotServe(f"This is a model of the kind {kind}: it does not give one dense vector a text.")
+        raise CannotServe(
+            f"This is a model of the kind {kind}: it does not give one dense vector a text.", remedy=USE_THEIR_LIBRARY
+        )
 
 
 def _count(document: Document, *names: str) -> int | None:

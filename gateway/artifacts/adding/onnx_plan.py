@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from onnx import ModelProto
+
 from gateway.artifacts.adding.external_data import data_locations
 from gateway.artifacts.adding.graph_paths import maps_between
 from gateway.artifacts.adding.graph_plan import SERVING_FILE, TOKENIZER_FILE, VERSION_FOLDER, GraphPlan
@@ -12,7 +14,7 @@ from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.onnx_files import OnnxChoice
 from gateway.artifacts.adding.outputs import GraphFacts, VectorSource, choose_source
 from gateway.artifacts.adding.published import Published
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.artifacts.adding.signature import graph_inputs, signature_of
 from gateway.artifacts.adding.stages import Stages
 from gateway.artifacts.graphs.pooling_nodes import POOLINGS as POOLED_IN_GRAPH
@@ -20,6 +22,7 @@ from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.cards.installation import LOCK_FILE
 from gateway.cards.schema import IN_GRAPH, GraphOutput, OutputRole, TensorSpec
+from gateway.errors import ArtifactError
 
 POOLED_NAME = "pooled_embedding"
 TOKEN_NAME = "token_embeddings"
@@ -37,9 +40,9 @@ def plan_onnx(
 ) -> GraphPlan:
     """The plan for the chosen ONNX file, downloaded to `file`; `pooling` is the operator's word.
 
-    Raises `CannotServe`, or `ArtifactError` for a file that is no ONNX graph.
+    Raises `CannotServe`.
     """
-    model = read_published(file)
+    model = _read(file, choice.path.value)
     signature = signature_of(model)
     inputs = graph_inputs(signature, config)
     files = _files(choice.path.value, data_locations(model, choice.path.value, published))
@@ -62,6 +65,15 @@ def plan_onnx(
         source=source,
         variant=choice.variant,
     )
+
+
+def _read(file: Path, path: str) -> ModelProto:
+    try:
+        return read_published(file)
+    except ArtifactError as error:
+        raise CannotServe(
+            f"{path} is not an ONNX graph that can be read.", remedy=f"Name another file with --file. {TELL_AUTHORS}"
+        ) from error
 
 
 def _outputs(source: VectorSource) -> tuple[GraphOutput, ...]:

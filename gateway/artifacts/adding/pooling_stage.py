@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.artifacts.adding.published import Document
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe
 
 # sentence-transformers' words for poolings, and ours (`gateway.vectors.pooling.POOLINGS`).
 MODES: Mapping[str, str] = {
@@ -47,7 +47,10 @@ def read_pooling(config: Document, path: str) -> PoolingStage:
     unknown = [mode for mode in modes if mode not in MODES]
     if unknown or not modes:
         stated = ", ".join(unknown) or "nothing"
-        raise CannotServe(f"{path} asks for the pooling {stated}, which is not known: {', '.join(MODES)} are.")
+        raise CannotServe(
+            f"{path} asks for the pooling {stated}, which is not known: {', '.join(MODES)} are.",
+            remedy=USE_THEIR_LIBRARY,
+        )
     size = config.get("embedding_dimension", config.get("word_embedding_dimension"))
     return PoolingStage(
         modes=tuple(MODES[mode] for mode in modes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.artifacts.adding.published import Document
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.cards.schema import Role, TaskSpec, TaskTable
 
 PROMPTS_FILE = "config_sentence_transformers.json"
@@ -75,4 +75,4 @@ def _plain(name: str) -> str:
 
 
 def _unclear(what: str) -> CannotServe:
-    return CannotServe(f"{PROMPTS_FILE} cannot be followed: {what}.", remedy="Tell the repository's authors.")
+    return CannotServe(f"{PROMPTS_FILE} cannot be followed: {what}.", remedy=TELL_AUTHORS)

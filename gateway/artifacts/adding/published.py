@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.hub_repository import RepositoryListing, list_files, read_small
 from gateway.artifacts.lock import is_commit
@@ -86,4 +86,4 @@ def joined(folder: str, name: str) -> str:
 
 
 def _damaged(path: str, why: str) -> CannotServe:
-    return CannotServe(f"The repository's {path} cannot be understood: {why}.", remedy="Tell its authors.")
+    return CannotServe(f"The repository's {path} cannot be understood: {why}.", remedy=TELL_AUTHORS)

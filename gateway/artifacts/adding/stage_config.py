@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe
 
 # It has borne these names.
 STAGE_FILES = (
@@ -57,5 +57,5 @@ def _settings_for_texts(settings: object) -> list[str]:
 def _another_way(stage: Fact[Document], what: str) -> CannotServe:
     return CannotServe(
         f"{stage.source} asks for something that is not done here: {what}.",
-        remedy="Serve it with sentence-transformers.",
+        remedy=USE_THEIR_LIBRARY,
     )

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from gateway.artifacts.adding.graph_plan import TOKENIZER_FILE
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
-from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.adding.refusal import TELL_AUTHORS, USE_THEIR_LIBRARY, CannotServe
 
 # Classes that put or leave out start and end tokens by their own flags, whatever tokenizer.json says.
 _REWRITING = ("Llama", "CodeLlama", "Gemma", "Cohere")
@@ -49,14 +49,17 @@ def check_tokenizer(file: Path, *, config: Fact[Document], stage: Fact[Document]
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:
         # tokenizers raises bare Exception for every fault of the file.
-        raise CannotServe(f"{TOKENIZER_FILE} cannot be loaded: {str(error)[:200]}") from error
+        raise CannotServe(f"{TOKENIZER_FILE} cannot be loaded: {str(error)[:200]}", remedy=TELL_AUTHORS) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     lowers = any(_lowering(json.loads(text).get("normalizer")))
     _check_case(lowers, config=config, stage=stage)
     _check_ends(tokenizer, config)
     if feeds_types and any(tokenizer.encode(_PROBE).type_ids):
-        raise CannotServe(f"{TOKENIZER_FILE} gives texts another token type than 0, the only one that is fed here.")
+        raise CannotServe(
+            f"{TOKENIZER_FILE} gives texts another token type than 0, the only one that is fed here.",
+            remedy=USE_THEIR_LIBRARY,
+        )
     return tokenizer
 
 

@@ -58,7 +58,8 @@ class Workspace:
     def _there(self, hub_path: str, destination: Path) -> Content | None:
         """What a run that was cut off left, where the hub's word proves that it is this file."""
         published = self.listing.find(hub_path)
-        if published is None or published.sha256 is None or not destination.is_file():
+        is_file = destination.is_file() and not destination.is_symlink()
+        if published is None or published.sha256 is None or not is_file:
             return None
         content = content_of(destination)
         return content if content.sha256 == published.sha256 else None
