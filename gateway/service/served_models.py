@@ -65,11 +65,15 @@ class PublicModel:
         return next(iter(self.members.values())).reader
 
     def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
-        """What a request's words stand for; a task in the request outranks one that rode on the name.
+        """What a request's words stand for. A task that rode on the model's name stands in where the request says
+        nothing, and takes its side of a search from the request where that says no more.
 
         Raises `gateway.cards.tasks.UnknownTask`.
         """
-        return choose_task(self.card.tasks, task=task or self.task, role=side, default=self.default_task)
+        table = self.card.tasks
+        if task or side:
+            return choose_task(table, task=task, role=side, default=self.task or self.default_task)
+        return choose_task(table, task=self.task, role=None, default=self.default_task)
 
     def member_for(self, task: TaskSpec | None) -> ServedModel:
         """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`

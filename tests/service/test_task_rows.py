@@ -91,6 +91,8 @@ async def test_a_task_has_its_own_prefix_and_adapter_and_usage_counts_the_prefix
         ("adapters:separation", {}, "separation"),
         ("adapters-passage", {}, "retrieval.passage"),
         ("adapters:separation", {"task": "classification"}, "classification"),
+        ("adapters:retrieval.query", {"side": "passage"}, "retrieval.passage"),
+        ("adapters-query", {"side": "document"}, "retrieval.passage"),
         ("ADAPTERS:Text-Matching", {"side": "query"}, "text-matching"),
     ],
 )
