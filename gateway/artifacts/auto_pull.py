@@ -6,7 +6,9 @@ Only what has a card here is ever fetched. Requests are not kept waiting: each i
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -76,7 +78,9 @@ class AutoPull:
         job = self._jobs.get(card.name)
         if job is None or job.may_start_again:
             job = self._jobs[card.name] = Job(card)
-            job.task = asyncio.create_task(self._bring(job), name=f"auto-pull {card.name}")
+            # A context of its own: what it logs belongs to no request.
+            context = contextvars.Context()
+            job.task = asyncio.create_task(self._bring(job), name=f"auto-pull {card.name}", context=context)
         return EngineUnavailable(_sentence(job), code=job.phase.value, retry_after_seconds=_retry_after(job))
 
     def begin(self, cards: Iterable[Card]) -> None:
@@ -109,24 +113,12 @@ class AutoPull:
 
     async def _download(self, job: Job) -> None:
         """Raises `ArtifactError` with the pulling process's own words."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "gateway.artifacts.pull_process"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
+        process = _start()
         try:
-            process.stdin.write(self._order(job.card).line())
-            async for line in process.stdout:
-                job.report = Report.from_line(line)
-            await process.wait()
+            await asyncio.to_thread(_follow, process, self._order(job.card), job)
         finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            process.kill()
+            process.wait()
         if not job.report.is_done:
             raise ArtifactError(job.report.error or f"The download of {job.card.name} ended before it was done.")
 
@@ -135,6 +127,24 @@ class AutoPull:
         states = {status.name: status.state for status in await self._engine.models()}
         if states.get(card.name) not in ("READY", "LOADING"):
             await self._engine.load(card.name, timeout_seconds=LOAD_SECONDS)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """Not asyncio's way to start one: uvloop forks, and gRPC's threads do not like that."""
+    command = [sys.executable, "-m", "gateway.artifacts.pull_process"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _follow(process: subprocess.Popen[bytes], order: PullOrder, job: Job) -> None:
+    """Blocks until the process has ended, by itself or killed, and keeps what it says last."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError), process.stdin as given, process.stdout as told:
+        given.write(order.line())
+        given.flush()
+        for line in told:
+            job.report = Report.from_line(line)
+    process.wait()
 
 
 def _sentence(job: Job) -> str:

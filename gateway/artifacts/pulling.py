@@ -16,7 +16,7 @@ from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.graphs.external_data import data_files
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.hub import file_metadata
-from gateway.artifacts.hub_access import HubFile
+from gateway.artifacts.hub_access import HubFile, NotOnHub
 from gateway.artifacts.hub_repository import DEFAULT_REVISION, list_files
 from gateway.artifacts.ledger import Ledger
 from gateway.artifacts.lock import FOUND, is_commit
@@ -24,7 +24,7 @@ from gateway.artifacts.measuring import Measured, measure
 from gateway.artifacts.onnx_inspection import graph_path
 from gateway.artifacts.placing import Content, Expected, content_of, place_file, sweep_incoming
 from gateway.artifacts.sources import Fetching, fetch_files
-from gateway.artifacts.variants import built_files, chosen_variant, data_of, graph_of, published_files
+from gateway.artifacts.variants import built_files, chosen_variant, data_of, graph_of, published_files, variants_among
 from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card, FileSpec
 from gateway.errors import ArtifactError, SourceUnavailable
@@ -84,6 +84,7 @@ class _Pull:
         before anything is installed."""
         files = {file.path: file for file in published_files(self.card, self.variant)}
         if self.graph is not None:
+            self._check_published(self.graph)
             self._bring([self.graph], rehash=rehash)
             files |= {file.path: file for file in self._data_of(self.graph, self.card.path_of(self.graph.path))}
         self._bring([file for file in files.values() if file != self.graph], rehash=rehash)
@@ -164,6 +165,22 @@ class _Pull:
         except ArtifactError as error:
             label = f"{graph.path} of {self.card.name}"
             raise ArtifactError(f"{label} is refused. {error.message}", remedy=error.remedy) from error
+
+    def _check_published(self, graph: FileSpec) -> None:
+        """Whether the hub has a variant that the card does not list; what it does have is told, as far as it says."""
+        if graph in self.card.files or self.ledger.proved(graph) is not None or graph.hub_path is None:
+            return
+        try:
+            file_metadata(HubFile(self.card.repository, self.revision(graph), graph.hub_path), self.fetching.hub)
+        except NotOnHub as error:
+            listing = list_files(self.card.repository, self.revision(graph), self.fetching.hub)
+            known = variants_among(graph.hub_path, [file.path for file in listing.files])
+            raise ArtifactError(
+                f"{self.card.name} is not published as {self.variant}; the model hub has {', '.join(known) or 'none'}.",
+                remedy="Name one of those with --variant.",
+            ) from error
+        except SourceUnavailable:
+            return
 
     def _published_sha256(self, file: FileSpec) -> str | None:
         """What the hub says of a file, or None where it does not say or is away."""

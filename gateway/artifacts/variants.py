@@ -18,7 +18,7 @@ from gateway.errors import ArtifactError, ConfigurationError
 DEFAULT_WORDS = ("none", "default")
 FULL_PRECISION = "fp32"
 
-_WORD = re.compile(r"[a-z0-9][a-z0-9_]*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _STEM = "model"
 
 
@@ -29,9 +29,10 @@ def chosen_variant(card: Card, asked: str | None, *, installed: str | None) -> s
     """
     if asked is None:
         return installed if installed is not None else default_variant(card)
-    word = asked.strip().lower()
-    if word in DEFAULT_WORDS:
+    word = asked.strip()
+    if word.lower() in DEFAULT_WORDS:
         return default_variant(card)
+    word = next((known for known in (*card.variants, FULL_PRECISION) if known.lower() == word.lower()), word)
     if not _WORD.fullmatch(word):
         raise ConfigurationError(
             f"{asked!r} is no variant; {card.name} has {', '.join(card.variants) or 'none'}.",
@@ -69,6 +70,16 @@ def published_files(card: Card, variant: str | None) -> tuple[FileSpec, ...]:
     files = [file for file in card.files_of(variant) if not file.built_by and file != graph]
     kept = [file for file in files if not is_guess(graph, file)]
     return (*([graph] if graph is not None else []), *kept)
+
+
+def variants_among(hub_path: str, paths: Sequence[str]) -> tuple[str, ...]:
+    """The variants that lie beside a graph in its repository, by the names that exporters give them."""
+    folder = PurePosixPath(hub_path).parent
+    stems = [
+        PurePosixPath(path).stem for path in paths if path.endswith(".onnx") and PurePosixPath(path).parent == folder
+    ]
+    named = [stem.removeprefix(f"{_STEM}_") for stem in stems if stem.startswith(f"{_STEM}_")]
+    return (*([FULL_PRECISION] if _STEM in stems else []), *sorted(named))
 
 
 def built_files(card: Card) -> tuple[FileSpec, ...]:
