@@ -47,7 +47,7 @@ class EmbeddingService:
         Raises the errors of `gateway.errors`: `InvalidRequest` for what the caller can mend, `NotServing`,
         `DeadlineExceeded` and `InferenceFailed` for the rest. Cancelling it drops the rows that have not been sent.
         """
-        model = self._models.find(request.model)
+        model = self._models.find(request.model, task=request.task, side=request.side)
         dimensions = _checked_dimensions(request.dimensions, model)
         choice = model.choose_task(task=request.task, side=request.side)
         if not request.inputs:

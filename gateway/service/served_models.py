@@ -41,8 +41,8 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class PublicModel:
-    """What a caller's name stands for now: a model, those of its Triton models that are served, and the task that the
-    name brought along. There is at least one member."""
+    """What a caller's name stands for now: a model, those of its Triton models that are served, at least one, and the
+    task that the name brought along."""
 
     model: Model
     members: Mapping[str, ServedModel]
@@ -126,18 +126,33 @@ class ServedModels:
     def resolve(self, name: str | None) -> ModelListing:
         """The served model that answers to any of its names, in any case; None means the default embedding model.
 
-        Raises `UnknownModel` or, where a name is missing and none can be assumed, `InvalidField`.
+        Raises `UnknownModel` or, where a name is missing and none can be assumed, `InvalidField`. Nobody is told of a
+        model that is missing: to look at one is not to need it.
         """
-        return self._listing(self._find(name or self._default(ModelKind.EMBEDDING)).model)
+        found = self._find(name or self._default(ModelKind.EMBEDDING))
+        if not found.members:
+            raise self._not_served(found.model)
+        return self._listing(found.model)
 
-    def find(self, name: str | None, kind: ModelKind = ModelKind.EMBEDDING) -> PublicModel:
+    def find(
+        self,
+        name: str | None,
+        kind: ModelKind = ModelKind.EMBEDDING,
+        *,
+        task: str | None = None,
+        side: str | None = None,
+    ) -> PublicModel:
         """As `resolve`, with what the model needs to answer; None means the default model of that kind.
 
-        Raises also `InvalidField` for a model of the other kind, naming the path that is for it.
+        `task` and `side` are a request's words; they say what is needed of a model that is not served. Raises also
+        `InvalidField` for a model of the other kind, naming the path that is for it.
         """
         found = self._found.get((name, kind))
         if found is None:
             found = self._find(name or self._default(kind), kind=kind)
+            if not found.members:
+                card = found.model.card_for(found.choose_task(task=task, side=side).task)
+                raise self._on_missing(card) or self._not_served(found.model, kind)
             if len(self._found) >= _REMEMBERED_NAMES:
                 self._found.clear()
             self._found[name, kind] = found
@@ -163,6 +178,7 @@ class ServedModels:
         return self._served.pop(name, None)
 
     def _find(self, name: str, *, kind: ModelKind | None = None) -> PublicModel:
+        """Without members where the model is not served; `kind` None means any."""
         try:
             named = self._registry.find(name)
         except UnknownModel:
@@ -170,11 +186,8 @@ class ServedModels:
         fitting = [model for model in named.models if kind in (None, model.card.kind)]
         if not fitting:
             raise _wrong_kind(named.models[0])
-        for model in fitting:
-            members = self._members(model)
-            if members:
-                return PublicModel(model, members, named.task, named.default, self._on_missing)
-        raise self._not_served(fitting[0], kind)
+        chosen = next((model for model in fitting if self._members(model)), fitting[0])
+        return PublicModel(chosen, self._members(chosen), named.task, named.default, self._on_missing)
 
     def _members(self, model: Model) -> dict[str, ServedModel]:
         return {card.name: self._served[card.name] for card in model.cards if card.name in self._served}
@@ -210,10 +223,7 @@ class ServedModels:
             raise UnknownModel(f"No {_WORDS[kind]} is served. {self._describe(kind)}")
         raise InvalidField(f"Please name a model. {self._describe(kind)}", param="model", code="model_required")
 
-    def _not_served(self, model: Model, kind: ModelKind | None) -> UnknownModel | EngineUnavailable:
-        coming = self._on_missing(model.card_for(_default_task(model)))
-        if coming is not None:
-            return coming
+    def _not_served(self, model: Model, kind: ModelKind | None = None) -> UnknownModel | EngineUnavailable:
         if not self._served:
             # Triton has not been seen yet, so it cannot be said that the model is not there.
             return EngineUnavailable(
@@ -258,8 +268,3 @@ def _are_siblings(one: Card, other: Card) -> bool:
 
 def _loaded_tasks(model: Model, members: Mapping[str, ServedModel]) -> tuple[str, ...]:
     return tuple(task.name for task in model.card.tasks.tasks if model.card_for(task).name in members)
-
-
-def _default_task(model: Model) -> TaskSpec | None:
-    table = model.card.tasks
-    return next((task for task in table.tasks if task.name == table.default), None)

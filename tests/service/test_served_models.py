@@ -12,6 +12,7 @@ import pytest
 from gateway.cards.installation import Installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
+from gateway.cards.tasks import UnknownTask
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.service.served_models import ServedModel, ServedModels
 from tests.support.tiny_models import family_cards, reranker_card, tiny_card, tiny_model
@@ -139,13 +140,21 @@ def test_who_fetches_missing_models_is_told_which_card_and_words_the_answer(regi
     models = served(registry, on_missing=on_missing)
     with pytest.raises(EngineUnavailable, match="nano-text-matching is being downloaded"):
         models.find("nano")
+    with pytest.raises(EngineUnavailable, match="nano-retrieval is being downloaded"):
+        models.find("acme/nano-retrieval")
+    with pytest.raises(EngineUnavailable, match="nano-clustering is being downloaded"):
+        models.find("nano", task="separation")
+    with pytest.raises(UnknownTask):
+        models.find("nano", task="nonsense")
     with pytest.raises(EngineUnavailable, match="is not served yet"):
         models.find("plain")
+    with pytest.raises(EngineUnavailable, match="is not served yet"):
+        models.resolve("nano")
     put(models, registry, "nano-retrieval")
     found = models.find("nano")
     with pytest.raises(EngineUnavailable, match="nano-clustering is being downloaded"):
         found.member_for(found.choose_task(task="clustering", side=None).task)
-    assert told == ["nano-text-matching", "plain", "nano-clustering"]
+    assert told == ["nano-text-matching", "nano-retrieval", "nano-clustering", "plain", "nano-clustering"]
     with pytest.raises(UnknownModel):
         models.find("nonsense")
 
