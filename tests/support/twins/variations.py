@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,6 +19,8 @@ from tests.support.twins.wiring import single_file, with_external_data
 
 GRAPH = "onnx/model.onnx"
 DENSE = 5
+# The words of sentence-transformers 6 for its poolings.
+MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 Pool = Callable[[np.ndarray], np.ndarray]
 
 
@@ -89,6 +92,23 @@ def others() -> tuple[Published, ...]:
         Published(_edited("acme/half-out", generic.mean(), _with_half_outputs), mean, tolerance=2e-3),
         Published(_pooled("acme/both-outputs", "cls", generic.pooled_output()), first),
     )
+
+
+def from_weights() -> tuple[Twin, ...]:
+    """Repositories that sentence-transformers itself can load: plain BERT as safetensors, without a graph. One for each
+    pooling, one without stages, one with prompts, and one for each way to state a window."""
+    base = _without("acme/weights-alone", generic.token_types(), GRAPH)
+    settings = json.loads(base.files["tokenizer_config.json"])
+    prompts = {"prompts": generic.PROMPTS, "default_prompt_name": "query"}
+    files: dict[str, dict[str, bytes | None]] = {
+        "no-stages": {"modules.json": None, generic.POOLING: None},
+        "prompts": {"config_sentence_transformers.json": json_file(prompts)},
+        "window-of-stage": {"sentence_bert_config.json": json_file({"max_seq_length": 9, "do_lower_case": False})},
+        "window-of-tokenizer": {"tokenizer_config.json": json_file({**settings, "model_max_length": 11})},
+        "lower-cased": {"sentence_bert_config.json": json_file({"do_lower_case": True})},
+    }
+    poolings = [_pooled(f"acme/{mode.replace('_', '-')}", mode, base) for mode in MODES]
+    return (*poolings, *(changed(base, f"acme/{name}", own) for name, own in files.items()))
 
 
 @cache
