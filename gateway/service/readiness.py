@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
+from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card
 from gateway.errors import ConfigurationError, EngineUnavailable, GatewayError
 from gateway.service.canary import Canary
@@ -145,12 +146,21 @@ class ReadinessMonitor:
             status = statuses.get(name)
             if status is not None and status.ready:
                 self._absent_since.pop(name, None)
+                if self._is_another_variant(card):
+                    await self._withdraw(name, status)
                 if name not in self._watches:
                     await self._serve(card)
             elif name in self._watches:
                 await self._absent(name, status)
             else:
                 self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))
+
+    def _is_another_variant(self, card: Card) -> bool:
+        """Whether a model's wrong vectors are those of files that were installed since: another precision, say."""
+        entry = self._watches.get(card.name)
+        if entry is None or entry[0].health.state != State.WRONG_VECTORS.value:
+            return False
+        return read_installation(card) != self._models.all()[card.name].installation
 
     async def _serve(self, card: Card) -> None:
         try:

@@ -88,6 +88,21 @@ async def test_without_known_values_the_vector_has_to_stay_the_same(tmp_path: Pa
         await until(lambda: service.readiness.report().models["tiny"].state == "faulty")
 
 
+async def test_another_variant_under_a_restarted_triton_is_served_as_what_it_is(tmp_path: Path) -> None:
+    engine = ScriptedEngine(states={"tiny": "READY"})
+    right = [float(value) for value in vector_of(CANARY_IDS)]
+    card = lock(without_expected(tiny_card(tmp_path)), canary=right, variant="fp32")
+    async with running(tmp_path, engine, known=[tiny_model(card)]) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.wrong = True
+        await until(lambda: service.readiness.report().models["tiny"].state == "wrong_vectors")
+        lock(card, canary=[-value for value in right], variant="int8", batch_invariant=False)
+        await until(lambda: service.readiness.report().ready)
+        [listing] = service.models.list()
+        assert (listing.variant, listing.batch_invariant) == ("int8", False)
+        await service.embedding.embed(request("cat"))
+
+
 async def test_a_reranker_is_proved_by_its_score(tmp_path: Path) -> None:
     engine = ScriptedEngine(states={"reranker": "READY"})
     card = reranker_card(tmp_path)
