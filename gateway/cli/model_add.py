@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from gateway.cards.loading import CARD_FILE
 from gateway.cards.schema import Card
 from gateway.cli.download_bar import DownloadBar
 from gateway.cli.fetching import fetching_of
+from gateway.cli.named_models import JsonOption, RepositoryOption
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings, load_settings
 from gateway.vectors.pooling import POOLINGS
@@ -27,27 +27,35 @@ _POOLINGS = ", ".join(POOLINGS)
 _THEIR_WORDS = {"lasttoken": "last_token", "mean_sqrt_len_tokens": "mean_sqrt_len"}
 
 
+RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Repository on the model hub, OWNER/NAME.")]
+RevisionOption = Annotated[
+    str | None, typer.Option(help="Commit, branch or tag; it is pinned to its commit. [default: main]")
+]
+NameOption = Annotated[str | None, typer.Option(help="What it is called here. [default: NAME of OWNER/NAME]")]
+VariantOption = Annotated[str | None, typer.Option(help="Precision, as in onnx/model_fp16.onnx: fp16, int8, ...")]
+FileOption = Annotated[str | None, typer.Option(help="The ONNX file, by its path in the repository.")]
+PoolingOption = Annotated[
+    str | None, typer.Option(help=f"How token vectors become one, over what the repository says: {_POOLINGS}.")
+]
+WindowOption = Annotated[int | None, typer.Option(min=1, help="The window, over what the repository says.")]
+LicenceOption = Annotated[str | None, typer.Option("--licence", "--license", help="The licence, as you know it.")]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the card and write none; the graph is downloaded to be read.")
+]
+
+
 def add(
-    repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the model hub, OWNER/NAME.")],
-    revision: Annotated[
-        str | None, typer.Option(help="Commit, branch or tag; it is pinned to its commit. [default: main]")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What it is called here. [default: NAME of OWNER/NAME]")] = None,
-    variant: Annotated[str | None, typer.Option(help="Precision, as in onnx/model_fp16.onnx: fp16, int8, ...")] = None,
-    file: Annotated[str | None, typer.Option(help="The ONNX file, by its path in the repository.")] = None,
-    pooling: Annotated[
-        str | None, typer.Option(help=f"How token vectors become one, over what the repository says: {_POOLINGS}.")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The window, over what the repository says.")] = None,
-    licence: Annotated[str | None, typer.Option("--licence", "--license", help="The licence, as you know it.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the card and write none; the graph is downloaded to be read.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    model_repository: Annotated[
-        Path | None,
-        typer.Option("--model-repository", help="Folder of model folders. [default: GATEWAY_MODEL_REPOSITORY]"),
-    ] = None,
+    repository: RepositoryArgument,
+    revision: RevisionOption = None,
+    name: NameOption = None,
+    variant: VariantOption = None,
+    file: FileOption = None,
+    pooling: PoolingOption = None,
+    max_tokens: WindowOption = None,
+    licence: LicenceOption = None,
+    dry_run: DryOption = False,
+    as_json: JsonOption = False,
+    model_repository: RepositoryOption = None,
 ) -> None:
     """Add a model from the hub: read what its repository says, write its card, download and prove it.
 

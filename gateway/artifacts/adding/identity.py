@@ -62,15 +62,16 @@ def _stated_licence(published: Published) -> Fact[str] | None:
     return None
 
 
+def base_models(published: Published) -> tuple[str, ...]:
+    """The models that the README says this one was made from."""
+    stated = getattr(_metadata(published.read(README_FILE)), "base_model", None) if published.has(README_FILE) else None
+    names = stated if isinstance(stated, list) else [stated]
+    return tuple(name for name in names if isinstance(name, str))
+
+
 def _licence_of(readme: bytes) -> str | None:
-    """The licence in the metadata at the top of a README; None where there is none that can be read."""
-    text = readme.decode("utf-8", "replace")
-    if not _METADATA.match(text):
-        return None
-    try:
-        data = RepoCard(text, ignore_metadata_errors=True).data
-    except Exception:  # noqa: BLE001 - metadata written by hand may be anything, and only its licence is wanted
-        return None
+    """The licence in the metadata of a README; None where there is none that can be read."""
+    data = _metadata(readme)
     stated = getattr(data, "license", None)
     if isinstance(stated, list):
         return " and ".join(_spelled(str(one)) for one in stated) or None
@@ -78,6 +79,17 @@ def _licence_of(readme: bytes) -> str | None:
         return None
     own_name = getattr(data, "license_name", None)
     return _spelled(own_name if stated.strip().lower() == "other" and isinstance(own_name, str) else stated)
+
+
+def _metadata(readme: bytes) -> object:
+    """What stands at the top of a README, by attributes; None where it cannot be read."""
+    text = readme.decode("utf-8", "replace")
+    if not _METADATA.match(text):
+        return None
+    try:
+        return RepoCard(text, ignore_metadata_errors=True).data
+    except Exception:  # noqa: BLE001 - written by hand it may be anything, and nothing here depends on it
+        return None
 
 
 def _spelled(licence: str) -> str:

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.artifacts.adding.identity import UNKNOWN_LICENCE
 from gateway.artifacts.adding.published import Document, Fact
-from gateway.artifacts.adding.stages import MODULES_FILE, Stages
+from gateway.artifacts.adding.stages import MODULES_FILE
 from gateway.cards.schema import IN_GRAPH
 
 _NON_COMMERCIAL = ("-NC", "NON-COMMERCIAL", "NONCOMMERCIAL")
+# Ways to compare vectors to which their length matters.
 _BY_LENGTH = ("dot", "dot_score", "euclidean", "manhattan")
 
 
-def notes_on(
-    *,
-    stages: Stages | None,
-    pooling: Fact[str],
-    sentence: Document,
-    tokenizer: Fact[Document],
-    licence: Fact[str],
-) -> Iterator[str]:
-    """Sentences. `sentence` is `config_sentence_transformers.json`, empty where there is none."""
-    if stages is None and pooling.source.startswith("assumed"):
-        yield (
-            f"The repository has no {MODULES_FILE}, so that its pooling, {pooling.value}, is assumed, as "
-            "sentence-transformers would. Compare it with the authors' description; --pooling states another one."
-        )
+def notes_on_pooling(pooling: Fact[str], *, has_stages: bool, made_from: Sequence[str]) -> Iterator[str]:
+    """`made_from` are the models that the repository names as its origin: a conversion often leaves out their stages,
+    and with them their pooling."""
     if pooling.value == IN_GRAPH:
         yield "The graph pools by itself, so there is no late chunking: that needs a vector for each token."
+    elif not has_stages and pooling.source.startswith("assumed"):
+        where = f"{' and '.join(made_from)}, which it was made from" if made_from else "its authors' description"
+        yield (
+            f"The repository has no {MODULES_FILE}, so that its pooling, {pooling.value}, is assumed as "
+            f"sentence-transformers would assume it. Compare with {where}; --pooling states another one."
+        )
+
+
+def notes_on_vectors(sentence: Document, *, normalizes: bool) -> Iterator[str]:
+    """`sentence` is `config_sentence_transformers.json`, empty where there is none."""
     cut = sentence.get("truncate_dim")
     if isinstance(cut, int):
         yield f"Its authors cut vectors to {cut} numbers; here callers ask for that with dimensions={cut}."
-    if stages is not None and not stages.normalizes and sentence.get("similarity_fn_name") in _BY_LENGTH:
+    if not normalizes and sentence.get("similarity_fn_name") in _BY_LENGTH:
         yield (
             "Its authors compare vectors that are not of unit length. Vectors are of unit length here unless a request "
             "says normalized=false."
         )
+
+
+def notes_on_cutting(tokenizer: Fact[Document]) -> Iterator[str]:
     if tokenizer.value.get("truncation_side") == "left":
         yield "Its tokenizer cuts long texts at their beginning. Here a text is cut at its end, if a caller allows it."
-    yield from _on_licence(licence.value)
 
 
-def _on_licence(licence: str) -> Iterator[str]:
+def notes_on_licence(licence: str) -> Iterator[str]:
     if licence == UNKNOWN_LICENCE:
         yield "The repository states no licence. Ask its authors before you use it, and state it with --licence."
     elif any(word in licence.upper() for word in _NON_COMMERCIAL):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.artifacts.adding.identity import check_repository, choose_licence, choose_name
+from gateway.artifacts.adding.identity import base_models, check_repository, choose_licence, choose_name
 from gateway.errors import ConfigurationError
 from tests.support.published import published
 
@@ -72,3 +72,9 @@ def test_the_operators_word_wins_and_the_contradiction_is_told() -> None:
     stated = published({"README.md": b"---\nlicense: cc-by-nc-4.0\n---\n"})
     assert choose_licence(stated, "MIT").source == "--licence, though README.md says CC-BY-NC-4.0"
     assert choose_licence(stated, "cc-by-nc-4.0").source == "--licence"
+
+
+def test_the_models_it_was_made_from_are_the_readmes() -> None:
+    for metadata, names in (("base_model: a/b", ("a/b",)), ("base_model: [a/b, c/d]", ("a/b", "c/d")), ("tags: x", ())):
+        assert base_models(published({"README.md": f"---\n{metadata}\n---\n".encode()})) == names
+    assert base_models(published({})) == ()
