@@ -84,7 +84,7 @@ class EmbeddingService:
             _refuse_lost_lengths(vectors, model)
         return _Computed(
             vectors=vectors,
-            tokens=rows.token_count,
+            tokens=sum(row.token_count for row in rows.rows),
             truncated=sum(row.truncated for row in rows.rows),
             stages=StageSeconds(tokenize=tokenize, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
         )
@@ -105,8 +105,10 @@ class EmbeddingService:
 
 def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | None:
     """The size to cut to, or None where nothing is to be cut. Raises `InvalidField` outside 1 to the native size."""
+    if dimensions is None:
+        return None
     native = model.card.embedding.dimensions
-    if dimensions is None or dimensions == native:
+    if dimensions == native:
         return None
     if not 1 <= dimensions <= native:
         raise InvalidField(f"'dimensions' must be from 1 to {native} for the model {model.name}.", param="dimensions")
@@ -141,8 +143,10 @@ def _refuse_lost_lengths(vectors: Float32Array, model: PublicModel) -> None:
 
 
 def _warnings(dimensions: int | None, model: PublicModel) -> tuple[str, ...]:
+    if dimensions is None:
+        return ()
     matryoshka = model.card.embedding.matryoshka
-    if dimensions is None or dimensions in matryoshka:
+    if dimensions in matryoshka:
         return ()
     sizes = ", ".join(map(str, matryoshka))
     trained = f"trained to be cut to {sizes} dimensions" if sizes else "not trained to be cut to fewer dimensions"

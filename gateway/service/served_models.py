@@ -117,7 +117,7 @@ class ServedModels:
         self._defaults = {ModelKind.EMBEDDING: default_model, ModelKind.RERANKER: default_reranker}
         self._on_missing = on_missing
         self._served: dict[str, ServedModel] = {}
-        self._found: dict[tuple[str | None, ModelKind], PublicModel] = {}
+        self._found: dict[tuple[str | None, bool], PublicModel] = {}
 
     def list(self) -> Sequence[ModelListing]:
         """The served models, by name."""
@@ -147,7 +147,8 @@ class ServedModels:
         `task` and `side` are a request's words; they say what is needed of a model that is not served. Raises also
         `InvalidField` for a model of the other kind, naming the path that is for it.
         """
-        found = self._found.get((name, kind))
+        key = name, kind is ModelKind.EMBEDDING  # an enum's own hash costs as much as all else here
+        found = self._found.get(key)
         if found is None:
             found = self._find(name or self._default(kind), kind=kind)
             if not found.members:
@@ -155,7 +156,7 @@ class ServedModels:
                 raise self._on_missing(card) or self._not_served(found.model, kind)
             if len(self._found) >= _REMEMBERED_NAMES:
                 self._found.clear()
-            self._found[name, kind] = found
+            self._found[key] = found
         return found
 
     def all(self) -> Mapping[str, ServedModel]:

@@ -19,42 +19,43 @@ from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, Tok
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of a request that one Triton model computes, by their numbers."""
+
+    member: ServedModel
+    places: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRows:
-    """`members` holds for each row the model that computes it."""
+    """A request's rows in input order, and who computes which of them."""
 
     rows: Sequence[TokenRow]
-    members: Sequence[ServedModel]
-
-    @property
-    def token_count(self) -> int:
-        return sum(row.token_count for row in self.rows)
+    parts: Sequence[Part]
 
     async def compute(self, *, deadline: float) -> Outcome:
         """The rows' values, in order. Raises what `Scheduler.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
-        places: dict[str, list[int]] = {}
-        for place, member in enumerate(self.members):
-            places.setdefault(member.card.name, []).append(place)
-        if len(places) == 1:
-            return await self.members[0].scheduler.submit(self.rows, deadline=deadline)
+        if len(self.parts) == 1:
+            return await self.parts[0].member.scheduler.submit(self.rows, deadline=deadline)
         try:
             async with asyncio.TaskGroup() as group:
-                parts = [group.create_task(self._submit(some, deadline=deadline)) for some in places.values()]
+                tasks = [group.create_task(self._submit(part, deadline=deadline)) for part in self.parts]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        outcomes = [part.result() for part in parts]
+        outcomes = [task.result() for task in tasks]
         values: dict[int, RowValue] = {}
-        for some, outcome in zip(places.values(), outcomes, strict=True):
-            values.update(zip(some, outcome.values, strict=True))
+        for part, outcome in zip(self.parts, outcomes, strict=True):
+            values.update(zip(part.places, outcome.values, strict=True))
         return Outcome(
             values=[values[place] for place in range(len(self.rows))],
             queue_seconds=max(outcome.queue_seconds for outcome in outcomes),
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
 
-    async def _submit(self, places: Sequence[int], *, deadline: float) -> Outcome:
-        scheduler = self.members[places[0]].scheduler
-        return await scheduler.submit([self.rows[place] for place in places], deadline=deadline)
+    async def _submit(self, part: Part, *, deadline: float) -> Outcome:
+        rows = [self.rows[place] for place in part.places]
+        return await part.member.scheduler.submit(rows, deadline=deadline)
 
 
 async def read_rows(
@@ -73,7 +74,9 @@ async def read_rows(
     table = model.card.tasks
     if not table.tasks:
         rows = await model.reader.rows(inputs, overflow=overflow)
-        return _routed(rows, [None] * len(rows), model=model, output=output)
+        if output is not RowOutput.VECTOR:
+            rows = [TokenRow(row.ids, row.truncated, RowGroup(output=output)) for row in rows]
+        return TaskRows(rows, (Part(model.member_for(None), range(len(rows))),))
     tasks = [choice.task] * len(inputs)
     if not choice.is_open:
         model.member_for(choice.task)  # before any work
@@ -90,14 +93,18 @@ async def read_rows(
 def _routed(
     rows: Sequence[TokenRow], tasks: Sequence[TaskSpec | None], *, model: PublicModel, output: RowOutput
 ) -> TaskRows:
-    routes: dict[str | None, tuple[ServedModel, RowGroup]] = {}
-    members, grouped = [], []
-    for row, task in zip(rows, tasks, strict=True):
+    members: dict[str, ServedModel] = {}
+    places_of: dict[str, list[int]] = {}
+    routes: dict[str | None, tuple[RowGroup, list[int]]] = {}
+    grouped = []
+    for place, (row, task) in enumerate(zip(rows, tasks, strict=True)):
         name = task.name if task is not None else None
         if name not in routes:
-            adapter = task.adapter if task is not None else None
-            routes[name] = model.member_for(task), RowGroup(adapter, output)
-        member, group = routes[name]
-        members.append(member)
-        grouped.append(row if row.group == group else TokenRow(row.ids, row.truncated, group))
-    return TaskRows(grouped, members)
+            member = model.member_for(task)
+            places = places_of.setdefault(member.card.name, [])
+            members[member.card.name] = member
+            routes[name] = RowGroup(task.adapter if task is not None else None, output), places
+        group, places = routes[name]
+        places.append(place)
+        grouped.append(TokenRow(row.ids, row.truncated, group))
+    return TaskRows(grouped, [Part(members[name], places) for name, places in places_of.items()])
