@@ -15,7 +15,7 @@ from gateway.cards.registry import Registry
 from gateway.cards.rendering import is_rendered
 from gateway.cli import main
 from tests.support.local_hub import LocalHub, local_hub
-from tests.support.twins import generic
+from tests.support.twins import generic, reranker_v2, v2_base_en, v3
 from tests.support.twins.publishing import publish
 from tests.support.twins.tokenizer_files import json_file
 from tests.support.twins.twin import Twin
@@ -217,6 +217,26 @@ def test_a_repository_or_revision_that_is_not_there_is_told(world: World, add: A
     refused(world, add("acme/nothing"), "no acme/nothing at revision main")
     refused(world, add(repository, "--revision", "v9"), f"no {repository} at revision v9")
     refused(world, add("https://hub.example.com/acme/x"), "not the name of a repository", "OWNER/NAME")
+
+
+def test_a_revision_that_stands_for_no_commit_pins_nothing(world: World, add: Add) -> None:
+    repository = world.publish(generic.mean)
+    world.hub.revision = "latest"
+    outcome = add(repository)
+    assert (outcome.code, "does not say which commit latest" in outcome.err) == (1, True)
+    assert world.folders() == []
+
+
+def test_other_layouts_of_the_hub(world: World, add: Add) -> None:
+    """A conversion without stages, an adapter model with code of its own, and a reranker."""
+    for build in (v2_base_en.build, v3.build, reranker_v2.build):
+        publish(world.hub, build())
+    refused(world, add(v3.REPOSITORY), "custom_st.Transformer is code of the repository's own")
+    refused(world, add(reranker_v2.REPOSITORY), "cross-encoder", "/v1/rerank")
+    outcome = add(v2_base_en.REPOSITORY, "--variant", "quantized", "--max-tokens", "512")
+    assert outcome.code == 0, outcome.err
+    assert "its pooling, mean, is assumed" in outcome.out
+    assert "sent one text a call" in outcome.out
 
 
 def test_a_branch_is_pinned_to_its_commit(world: World, add: Add) -> None:

@@ -14,6 +14,7 @@ from gateway.artifacts.adding.conflicts import check_free, check_same, free_hub_
 from gateway.artifacts.adding.deriving import derive
 from gateway.artifacts.adding.graph_plan import VERSION_FOLDER
 from gateway.artifacts.adding.identity import check_repository, choose_name
+from gateway.artifacts.adding.notes import notes_on_batches
 from gateway.artifacts.adding.plan import AddOptions, Plan
 from gateway.artifacts.adding.published import Published, look_into
 from gateway.artifacts.adding.refusal import CannotServe
@@ -23,7 +24,7 @@ from gateway.artifacts.lock import write_lock
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.artifacts.verification import note_verified, verify
-from gateway.cards.installation import Installation
+from gateway.cards.installation import Installation, read_installation
 from gateway.cards.loading import CARD_FILE, load_card
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import CONFIG_FILE, render_config
@@ -105,6 +106,7 @@ def _new(published: Published, options: AddOptions, work: Workspace, *, hub_id: 
             work.discard()
         raise
     _prove(card)
+    plan = replace(plan, notes=(*plan.notes, *notes_on_batches(read_installation(card))))
     work.publish(target)
     return Addition(State.ADDED, name, cards=(load_card(target),), plan=plan, text=text)
 

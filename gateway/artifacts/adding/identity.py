@@ -13,6 +13,8 @@ from gateway.errors import ConfigurationError
 README_FILE = "README.md"
 UNKNOWN_LICENCE = "unknown"
 
+_LARGEST_README_BYTES = 1 << 20
+
 # Where a README has metadata at all; asked of one without, huggingface_hub logs a warning.
 _METADATA = re.compile(r"\s*---[\r\n]+[\S\s]*?[\r\n]+---(\r?\n|$)")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
@@ -52,38 +54,37 @@ def choose_licence(published: Published, asked: str | None) -> Fact[str]:
     return stated or Fact(UNKNOWN_LICENCE, "the repository states none: ask its authors")
 
 
+def base_models(published: Published) -> tuple[str, ...]:
+    """The models that the README says this one was made from."""
+    stated = getattr(_metadata(published), "base_model", None)
+    names = stated if isinstance(stated, list) else [stated]
+    return tuple(name for name in names if isinstance(name, str))
+
+
 def _stated_licence(published: Published) -> Fact[str] | None:
-    if published.has(README_FILE):
-        written = _licence_of(published.read(README_FILE))
-        if written is not None:
-            return Fact(written, README_FILE)
+    data = _metadata(published)
+    written = _licence_of(getattr(data, "license", None), getattr(data, "license_name", None))
+    if written is not None:
+        return Fact(written, README_FILE)
     if published.listing.licence:
         return Fact(_spelled(published.listing.licence), "the hub")
     return None
 
 
-def base_models(published: Published) -> tuple[str, ...]:
-    """The models that the README says this one was made from."""
-    stated = getattr(_metadata(published.read(README_FILE)), "base_model", None) if published.has(README_FILE) else None
-    names = stated if isinstance(stated, list) else [stated]
-    return tuple(name for name in names if isinstance(name, str))
-
-
-def _licence_of(readme: bytes) -> str | None:
-    """The licence in the metadata of a README; None where there is none that can be read."""
-    data = _metadata(readme)
-    stated = getattr(data, "license", None)
+def _licence_of(stated: object, own_name: object) -> str | None:
+    """What a README's metadata calls its licence; `own_name` is the name of one that is none of the usual."""
     if isinstance(stated, list):
         return " and ".join(_spelled(str(one)) for one in stated) or None
     if not isinstance(stated, str) or not stated.strip():
         return None
-    own_name = getattr(data, "license_name", None)
     return _spelled(own_name if stated.strip().lower() == "other" and isinstance(own_name, str) else stated)
 
 
-def _metadata(readme: bytes) -> object:
-    """What stands at the top of a README, by attributes; None where it cannot be read."""
-    text = readme.decode("utf-8", "replace")
+def _metadata(published: Published) -> object:
+    """What stands at the top of the README, by attributes; None where there is nothing that can be read."""
+    if not published.has(README_FILE) or (published.size_of(README_FILE) or 0) > _LARGEST_README_BYTES:
+        return None
+    text = published.read(README_FILE).decode("utf-8", "replace")
     if not _METADATA.match(text):
         return None
     try:

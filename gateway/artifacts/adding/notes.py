@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from gateway.artifacts.adding.identity import UNKNOWN_LICENCE
 from gateway.artifacts.adding.published import Document, Fact
 from gateway.artifacts.adding.stages import MODULES_FILE
+from gateway.cards.installation import Installation
 from gateway.cards.schema import IN_GRAPH
 
 _NON_COMMERCIAL = ("-NC", "NON-COMMERCIAL", "NONCOMMERCIAL")
@@ -42,6 +43,14 @@ def notes_on_vectors(sentence: Document, *, normalizes: bool) -> Iterator[str]:
 def notes_on_cutting(tokenizer: Fact[Document]) -> Iterator[str]:
     if tokenizer.value.get("truncation_side") == "left":
         yield "Its tokenizer cuts long texts at their beginning. Here a text is cut at its end, if a caller allows it."
+
+
+def notes_on_batches(installation: Installation) -> Iterator[str]:
+    if not installation.batch_invariant:
+        yield (
+            "In this file a text's vector depends on the texts beside it, so that it is sent one text a call, which is "
+            "slower. A variant that does not quantise activations would share calls."
+        )
 
 
 def notes_on_licence(licence: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Generic, TypeVar
 
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
@@ -77,7 +78,7 @@ def look_into(repository: str, revision: str | None, access: HubAccess) -> Publi
     listing = list_files(repository, revision, access)
     if not is_commit(listing.revision):
         raise SourceUnavailable(f"The model hub does not say which commit {listing.revision} of {repository} is.")
-    return Published(listing, lambda path: read_small(repository, listing.revision, path, access))
+    return Published(listing, cache(lambda path: read_small(repository, listing.revision, path, access)))
 
 
 def joined(folder: str, name: str) -> str:

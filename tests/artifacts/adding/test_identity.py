@@ -78,3 +78,9 @@ def test_the_models_it_was_made_from_are_the_readmes() -> None:
     for metadata, names in (("base_model: a/b", ("a/b",)), ("base_model: [a/b, c/d]", ("a/b", "c/d")), ("tags: x", ())):
         assert base_models(published({"README.md": f"---\n{metadata}\n---\n".encode()})) == names
     assert base_models(published({})) == ()
+
+
+def test_a_readme_too_large_to_be_one_is_left_unread() -> None:
+    assert (
+        choose_licence(published({"README.md": b"---\nlicense: mit\n---\n" + bytes(1 << 20)}), None).value == "unknown"
+    )
