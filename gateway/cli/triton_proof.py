@@ -13,7 +13,7 @@ from gateway.cards.installation import expected_canary, read_installation
 from gateway.cards.schema import Card
 from gateway.cli import run_file
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.service.model_call import EmbeddingCall
+from gateway.service.model_call import TritonCall
 from gateway.settings import Settings
 from gateway.text.canary_row import canary_row
 from gateway.triton.endpoint import grpc_address
@@ -88,7 +88,7 @@ async def _finding(card: Card, engine: Engine, address: str) -> Finding:
 
 async def _value(card: Card, engine: Engine) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     row = canary_row(card, load_tokenizer(card))
-    result = await EmbeddingCall(card, engine)([row], timeout_seconds=CALL_SECONDS)
+    result = await TritonCall(card, engine)([row], timeout_seconds=CALL_SECONDS)
     if result.invalid:
         raise result.invalid[0]
     value = np.asarray(result.values[0], dtype=np.float32)

@@ -18,7 +18,7 @@ from gateway.errors import ConfigurationError, EngineUnavailable, UnknownModel
 from gateway.service.canary import Canary
 from gateway.service.classifying import ClassificationService
 from gateway.service.embedding import EmbeddingService
-from gateway.service.model_call import EmbeddingCall
+from gateway.service.model_call import TritonCall
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
 from gateway.service.served_models import OnMissing, ServedModel, ServedModels
@@ -86,9 +86,7 @@ async def build_service(
     request needs and Triton has not loaded. Raises `ConfigurationError` for options that cannot be right: an unknown
     model name, an address that is none.
     """
-    asked_for = [_known(registry, name) for name in options.models] or [registry.cards]
-    for default in filter(None, (options.default_model, options.default_reranker)):
-        _known(registry, default)
+    asked_for = _asked_for(registry, options)
     address = grpc_address(options.triton_url)
     own_engine = GrpcEngine(address) if engine is None else None
     used_engine = engine or own_engine
@@ -104,8 +102,8 @@ async def build_service(
     monitor = ReadinessMonitor(
         used_engine,
         models,
-        cards=[card for cards in asked_for for card in cards],
-        required=[frozenset(card.name for card in cards) for cards in asked_for] if options.models else [],
+        cards=[card for cards in asked_for for card in cards] or registry.cards,
+        required=[frozenset(card.name for card in cards) for cards in asked_for],
         build_model=builder,
         metrics=metrics,
         canary_interval_seconds=options.canary_interval_seconds,
@@ -114,19 +112,30 @@ async def build_service(
     )
     try:
         await monitor.start()
-        embedding = EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes)
-        yield Service(
-            embedding=embedding,
-            reranking=RerankingService(models, metrics=metrics, long_documents=options.rerank_long_documents),
-            classification=ClassificationService(models, embedding),
-            models=models,
-            readiness=monitor,
-        )
+        yield _service(models, monitor, options=options, metrics=metrics)
     finally:
         await monitor.stop()
         if own_engine is not None:
             await own_engine.close()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _service(models: ServedModels, monitor: ReadinessMonitor, *, options: ServiceOptions, metrics: Metrics) -> Service:
+    embedding = EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes)
+    return Service(
+        embedding=embedding,
+        reranking=RerankingService(models, metrics=metrics, long_documents=options.rerank_long_documents),
+        classification=ClassificationService(models, embedding),
+        models=models,
+        readiness=monitor,
+    )
+
+
+def _asked_for(registry: Registry, options: ServiceOptions) -> list[tuple[Card, ...]]:
+    """The cards behind each name that the options ask for. Raises `ConfigurationError` for a name that is none."""
+    for default in filter(None, (options.default_model, options.default_reranker)):
+        _known(registry, default)
+    return [_known(registry, name) for name in options.models]
 
 
 def _known(registry: Registry, name: str) -> tuple[Card, ...]:
@@ -166,7 +175,7 @@ class ModelBuilder:
     ) -> tuple[ServedModel, Canary]:
         """Raises `ConfigurationError` when the tokenizer cannot be read."""
         installation = read_installation(card)
-        call = EmbeddingCall(card, self._engine)
+        call = TritonCall(card, self._engine)
         reader = await self._reader(card)
         model = ServedModel(
             card=card,
@@ -220,7 +229,7 @@ class ModelBuilder:
     def _scheduler(
         self,
         card: Card,
-        call: EmbeddingCall,
+        call: TritonCall,
         *,
         installation: Installation,
         on_outage: Callable[[EngineUnavailable], None],

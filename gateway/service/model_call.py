@@ -21,7 +21,7 @@ from gateway.types import Int64Array, RowGroup, TokenRow
 _INLINE_BYTES = 1024 * 1024
 
 
-class EmbeddingCall:
+class TritonCall:
     """Computes rows of one Triton model. Implements `gateway.batching.call.ModelCall`."""
 
     def __init__(self, card: Card, engine: Engine) -> None:

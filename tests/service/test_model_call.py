@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.cards.schema import Card, GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 from gateway.errors import ConfigurationError, InvalidVector
-from gateway.service.model_call import EmbeddingCall, pad
+from gateway.service.model_call import TritonCall, pad
 from gateway.triton.engine import InferCall, Tensor
 from gateway.types import RowGroup, RowOutput, TokenRow
 from tests.support.scripted_engine import ScriptedEngine, vector_of
@@ -74,7 +74,7 @@ def test_padding_adds_the_pad_id_on_the_right_only(rows: list[list[int]]) -> Non
 
 async def test_the_pooled_output_is_asked_for_alone(tmp_path: Path) -> None:
     engine = ScriptedEngine(states={"tiny": "READY"})
-    result = await EmbeddingCall(tiny_card(tmp_path), engine)(ROWS, timeout_seconds=1)
+    result = await TritonCall(tiny_card(tmp_path), engine)(ROWS, timeout_seconds=1)
     np.testing.assert_allclose(result.values, [vector_of(ids) for ids in IDS], rtol=0, atol=1e-6)
     assert engine.calls[0].outputs == ("embedding",)
     assert list(engine.calls[0].inputs) == ["input_ids", "attention_mask"]
@@ -93,7 +93,7 @@ async def test_inputs_follow_their_roles_whatever_their_names_types_and_order(tm
         ),
     )
     engine = Answering(np.ones((3, 8), np.float32))
-    await EmbeddingCall(replace(card, triton=triton), engine)(rows(adapter=3), timeout_seconds=1)
+    await TritonCall(replace(card, triton=triton), engine)(rows(adapter=3), timeout_seconds=1)
     inputs = engine.calls[0].inputs
     assert {name: (tensor.dtype.name, tensor.tolist()) for name, tensor in inputs.items()} == {
         "types": ("int64", [[0, 0, 0]] * 3),
@@ -106,7 +106,7 @@ async def test_inputs_follow_their_roles_whatever_their_names_types_and_order(tm
 
 async def test_a_call_has_one_adapter_or_is_not_made(tmp_path: Path) -> None:
     engine = ScriptedEngine(states={"adapters": "READY"})
-    call = EmbeddingCall(adapter_card(tmp_path), engine)
+    call = TritonCall(adapter_card(tmp_path), engine)
     with pytest.raises(ValueError, match="several groups"):
         await call([*rows(adapter=0), *rows(adapter=1)], timeout_seconds=1)
     for adapter in (None, -1):  # -1 is taken by the graph, for its last adapter
@@ -128,9 +128,9 @@ async def test_token_vectors_are_pooled_here_without_their_padding(
 ) -> None:
     card = with_pooling(with_outputs(tiny_card(tmp_path), ("hidden", OutputRole.TOKEN_EMBEDDINGS)), pooling)
     wanted = expected(hidden())  # type: ignore[operator]
-    result = await EmbeddingCall(card, Answering(hidden()))(ROWS, timeout_seconds=1)
+    result = await TritonCall(card, Answering(hidden()))(ROWS, timeout_seconds=1)
     np.testing.assert_allclose(result.values, unit(wanted), rtol=0, atol=1e-6)
-    result = await EmbeddingCall(card, Answering(hidden()))(rows(RowOutput.RAW_VECTOR), timeout_seconds=1)
+    result = await TritonCall(card, Answering(hidden()))(rows(RowOutput.RAW_VECTOR), timeout_seconds=1)
     np.testing.assert_allclose(result.values, np.stack(wanted), rtol=0, atol=1e-6)
 
 
@@ -145,7 +145,7 @@ async def test_the_role_of_an_output_decides_and_not_its_place(tmp_path: Path, o
     for order in (BOTH, BOTH[::-1]):
         engine = Answering(np.ones((3, 8) if name == "pooled" else (3, 3, 8), np.float32))
         card = with_outputs(tiny_card(tmp_path), *order)
-        await EmbeddingCall(card, engine)(rows(output, spans=[[0, 1]]), timeout_seconds=1)
+        await TritonCall(card, engine)(rows(output, spans=[[0, 1]]), timeout_seconds=1)
         assert engine.calls[0].outputs == (name,)
 
 
@@ -159,7 +159,7 @@ async def test_sums_over_spans_are_in_float64_and_an_empty_span_is_zero(tmp_path
         TokenRow(np.array(ids), group=RowGroup(output=RowOutput.SPAN_SUMS), spans=np.array(spans))
         for ids, spans in zip(IDS, ([[0, 3], [1, 2], [3, 3]], [[0, 1]], [[0, 2]]), strict=True)
     ]
-    result = await EmbeddingCall(card, Answering(answer))(given, timeout_seconds=1)
+    result = await TritonCall(card, Answering(answer))(given, timeout_seconds=1)
     assert [value.dtype.name for value in result.values] == ["float64"] * 3
     np.testing.assert_array_equal(result.values[0], [[1.0] * 8, [1.0] * 8, [0.0] * 8])
     np.testing.assert_allclose(result.values[1], answer[1, :1], rtol=0, atol=1e-6)
@@ -172,15 +172,15 @@ async def test_large_answers_are_read_in_a_thread_with_the_same_result(
 ) -> None:
     card = with_outputs(tiny_card(tmp_path), *BOTH)
     given = rows(RowOutput.RAW_VECTOR)
-    inline = await EmbeddingCall(card, Answering(hidden()))(given, timeout_seconds=1)
+    inline = await TritonCall(card, Answering(hidden()))(given, timeout_seconds=1)
     monkeypatch.setattr("gateway.service.model_call._INLINE_BYTES", 0)
-    threaded = await EmbeddingCall(card, Answering(hidden()))(given, timeout_seconds=1)
+    threaded = await TritonCall(card, Answering(hidden()))(given, timeout_seconds=1)
     np.testing.assert_array_equal(inline.values, threaded.values)
 
 
 async def test_a_rerankers_logits(tmp_path: Path) -> None:
     engine = Answering(np.array([[0.0], [np.inf], [-3.5]], np.float32))
-    result = await EmbeddingCall(reranker_card(tmp_path), engine)(rows(RowOutput.LOGIT), timeout_seconds=1)
+    result = await TritonCall(reranker_card(tmp_path), engine)(rows(RowOutput.LOGIT), timeout_seconds=1)
     assert engine.calls[0].outputs == ("logit",)
     assert list(engine.calls[0].inputs) == ["input_ids", "attention_mask"]
     assert list(result.invalid) == [1]
@@ -192,7 +192,7 @@ async def test_a_rerankers_logits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [np.nan, np.inf, 0.0])
 async def test_bad_rows_are_named_and_good_ones_stay(tmp_path: Path, output: RowOutput, fault: float) -> None:
     answer = np.stack([vector_of([1]), np.full(8, fault, np.float32), vector_of([2])])
-    result = await EmbeddingCall(tiny_card(tmp_path), Answering(answer))(rows(output), timeout_seconds=1)
+    result = await TritonCall(tiny_card(tmp_path), Answering(answer))(rows(output), timeout_seconds=1)
     assert list(result.invalid) == [1]
     np.testing.assert_allclose(np.stack(result.values)[[0, 2]], answer[[0, 2]], rtol=0, atol=1e-6)
 
@@ -202,7 +202,7 @@ async def test_token_vectors_that_are_not_finite_spoil_their_own_rows_sums_only(
     answer = hidden()
     answer[2, 0, 3] = np.nan
     given = rows(RowOutput.SPAN_SUMS, spans=[[0, 1]])
-    result = await EmbeddingCall(card, Answering(answer))(given, timeout_seconds=1)
+    result = await TritonCall(card, Answering(answer))(given, timeout_seconds=1)
     assert list(result.invalid) == [2]
 
 
@@ -210,7 +210,7 @@ async def test_token_vectors_that_are_not_finite_spoil_their_own_rows_sums_only(
 async def test_a_wrong_shape_condemns_the_call(tmp_path: Path, shape: tuple[int, ...]) -> None:
     for output in (RowOutput.VECTOR, RowOutput.RAW_VECTOR):
         with pytest.raises(InvalidVector, match="shape"):
-            await EmbeddingCall(tiny_card(tmp_path), Answering(np.ones(shape, np.float32)))(
+            await TritonCall(tiny_card(tmp_path), Answering(np.ones(shape, np.float32)))(
                 rows(output), timeout_seconds=1
             )
 
@@ -220,7 +220,7 @@ async def test_token_vectors_of_a_wrong_shape_condemn_the_call(tmp_path: Path, s
     card = with_outputs(tiny_card(tmp_path), *BOTH)
     for output in (RowOutput.RAW_VECTOR, RowOutput.SPAN_SUMS):
         with pytest.raises(InvalidVector, match="shape"):
-            await EmbeddingCall(card, Answering(np.ones(shape, np.float32)))(
+            await TritonCall(card, Answering(np.ones(shape, np.float32)))(
                 rows(output, spans=[[0, 1]]), timeout_seconds=1
             )
 
@@ -228,7 +228,7 @@ async def test_token_vectors_of_a_wrong_shape_condemn_the_call(tmp_path: Path, s
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (1, 3)])
 async def test_logits_of_a_wrong_shape_condemn_the_call(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidVector, match="shape"):
-        await EmbeddingCall(reranker_card(tmp_path), Answering(np.ones(shape, np.float32)))(
+        await TritonCall(reranker_card(tmp_path), Answering(np.ones(shape, np.float32)))(
             rows(RowOutput.LOGIT), timeout_seconds=1
         )
 
@@ -236,4 +236,4 @@ async def test_logits_of_a_wrong_shape_condemn_the_call(tmp_path: Path, shape: t
 def test_a_card_without_the_output_of_its_kind_is_refused(tmp_path: Path) -> None:
     for card in (with_outputs(tiny_card(tmp_path)), with_outputs(reranker_card(tmp_path), *BOTH)):
         with pytest.raises(ConfigurationError):
-            EmbeddingCall(card, ScriptedEngine())
+            TritonCall(card, ScriptedEngine())
