@@ -10,7 +10,7 @@ import orjson
 
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, required_text, whole_number, word
-from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.json_rows import json_list, json_list_of_small, written
 from gateway.errors import InvalidField
 from gateway.service.deadlines import before
 from gateway.types import Segmentation, StageSeconds, Usage
@@ -75,11 +75,11 @@ def encode_segments(result: Segmentation, call: SegmentCall) -> bytes:
     has_chunks = call.max_chunk_characters is not None
     if has_chunks:
         parts.append(b'"num_chunks":%d' % len(result.chunk_positions))
-        parts.append(b'"chunk_positions":%b' % json_list(result.chunk_positions))
+        parts.append(b'"chunk_positions":%b' % json_list_of_small(result.chunk_positions))
     if call.return_tokens:
         starts = [start for start, _ in result.chunk_positions] if has_chunks else [0]
         pieces = _by_piece(result.tokens, call, starts)
-        parts.append(b'"tokens":[%b]' % b",".join([json_list(piece) for piece in pieces]))
+        parts.append(b'"tokens":[%b]' % b",".join([json_list_of_small(piece) for piece in pieces]))
     if has_chunks:
         parts.append(b'"chunks":%b' % json_list(call.content[start:end] for start, end in result.chunk_positions))
     return b"{%b}" % b",".join(parts)

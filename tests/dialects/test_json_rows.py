@@ -6,8 +6,9 @@ import json
 import threading
 
 import numpy as np
+import pytest
 
-from gateway.dialects.json_rows import INLINE_BYTES, json_list, written
+from gateway.dialects.json_rows import INLINE_BYTES, json_list, json_list_of_small, written
 
 
 def test_rows_make_a_json_list() -> None:
@@ -18,6 +19,12 @@ def test_rows_make_a_json_list() -> None:
         [0.5],
     ]
     assert json_list([]) == b"[]"
+
+
+@pytest.mark.parametrize("count", [0, 1, 4095, 4096, 4097, 10_000])
+def test_many_small_rows_make_the_same_list(count: int) -> None:
+    rows = [[str(number), [number]] for number in range(count)]
+    assert json_list_of_small(rows) == json_list(rows)
 
 
 async def test_only_large_answers_are_made_in_a_thread() -> None:
