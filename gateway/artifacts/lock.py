@@ -18,6 +18,9 @@ from gateway.cards.schema import Card
 # The `source` of files that were there before anything was installed, put there by hand.
 FOUND = "found"
 
+# That of files that came from the hub, or that the hub says are its own.
+HUB = "hub"
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

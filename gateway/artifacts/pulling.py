@@ -19,7 +19,7 @@ from gateway.artifacts.hub import file_metadata
 from gateway.artifacts.hub_access import HubFile, NotOnHub
 from gateway.artifacts.hub_repository import DEFAULT_REVISION, list_files
 from gateway.artifacts.ledger import Ledger
-from gateway.artifacts.lock import FOUND, is_commit
+from gateway.artifacts.lock import FOUND, HUB, is_commit
 from gateway.artifacts.measuring import Measured, measure
 from gateway.artifacts.onnx_inspection import graph_path
 from gateway.artifacts.placing import Content, Expected, content_of, place_file, sweep_incoming
@@ -129,12 +129,14 @@ class _Pull:
         if proved is not None and not rehash:
             return True
         content = content_of(self.card.path_of(file.path))
-        wanted = self.expected(file).sha256 or self._published_sha256(file)
+        stated = self.expected(file).sha256
+        published = None if stated else self._published_sha256(file)
+        wanted = stated or published
         # Nothing says what it has to be: it stays where there was no lock, and so nobody but the operator put it there.
         if content.sha256 != wanted and not (wanted is None and self.is_first):
             return False
         if proved is None:
-            self.ledger.record(file, content, FOUND)
+            self.ledger.record(file, content, FOUND if published is None else HUB)
         return True
 
     def _is_built(self, file: FileSpec, *, rehash: bool) -> bool:

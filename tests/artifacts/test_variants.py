@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from gateway.artifacts.completeness import is_complete, missing_files
@@ -24,7 +23,7 @@ from gateway.cards.schema import Card
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.text.canary_row import canary_row
 from tests.support.twin_repository import SHIPPED
-from tests.support.twin_world import TwinWorld, files_of, installed, twin_world
+from tests.support.twin_world import TwinWorld, files_of, installed, publish_variant, twin_world
 from tests.support.twins import reranker_v2
 
 CARDS = [card for card in Registry.from_repository(SHIPPED).cards if card.variants]
@@ -112,15 +111,7 @@ def test_only_what_differs_is_fetched_for_another_variant(world: TwinWorld) -> N
 
 
 def publish_q4(world: TwinWorld, card: Card, location: str = "weights/q4.bin") -> None:
-    """A variant that the card does not list, at the usual place, with its data where only the graph says it is."""
-    files = world.twin(card).files
-    model = onnx.ModelProto.FromString(files["onnx/model.onnx"])
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = location
-    data = {"onnx/model_q4.onnx": model.SerializeToString(), f"onnx/{location}": files["onnx/model.onnx_data"]}
-    world.hub.publish(card.repository, data)
+    publish_variant(world, card, "q4", location=location)
 
 
 def test_a_variant_that_the_card_does_not_list_is_found_at_its_usual_place(world: TwinWorld) -> None:

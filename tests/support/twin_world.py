@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
+
 from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import PullResult, pull
 from gateway.artifacts.sources import Fetching, SourceChoice
@@ -49,6 +52,22 @@ def twin_world(folder: Path, *names: str) -> Iterator[TwinWorld]:
     with local_hub() as hub:
         publish_twins(hub, *names)
         yield TwinWorld(twin_repository(folder / "models", *names), hub, folder / "staging")
+
+
+def publish_variant(world: TwinWorld, card: Card, variant: str, *, location: str, scale: float = 1.0) -> None:
+    """A variant that the card does not list, at the usual place on the hub, with its data where only its graph says.
+
+    It is the twin's float32 file, its weights multiplied by `scale`.
+    """
+    files = world.twin(card).files
+    model = onnx.ModelProto.FromString(files["onnx/model.onnx"])
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    data = np.frombuffer(files["onnx/model.onnx_data"], np.float32) * np.float32(scale)
+    graph = f"onnx/model_{variant}.onnx"
+    world.hub.publish(card.repository, {graph: model.SerializeToString(), f"onnx/{location}": data.tobytes()})
 
 
 def installed(card: Card) -> Installation:
