@@ -18,7 +18,7 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.types import RowGroup, RowOutput
 from gateway.vectors.scores import sigmoid
 from tests.support.running_service import request, running, until
-from tests.support.scripted_engine import ScriptedEngine, logit_of, vector_of
+from tests.support.scripted_engine import SIZE, ScriptedEngine, logit_of, vector_of
 from tests.support.tiny_models import (
     CANARY_IDS,
     FAMILY_MEMBERS,
@@ -142,6 +142,22 @@ async def test_short_texts_are_answered_while_a_long_one_is_computed(tmp_path: P
         assert engine.held == 1, "the others wait in their lane"
         engine.release.set()
         await asyncio.gather(*long)
+
+
+async def test_short_texts_are_answered_while_a_document_of_many_windows_is_chunked_late(tmp_path: Path) -> None:
+    engine = ScriptedEngine(states={"adapters": "READY"}, hold_from_tokens=9)
+    card = replace(adapter_card(tmp_path), batching=BatchSpec(max_batch_tokens=64, long_row_tokens=8))
+    card = replace(card, vectors=replace(card.embedding, overlap_tokens=2))
+    async with running(tmp_path, engine, known=[tiny_model(card)], calls_in_flight=2) as service:
+        await until(lambda: service.readiness.report().ready)
+        document = request(*["the cat sat on a mat"] * 9, task="separation", late_chunking=True)
+        chunks = asyncio.create_task(service.embedding.embed(document))
+        await until(lambda: engine.held == 1)
+        result = await service.embedding.embed(request(*["sat"] * 100, task="classification"))
+        assert len(result.vectors) == 100
+        assert (engine.held, chunks.done()) == (1, False), "the other windows wait in their lane"
+        engine.release.set()
+        assert (await chunks).vectors.shape == (9, SIZE)
 
 
 async def test_a_family_named_as_wanted_is_there_with_its_first_member_and_a_member_alone_by_its_own_name(
