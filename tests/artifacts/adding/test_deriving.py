@@ -18,9 +18,10 @@ from gateway.artifacts.adding.refusal import CannotServe
 from tests.support.published import published
 from tests.support.tiny_bert import safetensors_bytes
 from tests.support.twins import generic
+from tests.support.twins.generic_bert import HIDDEN
 from tests.support.twins.tokenizer_files import json_file
 from tests.support.twins.twin import Twin
-from tests.support.twins.variations import GRAPH, changed
+from tests.support.twins.variations import DENSE, GRAPH, changed, dense_inside
 from tests.support.twins.wiring import with_external_data
 
 SENTENCE = "config_sentence_transformers.json"
@@ -130,3 +131,15 @@ def test_a_published_file_does_not_take_the_name_of_ours(tmp_path: Path, name: s
         files = {GRAPH: graph, path: data}
     with pytest.raises(CannotServe, match="has the name of a file that is put into 1/ here"):
         plan(tmp_path, generic.mean(), files)
+
+
+def test_a_dense_stage_that_only_fits_by_its_size_is_not_taken_to_be_in_the_graph(tmp_path: Path) -> None:
+    inside = dense_inside()
+    assert plan(tmp_path, inside).graph.source.dimensions.value == DENSE
+    square = {"in_features": HIDDEN, "out_features": HIDDEN}
+    files: dict[str, bytes | None] = {
+        "modules.json": inside.files["modules.json"],
+        "2_Dense/config.json": json_file(square),
+    }
+    with pytest.raises(CannotServe, match=r"pass a Dense stage \(2_Dense\)"):
+        plan(tmp_path, generic.pooled_output(), files)
