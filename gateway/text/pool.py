@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.errors import InferenceFailed, Overloaded
-from gateway.text.tokenizer import TextTokenizer, Tokenized
 
 # Characters one hop takes at most: 10 to 25 ms of tokenizing, which is what a small text may have to wait for.
 HOP_CHARACTERS = 32 * 1024
@@ -43,15 +42,14 @@ class _Job:
 
 
 class TokenizerPool:
-    """Runs one tokenizer on an executor. All that waits when a thread frees goes in one hop, up to `HOP_CHARACTERS`.
+    """Reads texts on an executor. All that waits when a thread frees goes in one hop, up to `HOP_CHARACTERS`.
 
     Texts of more than `LONG_CHARACTERS` never take the last thread, where there is more than one, so that others do
     not wait for them. A caller that is cancelled is left out of the next hop; what already runs is finished and thrown
     away.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, executor: Executor, *, threads: int) -> None:
-        self._encode = tokenizer.encode
+    def __init__(self, executor: Executor, *, threads: int) -> None:
         self._executor = executor
         self._free = threads
         self._free_for_long = max(threads - 1, 1)
@@ -61,12 +59,9 @@ class TokenizerPool:
         self._jobs = 0
         self._start_scheduled = False
 
-    async def encode(self, texts: Sequence[str]) -> list[Tokenized]:
-        """Tokenizes `texts` (valid Unicode, see `check_text`), in order. Raises what `run` raises."""
-        return await self.run(self._encode, texts)
-
     async def run(self, read: Read[T], texts: Sequence[str]) -> list[T]:
-        """What `read` gives for `texts`, in a thread. Calls with an equal `read` share hops.
+        """What `read` gives for `texts` (valid Unicode, see `check_text`), in a thread. Calls with an equal `read`
+        share hops.
 
         Give no more than `slices` puts together: one call is never split, so a large one holds up small ones. Raises
         `InferenceFailed` when `read` itself fails, `Overloaded` when too much waits for it.

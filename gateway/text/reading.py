@@ -39,7 +39,7 @@ class InputReader:
         limits: ReadingLimits,
     ) -> None:
         self.tokenizer = tokenizer
-        self.pool = TokenizerPool(tokenizer, executor, threads=threads)
+        self.pool = TokenizerPool(executor, threads=threads)
         self._executor = executor
         self._cl100k_base = cl100k_base
         self.limits = limits
@@ -82,7 +82,7 @@ class InputReader:
         rows: list[TokenRow] = []
         max_tokens = self.tokenizer.max_tokens
         for run in slices(texts):
-            tokenized = await self.pool.encode(run)
+            tokenized = await self.pool.run(self.tokenizer.encode, run)
             for one in tokenized:
                 rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=places[len(rows)]))
             total += sum(_counted(one, overflow) for one in tokenized)

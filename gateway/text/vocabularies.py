@@ -19,7 +19,7 @@ from gateway.types import Int64Array, Vocabulary
 
 CL100K_FILE = f"{Vocabulary.CL100K_BASE.value}.tiktoken"
 # The control tokens that OpenAI publishes for cl100k_base; they stand outside the rank file.
-_CL100K_SPECIAL_TOKENS = {
+CL100K_SPECIAL_TOKENS = {
     100257: b"<|endoftext|>",
     100258: b"<|fim_prefix|>",
     100259: b"<|fim_middle|>",
@@ -65,7 +65,7 @@ class Cl100kBase:
                     param=INPUT_FIELD,
                     code="token_vocabulary_not_installed",
                 ) from None
-            self._tokens = _read_ranks(data) | _CL100K_SPECIAL_TOKENS
+            self._tokens = read_ranks(data) | CL100K_SPECIAL_TOKENS
         return self._tokens
 
 
@@ -101,7 +101,7 @@ def _has_special_tokens(row: Int64Array, tokenizer: TextTokenizer) -> bool:
     return bool(np.array_equal(row[: len(before)], before) and ends_right)
 
 
-def _read_ranks(data: bytes) -> dict[int, bytes]:
+def read_ranks(data: bytes) -> dict[int, bytes]:
     """Lines of `base64-token rank`, the published format."""
     try:
         pairs = [line.split() for line in data.splitlines() if line]

@@ -45,8 +45,8 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 async def test_texts_that_wait_together_go_in_one_hop_off_the_loop(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
-    results = await asyncio.gather(*(pool.encode([f"{'cat ' * count}"]) for count in range(20)))
+    pool = TokenizerPool(executor, threads=1)
+    results = await asyncio.gather(*(pool.run(tokenizer.encode, [f"{'cat ' * count}"]) for count in range(20)))
     assert [result[0].token_count for result in results] == [2 + count for count in range(20)]
     assert len(tokenizer.hops) == 1
     assert threading.get_ident() not in tokenizer.threads
@@ -55,10 +55,10 @@ async def test_texts_that_wait_together_go_in_one_hop_off_the_loop(executor: Thr
 async def test_texts_pile_up_while_a_hop_runs(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
     tokenizer.gate.clear()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
-    first = asyncio.create_task(pool.encode(["the"]))
+    pool = TokenizerPool(executor, threads=1)
+    first = asyncio.create_task(pool.run(tokenizer.encode, ["the"]))
     await asyncio.sleep(0.01)
-    others = [asyncio.create_task(pool.encode(["cat"])) for _ in range(10)]
+    others = [asyncio.create_task(pool.run(tokenizer.encode, ["cat"])) for _ in range(10)]
     await asyncio.sleep(0.01)
     tokenizer.gate.set()
     await asyncio.gather(first, *others)
@@ -68,10 +68,10 @@ async def test_texts_pile_up_while_a_hop_runs(executor: ThreadPoolExecutor) -> N
 async def test_a_cancelled_caller_is_left_out_and_harms_nobody(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
     tokenizer.gate.clear()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
-    running = asyncio.create_task(pool.encode(["the"]))
+    pool = TokenizerPool(executor, threads=1)
+    running = asyncio.create_task(pool.run(tokenizer.encode, ["the"]))
     await asyncio.sleep(0.01)
-    gone, stays = (asyncio.create_task(pool.encode([text])) for text in ("mat", "cat sat"))
+    gone, stays = (asyncio.create_task(pool.run(tokenizer.encode, [text])) for text in ("mat", "cat sat"))
     await asyncio.sleep(0.01)
     gone.cancel()
     running.cancel()
@@ -89,9 +89,12 @@ async def test_what_is_read_in_another_way_goes_in_a_hop_of_its_own(executor: Th
         return [len(text) for text in texts]
 
     tokenizer = Recording()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
+    pool = TokenizerPool(executor, threads=1)
     results = await asyncio.gather(
-        pool.encode(["cat"]), pool.run(lengths, ["ab"]), pool.run(lengths, ["abc"]), pool.encode(["mat"])
+        pool.run(tokenizer.encode, ["cat"]),
+        pool.run(lengths, ["ab"]),
+        pool.run(lengths, ["abc"]),
+        pool.run(tokenizer.encode, ["mat"]),
     )
     assert results[1:3] == [[2], [3]]
     assert hops == [["ab", "abc"]]
@@ -99,15 +102,18 @@ async def test_what_is_read_in_another_way_goes_in_a_hop_of_its_own(executor: Th
 
 
 async def test_a_text_the_tokenizer_fails_on_fails_alone(executor: ThreadPoolExecutor) -> None:
-    pool = TokenizerPool(Recording(), executor, threads=1)
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
     results = await asyncio.gather(
-        pool.encode(["cat"]), pool.encode(["poison"]), pool.encode(["mat"]), return_exceptions=True
+        pool.run(tokenizer.encode, ["cat"]),
+        pool.run(tokenizer.encode, ["poison"]),
+        pool.run(tokenizer.encode, ["mat"]),
+        return_exceptions=True,
     )
     assert isinstance(results[1], InferenceFailed)
     assert "poison" not in results[1].message
     assert not isinstance(results[0], BaseException)
     assert not isinstance(results[2], BaseException)
-    assert (await pool.encode(["cat"]))[0].token_count == 3
+    assert (await pool.run(tokenizer.encode, ["cat"]))[0].token_count == 3
 
 
 LONG = "a" * (LONG_CHARACTERS + 1)
@@ -127,11 +133,11 @@ async def test_long_texts_never_take_the_last_thread() -> None:
     tokenizer = Stuck()
     tokenizer.gate.clear()
     with ThreadPoolExecutor(2) as two:
-        pool = TokenizerPool(tokenizer, two, threads=2)
-        long = [asyncio.create_task(pool.encode([LONG])) for _ in range(3)]
+        pool = TokenizerPool(two, threads=2)
+        long = [asyncio.create_task(pool.run(tokenizer.encode, [LONG])) for _ in range(3)]
         await asyncio.sleep(0.01)
         try:
-            await asyncio.wait_for(pool.encode(["cat"]), 5)
+            await asyncio.wait_for(pool.run(tokenizer.encode, ["cat"]), 5)
         finally:
             tokenizer.gate.set()
         assert tokenizer.hops == [[LONG], ["cat"]]
@@ -140,36 +146,36 @@ async def test_long_texts_never_take_the_last_thread() -> None:
 
 async def test_long_texts_get_their_turn_on_a_single_thread(executor: ThreadPoolExecutor) -> None:
     tokenizer = Stuck()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
-    await asyncio.gather(*(pool.encode([text]) for text in ("cat", LONG, "mat", LONG)))
+    pool = TokenizerPool(executor, threads=1)
+    await asyncio.gather(*(pool.run(tokenizer.encode, [text]) for text in ("cat", LONG, "mat", LONG)))
     assert tokenizer.hops == [["cat", "mat"], [LONG], [LONG]]
 
 
 async def test_what_would_wait_too_long_is_refused_until_those_before_it_leave(executor: ThreadPoolExecutor) -> None:
     tokenizer = Stuck()
     tokenizer.gate.clear()
-    pool = TokenizerPool(tokenizer, executor, threads=1)
+    pool = TokenizerPool(executor, threads=1)
     with patch.object(pool_module, "_MOST_WAITING_CHARACTERS", 2 * len(LONG)):
-        running, *waiting = [asyncio.create_task(pool.encode([LONG])) for _ in range(2)]
+        running, *waiting = [asyncio.create_task(pool.run(tokenizer.encode, [LONG])) for _ in range(2)]
         await asyncio.sleep(0.01)
-        waiting += [asyncio.create_task(pool.encode([LONG]))]
+        waiting += [asyncio.create_task(pool.run(tokenizer.encode, [LONG]))]
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
-            await pool.encode([LONG])
+            await pool.run(tokenizer.encode, [LONG])
         for gone in waiting:
             gone.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         tokenizer.gate.set()
-        assert (await pool.encode([LONG]))[0].token_count == 1
+        assert (await pool.run(tokenizer.encode, [LONG]))[0].token_count == 1
         await running
     assert tokenizer.hops == [[LONG], [LONG]]
 
 
 async def test_a_pool_whose_threads_are_gone_answers(executor: ThreadPoolExecutor) -> None:
-    pool = TokenizerPool(Recording(), executor, threads=1)
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
     executor.shutdown()
     with pytest.raises(InferenceFailed, match="shutting down"):
-        await pool.encode(["cat"])
+        await pool.run(tokenizer.encode, ["cat"])
 
 
 @given(st.lists(st.integers(0, 2 * HOP_CHARACTERS).map(lambda size: "a" * size), max_size=12))
