@@ -97,11 +97,10 @@ def _by_piece(tokens: Sequence[Token], call: SegmentCall, starts: Sequence[int])
 
 
 def _beginnings(tokens: Sequence[Token], content: str) -> Iterator[int]:
-    """Where in `content` each token begins. A tokenizer that drops white space or changes letters leaves gaps; a token
-    that is not found begins where the one before it ended."""
+    """Where in `content` each token begins. They are parts of it, in order, with gaps where a tokenizer drops
+    something."""
     position = 0
     for text, _ in tokens:
-        found = position if content.startswith(text, position) else content.find(text, position, position + 256)
-        yield max(found, position)
-        if found >= 0:
-            position = found + len(text)
+        position = content.index(text, position)
+        yield position
+        position += len(text)

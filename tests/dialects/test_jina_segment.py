@@ -105,11 +105,14 @@ def test_tokens_are_listed_in_the_piece_in_which_they_begin() -> None:
     assert [[text for text, _ in piece] for piece in answer["tokens"]] == [[], [], ["ee"]]
 
 
-def test_tokens_of_a_tokenizer_that_drops_blanks_and_changes_letters() -> None:
-    tokens = (("ONE", (1,)), ("two", (2,)), ("three", (3,)))
-    segmentation = Segmentation(3, tokens, ((0, 4), (4, 8), (8, 13)))
-    answer = encoded(segmentation, return_tokens=True, return_chunks=True)
-    assert [[text for text, _ in piece] for piece in answer["tokens"]] == [["ONE"], ["two"], ["three"]]
+def test_tokens_of_a_tokenizer_that_drops_blanks() -> None:
+    text = "one" + " " * 2000 + "two three"
+    segmentation = Segmentation(
+        3, (("one", (1,)), ("two", (2,)), ("three", (3,))), ((0, 1000), (1000, 2006), (2006, 2012))
+    )
+    call = parse_segment_call({"content": text, "return_tokens": True, "return_chunks": True})
+    answer = json.loads(encode_segments(segmentation, call))
+    assert [[token for token, _ in piece] for piece in answer["tokens"]] == [["one"], ["two"], ["three"]]
 
 
 @given(st.lists(st.text("ab \n\u00e4\U0001f680", min_size=1, max_size=5), max_size=12), st.integers(1, 9))
