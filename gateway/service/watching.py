@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from gateway.errors import BackendProcessDied, EngineUnavailable, GatewayError
-from gateway.service.canary import Canary, WrongVector
+from gateway.errors import BackendProcessDied, DeadlineExceeded, EngineUnavailable, GatewayError
+from gateway.service.canary import CALL_TIMEOUT_SECONDS, Canary, WrongVector
 from gateway.service.healing import Healer
 from gateway.service.health import ModelHealth, State, health
 from gateway.service.served_models import ServedModel
@@ -84,6 +84,10 @@ class ModelWatch:
             # A vector that cannot be trusted is not handed out.
             self._set(health(State.WRONG_VECTORS, error.message))
             self._model.scheduler.suspend(EngineUnavailable(error.message, code="model_unhealthy"))
+        except DeadlineExceeded as error:
+            # Behind a call that takes minutes, as one of a very long text does on a CPU, lateness is no sign of death.
+            if self._model.scheduler.idle_seconds >= CALL_TIMEOUT_SECONDS:
+                self._set(health(State.FAULTY, error.message))
         except GatewayError as error:
             self._set(health(State.FAULTY, error.message))
         else:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.errors import EngineUnavailable, UnknownModel
-from gateway.triton.engine import ModelStatus
+from gateway.errors import DeadlineExceeded, EngineUnavailable, UnknownModel
+from gateway.triton.engine import InferCall, ModelStatus, Tensor
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine, vector_of
 from tests.support.tiny_models import CANARY_IDS
@@ -130,6 +130,39 @@ async def test_a_canary_behind_a_long_queue_does_not_flap(
             assert service.readiness.report().ready
             await asyncio.sleep(0.002)
         await busy
+
+
+async def test_a_canary_that_came_too_late_behind_a_very_long_call_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Punctual(ScriptedEngine):
+        """Ends a call that takes too long, as gRPC does."""
+
+        late = 0
+
+        async def infer(self, call: InferCall, *, timeout_seconds: float) -> dict[str, Tensor]:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    return await super().infer(call, timeout_seconds=timeout_seconds)
+            except TimeoutError:
+                self.late += 1
+                raise DeadlineExceeded("The model took longer than it may.") from None
+
+    for module in ("canary", "watching"):
+        monkeypatch.setattr(f"gateway.service.{module}.CALL_TIMEOUT_SECONDS", 0.05)
+    engine = Punctual(states={"tiny": "READY"})
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        long = asyncio.create_task(service.embedding.embed(request("cat")))
+        await until(lambda: not service.models.all()["tiny"].scheduler.idle)
+        late = engine.late
+        await until(lambda: engine.late > late + 2)
+        assert service.readiness.report().ready
+        long.cancel()
+        await asyncio.gather(long, return_exceptions=True)
+        service.models.all()["tiny"].scheduler.suspend(EngineUnavailable("gives up the call"))
+        await until(lambda: service.readiness.report().models["tiny"].state == "faulty")
 
 
 async def test_silence_of_an_idle_model_is_told(
