@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli.doctor import doctor
 from gateway.cli.errors import render
-from gateway.cli.models import models_app
+from gateway.cli.models import build_models_command
 from gateway.cli.serve import serve
 from gateway.cli.up import up
 from gateway.errors import GatewayError
@@ -38,7 +38,7 @@ def build_command() -> typer.Typer:
     command.command()(up)
     command.command()(serve)
     command.command()(doctor)
-    command.add_typer(models_app, name="models")
+    command.add_typer(build_models_command(), name="models")
     return command
 
 

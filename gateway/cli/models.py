@@ -16,16 +16,20 @@ from gateway.cli.model_verify import verify_models
 from gateway.cli.named_models import NamesArgument, RepositoryOption, cards_named, chosen_cards
 from gateway.settings import load_settings
 
-models_app = typer.Typer(
-    name="models", help="Known models: list, add, pull, verify, render.", no_args_is_help=True, add_completion=False
-)
-models_app.command("add")(add)
-models_app.command("list")(list_models)
-models_app.command("pull")(pull_models)
-models_app.command("verify")(verify_models)
+
+def build_models_command() -> typer.Typer:
+    command = typer.Typer(
+        name="models", help="Known models: list, add, pull, verify, render.", no_args_is_help=True, add_completion=False
+    )
+    command.command("list")(list_models)
+    command.command("add")(add)
+    command.command("pull")(pull_models)
+    command.command("verify")(verify_models)
+    command.command("render")(render_models)
+    command.command("build-graph")(build_graph)
+    return command
 
 
-@models_app.command("render")
 def render_models(
     names: NamesArgument = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a file differs.")] = False,
@@ -44,7 +48,6 @@ def render_models(
         raise typer.Exit(1)
 
 
-@models_app.command("build-graph")
 def build_graph(name: str, model_repository: RepositoryOption = None) -> None:
     """Print the size and sha256 of the graph that is built for a model, as its card has to state them."""
     settings = load_settings(model_repository=model_repository)
