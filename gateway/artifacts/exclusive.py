@@ -12,15 +12,17 @@ from gateway.errors import ArtifactError
 
 
 @contextmanager
-def exclusive(lock_file: Path) -> Iterator[None]:
+def exclusive(lock_file: Path, *, wait: bool = True) -> Iterator[None]:
     """Wait for whoever holds `lock_file`; the operating system frees the lock of a process that was killed.
 
-    Raises `ArtifactError` where the folder cannot be written to.
+    Raises `ArtifactError` where the folder cannot be written to, and without `wait` where another one holds it.
     """
     try:
         lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(lock_file)
-        lock.acquire()
+        lock.acquire(blocking=wait)
+    except filelock.Timeout as error:
+        raise ArtifactError(f"Another process is at work in {lock_file.parent}.", remedy="Try again later.") from error
     except OSError as error:
         raise ArtifactError(
             f"The folder {lock_file.parent} cannot be written to: {error.strerror or error}.",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.artifacts.completeness import is_as_stated
+from gateway.artifacts.graphs.external_data import is_inside
 from gateway.artifacts.graphs.recipe import SERVING, recipe
 from gateway.artifacts.lock import FOUND, is_commit, write_lock
 from gateway.artifacts.measuring import Measured
@@ -104,7 +105,8 @@ class Ledger:
             self._written = state
 
     def _delete(self, paths: set[str]) -> tuple[str, ...]:
-        there = sorted(path for path in paths if self._card.path_of(path).is_file())
+        # A lock that came from elsewhere must not make anybody delete what is none of this model's.
+        there = sorted(path for path in paths if is_inside(path) and self._card.path_of(path).is_file())
         for path in there:
             self._card.path_of(path).unlink(missing_ok=True)
         return tuple(there)

@@ -33,11 +33,15 @@ def verify(card: Card) -> VerificationReport:
     return VerificationReport(model=card.name, findings=tuple(_findings(card)))
 
 
-def note_verified(card: Card) -> None:
-    """Write into the lock that everything was proved just now; nothing where there is no lock."""
-    with exclusive(card.path_of(PULL_LOCK_FILE)):
+def note_verified(card: Card, proved: Installation | None = None) -> None:
+    """Write into the lock that everything was proved just now; nothing where there is none, or
+    another one than `proved` (None: nobody else can have changed it).
+
+    Raises `ArtifactError` where a pull is under way or the lock cannot be written.
+    """
+    with exclusive(card.path_of(PULL_LOCK_FILE), wait=False):
         installation = read_installation(card)
-        if installation.files:
+        if installation.files and proved in (None, installation):
             write_lock(card, replace(installation, verified_at=datetime.now(UTC).isoformat(timespec="seconds")))
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from gateway.artifacts.findings import Finding, VerificationReport
 from gateway.artifacts.verification import note_verified, verify
+from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card
 from gateway.cli.named_models import JsonOption, NamesArgument, RepositoryOption, chosen_cards
 from gateway.cli.triton_proof import prove_through_triton, triton_address
 from gateway.errors import ArtifactError
@@ -52,25 +52,28 @@ def verification_reports(
     started = [card for card in cards if any(card.path_of(file.path).exists() for file in card.files)]
     wanted = cards if names else started or cards
     address = grpc_address(triton) if triton is not None else triton_address(settings)
+    proved = {card.name: read_installation(card) for card in wanted}
     here = {card.name: verify(card) for card in wanted}
     through = prove_through_triton([card for card in wanted if here[card.name].ok], address)
-    return [_joined(card, here[card.name], through, address=address, demanded=triton is not None) for card in wanted]
+    reports = {
+        card.name: _joined(here[card.name], through, address=address, demanded=triton is not None) for card in wanted
+    }
+    for card in wanted:
+        if reports[card.name].ok:
+            # Whoever may only read the model repository may verify it.
+            with contextlib.suppress(ArtifactError):
+                note_verified(card, proved[card.name])
+    return list(reports.values())
 
 
 def _joined(
-    card: Card, report: VerificationReport, through: dict[str, Finding] | None, *, address: str, demanded: bool
+    report: VerificationReport, through: dict[str, Finding] | None, *, address: str, demanded: bool
 ) -> VerificationReport:
-    found = (through or {}).get(card.name)
+    found = (through or {}).get(report.model)
     if found is None and demanded and report.ok:
         what = "No Triton answers there." if through is None else "It has not loaded the model."
         found = Finding("triton", address, False, what, "Start it, or give the address of its gRPC port.")
-    if found is not None:
-        report = replace(report, findings=(*report.findings, found))
-    if report.ok:
-        # Whoever may only read the model repository may verify it.
-        with contextlib.suppress(ArtifactError):
-            note_verified(card)
-    return report
+    return report if found is None else replace(report, findings=(*report.findings, found))
 
 
 def print_reports(reports: Sequence[VerificationReport], *, as_json: bool) -> None:

@@ -123,9 +123,12 @@ def _complete_of(cards: tuple[Card, ...], settings: Settings) -> tuple[Card, ...
 
 
 def missing_members(settings: Settings, loaded: Sequence[Card]) -> Iterator[str]:
-    """A line for each family of which not all members are loaded."""
-    names = {card.name for card in loaded}
-    for model in Registry.from_repository(settings.model_repository).models:
+    """A line for each family of which not all members are loaded; none where a member alone was asked for."""
+    names, registry = {card.name for card in loaded}, Registry.from_repository(settings.model_repository)
+    asked = [{card.name for card in registry.cards_of(name)} for name in settings.models]
+    for model in registry.models:
+        if asked and {card.name for card in model.cards} not in asked:
+            continue
         absent = [card.name for card in model.cards if card.name not in names]
         if 0 < len(absent) < len(model.cards):
             yield f"{model.name} is served in part; not installed: {', '.join(absent)} (gateway models pull NAME)"

@@ -289,7 +289,9 @@ def test_what_was_proved_is_noted_until_something_changes(world: TwinWorld) -> N
     card = world.card(OPEN)
     world.pull(card)
     assert installed(card).verified_at is None
-    note_verified(card)
+    note_verified(card, replace(installed(card), variant="fp16"))
+    assert installed(card).verified_at is None, "another one was proved than is installed now"
+    note_verified(card, installed(card))
     noted = installed(card)
     assert (noted.verified_at or "").endswith("+00:00")
     assert world.pull(card).installed == ()
@@ -311,3 +313,17 @@ def test_an_installation_under_way_is_told(world: TwinWorld) -> None:
     assert "has not come to its end" in fault.detail
     assert world.pull(card).installed == ("1/serving.onnx",)
     assert verify(card).faults == ()
+
+
+def test_a_lock_from_elsewhere_deletes_nothing_outside(world: TwinWorld, tmp_path: Path) -> None:
+    card = world.card(OPEN)
+    world.pull(card)
+    (tmp_path / "precious").write_text("keep", encoding="utf-8")
+    lock = json.loads(card.path_of(LOCK_FILE).read_text(encoding="utf-8"))
+    for path in (str(tmp_path / "precious"), "../../precious"):
+        lock["spare"].append({**lock["files"][0], "path": path})
+    card.path_of(LOCK_FILE).write_text(json.dumps(lock), encoding="utf-8")
+    assert not is_settled(card)
+    assert world.pull(card).removed == ()
+    assert (tmp_path / "precious").exists()
+    assert is_settled(card)

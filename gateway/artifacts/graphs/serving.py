@@ -22,7 +22,7 @@ from pathlib import Path
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
-from gateway.artifacts.graphs.pooling_nodes import OLDEST_OPSET, POOLINGS, Additions, Wanted
+from gateway.artifacts.graphs.pooling_nodes import OLDEST_OPSET, POOLINGS, Additions, Pool, Wanted
 from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.graphs.renaming import drop_unused, names_in, rename
@@ -104,7 +104,7 @@ def _add_output(added: Additions, card: Card, output: GraphOutput, sources: dict
         own = card.triton.output(OutputRole.TOKEN_EMBEDDINGS)
         hidden = own.tensor.name if own is not None else _as_float32(added, tokens)
         size = card.embedding.dimensions
-        POOLINGS[card.embedding.pooling](added, Wanted(hidden=hidden, mask=_mask(card), size=size, output=name))
+        _pool(card)(added, Wanted(hidden=hidden, mask=_mask(card), size=size, output=name))
     else:
         raise ConfigurationError(f"graph.config does not say which output of it holds what {name} is made from.")
 
@@ -113,6 +113,16 @@ def _as_float32(added: Additions, source: _Source, output: str | None = None) ->
     if source.data_type == TensorProto.FLOAT:
         return added.node("Identity", source.name, output=output)
     return added.as_float32(source.name, output)
+
+
+def _pool(card: Card) -> Pool:
+    pool = POOLINGS.get(card.embedding.pooling)
+    if pool is None:
+        raise ConfigurationError(
+            f"it cannot be given a pooled output by {card.embedding.pooling}; that is done for {', '.join(POOLINGS)}.",
+            remedy="Leave the output of role sentence_embedding out of card.toml: the gateway pools by itself then.",
+        )
+    return pool
 
 
 def _mask(card: Card) -> str:

@@ -254,6 +254,13 @@ def test_a_graph_without_a_mask_cannot_be_pooled(tiny: Card, tmp_path: Path) -> 
         build_serving(card, written(small(), tmp_path))
 
 
+def test_a_pooling_that_no_graph_can_be_given_is_told(tiny: Card, tmp_path: Path) -> None:
+    card = replace(tiny, vectors=replace(tiny.embedding, pooling="median"))
+    with pytest.raises(ConfigurationError, match="pooled output by median; that is done for mean") as caught:
+        build_serving(card, written(small(), tmp_path))
+    assert "Leave the output of role sentence_embedding out" in (caught.value.remedy or "")
+
+
 def test_an_opset_too_old_is_told(tiny: Card, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="opset 10"):
         build_serving(tiny, written(small(opset=10), tmp_path))
