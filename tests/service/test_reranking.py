@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from gateway.errors import (
 from gateway.service.reranking import RerankingService
 from gateway.types import LongDocuments, RerankRequest, RerankResult
 from gateway.vectors.scores import sigmoid as scores_of
+from tests.support.reranking_oracle import best_piece_score, sigmoid, truncated_score
 from tests.support.tiny_tokenizer import tiny_tokenizer
 from tests.support.twin_engine import TwinService, soon, twin_service
 from tests.support.twins import reranker_v2
@@ -51,41 +51,6 @@ def text(tokens: int, seed: int) -> str:
     """A text of about so many tokens."""
     dice = random.Random(seed)
     return " ".join(dice.choice(WORDS) for _ in range(max(tokens // 2, 1)))
-
-
-def sigmoid(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-logit))
-
-
-def reference_score(query: str, document: str, *, max_length: int, max_query_length: int, overlap_tokens: int) -> float:
-    """The model's own `rerank` for one document, spelled out from its description."""
-    tokenizer = reranker_v2.build().tokenizer()
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length=max_query_length)
-    query_ids = tokenizer.encode(query).ids
-    tokenizer.no_truncation()
-    passage = tokenizer.encode(document, add_special_tokens=False).ids
-    budget = max_length - len(query_ids) - 2
-    overlap = min(overlap_tokens, budget // 4)
-    scores, start = [], 0
-    while True:
-        end = start + budget
-        is_last = end >= len(passage)
-        piece = passage[-budget:] if is_last and start else passage[start:end]
-        row = [*query_ids, 2, *piece, 2]
-        assert len(row) <= max_length
-        scores.append(sigmoid(reranker_v2.logit(np.array(row))))
-        if is_last:
-            return max(scores)
-        start = end - overlap
-
-
-def truncated_score(query: str, document: str, *, max_length: int) -> float:
-    """The model's own `compute_score`: the tokenizer cuts the pair, longest first."""
-    tokenizer = reranker_v2.build().tokenizer()
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length=max_length, strategy="longest_first")
-    return sigmoid(reranker_v2.logit(np.array(tokenizer.encode(query, document).ids)))
 
 
 async def scored(
@@ -129,7 +94,7 @@ async def test_long_documents_count_by_their_best_piece(small: TwinService, quer
     documents = [text(tokens, seed) for seed, tokens in enumerate((10, 40, 50, 90, 91, 93, 130, 200, 500))]
     result = await scored(small, query, *documents)
     wanted = [
-        reference_score(query, one, max_length=WINDOW, max_query_length=MAX_QUERY, overlap_tokens=OVERLAP)
+        best_piece_score(query, one, max_length=WINDOW, max_query_length=MAX_QUERY, overlap_tokens=OVERLAP)
         for one in documents
     ]
     np.testing.assert_allclose(result.scores, wanted, rtol=0, atol=TOLERANCE)
@@ -142,7 +107,7 @@ async def test_the_best_piece_may_be_any(small: TwinService) -> None:
     for seed in range(12):
         document = text(300, seed)
         [score] = (await scored(small, "the fox", document)).scores
-        wanted = reference_score(
+        wanted = best_piece_score(
             "the fox", document, max_length=WINDOW, max_query_length=MAX_QUERY, overlap_tokens=OVERLAP
         )
         np.testing.assert_allclose(score, wanted, rtol=0, atol=TOLERANCE)
@@ -152,7 +117,7 @@ async def test_positions_stop_at_the_models_window_and_no_row_goes_beyond(whole:
     query, document = text(700, 1), text(5000, 2)
     result = await scored(whole, query, document, text(900, 3))
     wanted = [
-        reference_score(query, one, max_length=1024, max_query_length=512, overlap_tokens=80)
+        best_piece_score(query, one, max_length=1024, max_query_length=512, overlap_tokens=80)
         for one in (document, text(900, 3))
     ]
     np.testing.assert_allclose(result.scores, wanted, rtol=0, atol=TOLERANCE)
@@ -245,7 +210,7 @@ async def test_each_caller_gets_the_scores_of_its_own_documents(small: TwinServi
             [text(1 + 40 * (seed % 5), seed) for seed in range(number % 7 + 1)],
         )
         wanted = [
-            reference_score(query, one, max_length=WINDOW, max_query_length=MAX_QUERY, overlap_tokens=OVERLAP)
+            best_piece_score(query, one, max_length=WINDOW, max_query_length=MAX_QUERY, overlap_tokens=OVERLAP)
             for one in documents
         ]
         result = await scored(small, query, *documents)
