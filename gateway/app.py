@@ -26,7 +26,7 @@ from gateway.dialects.jina import Jina
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
-from gateway.errors import ConfigurationError, EngineUnavailable, SetupError, UnknownModel
+from gateway.errors import ConfigurationError, SetupError, UnknownModel
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
@@ -40,7 +40,7 @@ from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import Segmentation, Vocabulary
+from gateway.types import Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
 """Runs what is behind the routes for as long as the block lasts."""
@@ -212,13 +212,6 @@ def _lines_of(file: Path) -> list[str]:
     return keys
 
 
-class _Coming:
-    """Holds the place of the service that is being written in `gateway.service`."""
-
-    async def segment(self, text: str, **_: object) -> Segmentation:  # noqa: ARG002
-        raise EngineUnavailable("Segmentation is not served yet.")
-
-
 def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
     registry = Registry.from_repository(settings.model_repository)
@@ -236,7 +229,7 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
                 embedder=service.embedding,
                 reranker=service.reranking,
                 classifier=service.classification,
-                segmenter=_Coming(),
+                segmenter=service.segmentation,
                 models=service.models,
                 health=service.readiness,
             )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gateway.service.embedding import EmbeddingService
 from gateway.service.model_call import TritonCall
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
+from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import OnMissing, ServedModel, ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
@@ -67,6 +68,7 @@ class Service:
     embedding: EmbeddingService
     reranking: RerankingService
     classification: ClassificationService
+    segmentation: SegmentationService
     models: ServedModels
     readiness: ReadinessMonitor
 
@@ -88,44 +90,57 @@ async def build_service(
     """
     asked_for = _asked_for(registry, options)
     address = grpc_address(options.triton_url)
-    own_engine = GrpcEngine(address) if engine is None else None
-    used_engine = engine or own_engine
-    assert used_engine is not None
     models = ServedModels(
         registry,
         default_model=options.default_model,
         default_reranker=options.default_reranker,
         on_missing=on_missing,
     )
-    executor = ThreadPoolExecutor(max_workers=options.tokenizer_threads, thread_name_prefix="tokenize")
-    builder = ModelBuilder(registry, models, used_engine, executor=executor, options=options, metrics=metrics)
-    monitor = ReadinessMonitor(
-        used_engine,
-        models,
-        cards=[card for cards in asked_for for card in cards] or registry.cards,
-        required=[frozenset(card.name for card in cards) for cards in asked_for],
-        build_model=builder,
-        metrics=metrics,
-        canary_interval_seconds=options.canary_interval_seconds,
-        address=address,
-        explain_silence=lambda: http_port_mistake(address),
-    )
-    try:
+    async with AsyncExitStack() as running:
+        if engine is None:
+            engine = GrpcEngine(address)
+            running.push_async_callback(engine.close)
+        executor = running.enter_context(_threads(options.tokenizer_threads, name="tokenize"))
+        monitor = ReadinessMonitor(
+            engine,
+            models,
+            cards=[card for cards in asked_for for card in cards] or registry.cards,
+            required=[frozenset(card.name for card in cards) for cards in asked_for],
+            build_model=ModelBuilder(registry, models, engine, executor=executor, options=options, metrics=metrics),
+            metrics=metrics,
+            canary_interval_seconds=options.canary_interval_seconds,
+            address=address,
+            explain_silence=lambda: http_port_mistake(address),
+        )
+        running.push_async_callback(monitor.stop)
         await monitor.start()
-        yield _service(models, monitor, options=options, metrics=metrics)
+        segmenting = running.enter_context(_threads(1, name="segment"))
+        yield _service(models, monitor, options=options, metrics=metrics, segmenting=segmenting)
+
+
+@contextmanager
+def _threads(count: int, *, name: str) -> Iterator[ThreadPoolExecutor]:
+    executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
+    try:
+        yield executor
     finally:
-        await monitor.stop()
-        if own_engine is not None:
-            await own_engine.close()
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _service(models: ServedModels, monitor: ReadinessMonitor, *, options: ServiceOptions, metrics: Metrics) -> Service:
+def _service(
+    models: ServedModels, monitor: ReadinessMonitor, *, options: ServiceOptions, metrics: Metrics, segmenting: Executor
+) -> Service:
     embedding = EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes)
     return Service(
         embedding=embedding,
         reranking=RerankingService(models, metrics=metrics, long_documents=options.rerank_long_documents),
         classification=ClassificationService(models, embedding),
+        segmentation=SegmentationService(
+            models,
+            vocabulary_folder=options.vocabulary_folder,
+            max_request_tokens=options.max_request_tokens,
+            executor=segmenting,
+        ),
         models=models,
         readiness=monitor,
     )
