@@ -130,7 +130,9 @@ class ModelWatch:
         if not self.health.ready:
             seconds = min(seconds, _DOWN_INTERVAL_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._look.wait(), timeout=seconds)
+            # Not `wait_for`: it swallows a cancellation that comes in the moment in which it is told to look.
+            async with asyncio.timeout(seconds):
+                await self._look.wait()
         self._look.clear()
 
     def _set(self, new: ModelHealth) -> None:

@@ -288,6 +288,21 @@ async def test_the_mistake_behind_the_silence_is_told_for_as_long_as_it_lasts(tm
         await until(lambda: service.readiness.report().ready)
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_watch_ends_when_it_is_stopped_in_the_moment_in_which_it_is_told_to_look(
+    tmp_path: Path, engine: ScriptedEngine, turns: int
+) -> None:
+    async with running(tmp_path, engine, canary_interval_seconds=60.0) as service:
+        await until(lambda: service.readiness.report().ready)
+        watch, task = service.readiness._watches["tiny"]
+        watch.outage(EngineUnavailable("gone"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(2):
+            assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
+
+
 async def test_nothing_runs_on_after_the_service_ended(tmp_path: Path, engine: ScriptedEngine) -> None:
     before = asyncio.all_tasks()
     async with running(tmp_path, engine) as service:
