@@ -226,7 +226,7 @@ TYPE_IDS = {"name": "token_type_ids", "data_type": "TYPE_INT64", "dims": [-1, -1
         (NANO, drop("tasks", "list", 4), "tasks.list"),
         (NANO, drop("tasks", "default"), "tasks.default"),
         (NANO, put("members", value=[]), "members"),
-        (NANO, drop("members", 0, "files"), "files"),
+        (NANO, drop("files"), "files"),
         (NANO, put("members", 1, "vectors", value={"dimensions": 512, "pooling": "last_token"}), "triton.outputs"),
         (NANO, put("members", 1, "tokenizer", value={"file": "1/t.json", "max_tokens": 9, "pad_id": 0}), "members"),
         (NANO, put("members", 1, "colour", value="red"), "colour"),
@@ -267,6 +267,14 @@ def test_a_family_is_cards_that_differ_in_what_their_members_say() -> None:
         assert card.family == NANO
         assert card.kind is ModelKind.EMBEDDING
     assert model.card.tasks.prompts == {Role.QUERY: "Query: ", Role.DOCUMENT: "Document: "}
+
+
+def test_a_members_own_list_of_files_stands_in_place_of_the_cards() -> None:
+    retrieval, *others = load_model(REPOSITORY / NANO).cards
+    assert {card.files for card in others} == {others[0].files}
+    assert [file.path for file in others[0].files] == [file.path for file in retrieval.files]
+    assert all(file.sha256 for file in retrieval.files if not file.built_by)
+    assert not any(file.sha256 for card in others for file in card.files), "a hash is of one repository's file"
 
 
 def test_windows_share_less_than_a_window_where_the_card_does_not_say(tmp_path: Path, card_text: str) -> None:

@@ -106,7 +106,8 @@ def _patched(document: Table, *, max_tokens: int | None, overlap_tokens: int | N
     for part, own in zip(parts, twins, strict=True):
         if "revision" in part:
             part["revision"] = LocalHub.revision
-        for file in part["files"]:
+        # A member without a list of its own has the card's, which pins nothing: it is of several repositories.
+        for file in part.get("files", ()):
             _patch_file(file, own)
     return document
 
