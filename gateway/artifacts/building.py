@@ -14,7 +14,8 @@ from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.graphs.serving import build_serving
 from gateway.artifacts.onnx_inspection import inspect_graph
 from gateway.artifacts.placing import INCOMING_SUFFIX, Content
-from gateway.artifacts.variants import graph_of
+from gateway.artifacts.variants import default_variant, graph_of
+from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card, FileSpec
 from gateway.errors import ArtifactError
 
@@ -37,8 +38,8 @@ def built_bytes(card: Card, variant: str | None) -> bytes:
 
 
 def built_content(card: Card) -> Content:
-    """What the builder writes for a card today, for whoever writes or renews a card."""
-    data = built_bytes(card, None)
+    """What the builder writes for a card and the installed variant, for whoever writes or renews a card."""
+    data = built_bytes(card, read_installation(card).variant or default_variant(card))
     return Content(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 

@@ -277,3 +277,11 @@ def test_a_real_triton_is_asked_for_the_same_values(
         assert not_loaded.code == 0
         missed = gateway("verify", f"{NANO}-clustering", "--triton", report.endpoints.grpc)
         assert "It has not loaded the model." in missed.out
+
+
+def test_build_graph_tells_of_the_installed_variant(world: TwinWorld, gateway: Gateway) -> None:
+    card = world.card(V3)
+    for variant in ("fp16", "fp32"):
+        gateway("pull", V3, "--variant", variant)
+        entry = installed(card).files["1/serving.onnx"]
+        assert gateway("build-graph", V3).out == f'size_bytes = {entry.size_bytes}\nsha256 = "{entry.sha256}"\n'
