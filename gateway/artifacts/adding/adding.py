@@ -12,13 +12,12 @@ from pathlib import Path, PurePosixPath
 from gateway.artifacts.adding.card_text import card_text
 from gateway.artifacts.adding.conflicts import check_free, check_same, free_hub_id, known_cards
 from gateway.artifacts.adding.deriving import derive
-from gateway.artifacts.adding.graph_plan import VERSION_FOLDER
 from gateway.artifacts.adding.identity import check_repository, choose_name
 from gateway.artifacts.adding.notes import notes_on_batches
-from gateway.artifacts.adding.plan import AddOptions, Plan
+from gateway.artifacts.adding.plan import VERSION_FOLDER, AddOptions, Plan
 from gateway.artifacts.adding.published import Published, look_into
 from gateway.artifacts.adding.refusal import CannotServe
-from gateway.artifacts.adding.window_probe import probe_window
+from gateway.artifacts.adding.window import probe_window
 from gateway.artifacts.adding.workspace import Workspace, workspace
 from gateway.artifacts.lock import write_lock
 from gateway.artifacts.pulling import pull

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.artifacts.adding.graph_plan import BUILT_FILE, VERSION_FOLDER, GraphPlan
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.outputs import GraphFacts, choose_source
+from gateway.artifacts.adding.plan import BUILT_FILE, VERSION_FOLDER, GraphPlan
 from gateway.artifacts.adding.published import Fact, Published, joined
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.adding.signature import GraphTensor, Signature, graph_inputs

@@ -9,8 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from gateway.artifacts.adding.graph_plan import TOKENIZER_FILE, VERSION_FOLDER
-from gateway.artifacts.adding.plan import Plan
+from gateway.artifacts.adding.plan import TOKENIZER_FILE, VERSION_FOLDER, Plan
 from gateway.artifacts.placing import Content
 from gateway.cards.schema import GraphInput, GraphOutput, TaskTable
 

@@ -8,13 +8,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from gateway.artifacts.adding.bert_plan import find_weights, plan_bert
-from gateway.artifacts.adding.graph_plan import GraphPlan
 from gateway.artifacts.adding.identity import base_models, choose_licence
 from gateway.artifacts.adding.model_config import ModelConfig, check_kind, read_config
 from gateway.artifacts.adding.notes import notes_on_cutting, notes_on_licence, notes_on_pooling, notes_on_vectors
 from gateway.artifacts.adding.onnx_files import choose_onnx, no_weights
 from gateway.artifacts.adding.onnx_plan import plan_onnx
-from gateway.artifacts.adding.plan import AddOptions, Plan
+from gateway.artifacts.adding.plan import AddOptions, GraphPlan, Plan
 from gateway.artifacts.adding.prompts import PROMPTS_FILE, read_tasks
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
 from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe

@@ -9,10 +9,10 @@ from onnx import ModelProto
 
 from gateway.artifacts.adding.external_data import data_locations
 from gateway.artifacts.adding.graph_paths import maps_between
-from gateway.artifacts.adding.graph_plan import SERVING_FILE, TOKENIZER_FILE, VERSION_FOLDER, GraphPlan
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.onnx_files import OnnxChoice
 from gateway.artifacts.adding.outputs import GraphFacts, VectorSource, choose_source
+from gateway.artifacts.adding.plan import SERVING_FILE, TOKENIZER_FILE, VERSION_FOLDER, GraphPlan
 from gateway.artifacts.adding.published import Published
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.artifacts.adding.signature import graph_inputs, signature_of

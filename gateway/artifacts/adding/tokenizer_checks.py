@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from gateway.artifacts.adding.graph_plan import TOKENIZER_FILE
 from gateway.artifacts.adding.model_config import ModelConfig
+from gateway.artifacts.adding.plan import TOKENIZER_FILE
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, USE_THEIR_LIBRARY, CannotServe
 

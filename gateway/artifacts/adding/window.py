@@ -1,4 +1,4 @@
-"""How many tokens a model reads: what its authors state, never more than it has positions for.
+"""How many tokens a model reads: what its authors state, never more than it has positions for, and tried out.
 
 The order is that of sentence-transformers 6.2: a stated `max_seq_length`, else the smaller of the tokenizer's and the
 transformer's own limits.
@@ -6,14 +6,24 @@ transformer's own limits.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.published import Document, Fact
 from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.inference import GraphRun, padded
+from gateway.artifacts.measuring import load_tokenizer
+from gateway.artifacts.onnx_inspection import graph_path
+from gateway.cards.schema import Card
+from gateway.errors import ArtifactError
+from gateway.text.canary_row import canary_row
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 # Tokenizers that know no limit say 1e30.
 _NO_LIMIT = 10**8
+# Attention over longer rows takes gigabytes and minutes on a CPU. Models with longer windows seldom have a table.
+_MOST_PROBED_TOKENS = 1024
 
 
 def choose_window(
@@ -41,6 +51,23 @@ def choose_window(
     if limit is not None and stated.value > limit:
         return Fact(limit, f"{config.path}: positions of its table, fewer than the {stated.value} of {stated.source}")
     return stated
+
+
+def probe_window(card: Card) -> None:
+    """Run one row as long as the window, of up to 1,024 tokens: a position table may end before what is stated.
+
+    Raises `CannotServe` where the graph fails on it. A longer window is not tried out."""
+    window = card.tokenizer.max_tokens
+    if window > _MOST_PROBED_TOKENS:
+        return
+    row = np.resize(canary_row(card, load_tokenizer(card)).ids, window)
+    try:
+        GraphRun(card, graph_path(card)).results(padded([row], pad_id=card.tokenizer.pad_id))
+    except ArtifactError as error:
+        raise CannotServe(
+            f"The model cannot read {window} tokens, the window that is stated: {error.message}",
+            remedy="Give a smaller window with --max-tokens N, as its authors describe it.",
+        ) from error
 
 
 def _stated(stage: Fact[Document], tokenizer: Fact[Document], config: ModelConfig) -> Fact[int] | None:

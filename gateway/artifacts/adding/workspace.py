@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.artifacts.adding.graph_plan import VERSION_FOLDER
+from gateway.artifacts.adding.plan import VERSION_FOLDER
 from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.hub import fetch_from_hub
 from gateway.artifacts.hub_access import HubFile

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.artifacts.adding.card_text import card_text, toml_value
-from gateway.artifacts.adding.graph_plan import GraphPlan
 from gateway.artifacts.adding.outputs import VectorSource
-from gateway.artifacts.adding.plan import Plan
+from gateway.artifacts.adding.plan import GraphPlan, Plan
 from gateway.artifacts.adding.published import Fact
 from gateway.artifacts.adding.signature import GraphTensor
 from gateway.artifacts.placing import Content
