@@ -15,9 +15,6 @@ from gateway.text.canary_row import canary_row
 
 CONFIG_FILE = "tokenizer_config.json"
 
-# What libraries write who know no window.
-_NO_WINDOW = 1_000_000
-
 
 def check_tokenizer(card: Card) -> Finding:
     spec = card.tokenizer

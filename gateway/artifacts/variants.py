@@ -75,11 +75,18 @@ def published_files(card: Card, variant: str | None) -> tuple[FileSpec, ...]:
 def variants_among(hub_path: str, paths: Sequence[str]) -> tuple[str, ...]:
     """The variants that lie beside a graph in its repository, by the names that exporters give them."""
     folder = PurePosixPath(hub_path).parent
-    stems = [
-        PurePosixPath(path).stem for path in paths if path.endswith(".onnx") and PurePosixPath(path).parent == folder
-    ]
-    named = [stem.removeprefix(f"{_STEM}_") for stem in stems if stem.startswith(f"{_STEM}_")]
-    return (*([FULL_PRECISION] if _STEM in stems else []), *sorted(named))
+    beside = [path for path in paths if path.endswith(".onnx") and PurePosixPath(path).parent == folder]
+    words = {word for word in map(variant_in, beside) if word is not None}
+    return tuple(sorted(words, key=lambda word: (word != FULL_PRECISION, word)))
+
+
+def variant_in(path: str) -> str | None:
+    """The word for the precision of a graph at this path, by the name that exporters give it: `onnx/model_fp16.onnx`
+    is fp16, `model.onnx` the full precision. None for another name."""
+    stem = PurePosixPath(path).stem
+    if stem == _STEM:
+        return FULL_PRECISION
+    return stem.removeprefix(f"{_STEM}_") if stem.startswith(f"{_STEM}_") else None
 
 
 def built_files(card: Card) -> tuple[FileSpec, ...]:

@@ -15,7 +15,7 @@ from gateway.types import OwnPrefixes
 
 RETRIEVAL = "retrieval"
 
-# What other APIs and older models call a side of a search, as `_plain` writes it.
+# What other APIs and older models call a side of a search, as `plain_word` writes it.
 _ROLE_WORDS: Mapping[str, Role] = {
     "query": Role.QUERY,
     "search-query": Role.QUERY,
@@ -108,7 +108,7 @@ def prompt_of(table: TaskTable, task: TaskSpec | None, role: Role | None) -> str
 
 def is_task_word(table: TaskTable, word: str) -> bool:
     """Whether a model with these tasks understands `word` as a task or a side of a search."""
-    return bool(table.tasks) and (_find_task(table, word) is not None or _plain(word) in _ROLE_WORDS)
+    return bool(table.tasks) and (_find_task(table, word) is not None or plain_word(word) in _ROLE_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +126,30 @@ def _words(table: TaskTable, task: str | None, role: str | None) -> _Words:
     for param, word in (("task", task), ("input_type", role)):
         if not word or not word.strip():
             continue
-        named, side = _find_task(table, word), _ROLE_WORDS.get(_plain(word))
+        named, side = _find_task(table, word), _ROLE_WORDS.get(plain_word(word))
         if named is None and side is None:
             raise _unknown(table, param=param)
         if named is None:
             found = replace(found, side=found.side or side)
         elif found.task is None:
-            found = replace(found, task=named, is_family=_plain(word) in _plain_aliases(table))
+            found = replace(found, task=named, is_family=plain_word(word) in _plain_aliases(table))
     return found
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
     """A word as all spellings of it are compared: RETRIEVAL_QUERY is retrieval-query."""
     return word.strip().lower().replace("_", "-")
 
 
 def _plain_aliases(table: TaskTable) -> dict[str, str]:
-    return {_plain(word): name for word, name in table.aliases.items()}
+    return {plain_word(word): name for word, name in table.aliases.items()}
 
 
 def _find_task(table: TaskTable, word: str) -> TaskSpec | None:
-    word = _plain(word)
-    wanted = {word, _plain(_plain_aliases(table).get(word, word))}
+    word = plain_word(word)
+    wanted = {word, plain_word(_plain_aliases(table).get(word, word))}
     wanted.update(*(line for line in _SYNONYMS if word in line))
-    return next((task for task in table.tasks if _plain(task.name) in wanted), None)
+    return next((task for task in table.tasks if plain_word(task.name) in wanted), None)
 
 
 def _unknown(table: TaskTable, *, param: str) -> UnknownTask:

@@ -8,10 +8,8 @@ from gateway.artifacts.pull_order import DOWNLOADS
 from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.settings import Settings
 
-STAGING = DOWNLOADS
-
 
 def fetching_of(settings: Settings, choice: SourceChoice, progress: Progress) -> Fetching:
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     hub = HubAccess(endpoint=settings.hf_endpoint, token=token)
-    return Fetching(staging=settings.run_folder / STAGING, choice=choice, hub=hub, progress=progress)
+    return Fetching(staging=settings.run_folder / DOWNLOADS, choice=choice, hub=hub, progress=progress)

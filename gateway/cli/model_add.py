@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gateway.artifacts.adding.adding import Addition, State, add_model
 from gateway.artifacts.adding.plan import AddOptions, Plan
+from gateway.artifacts.adding.pooling_stage import MODES
 from gateway.artifacts.sources import SourceChoice
 from gateway.cards.loading import CARD_FILE
 from gateway.cards.schema import Card
@@ -23,9 +24,6 @@ from gateway.settings import Settings, load_settings
 from gateway.vectors.pooling import POOLINGS
 
 _POOLINGS = ", ".join(POOLINGS)
-# What sentence-transformers calls them.
-_THEIR_WORDS = {"lasttoken": "last_token", "mean_sqrt_len_tokens": "mean_sqrt_len"}
-
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Repository on the model hub, OWNER/NAME.")]
 RevisionOption = Annotated[
@@ -85,7 +83,7 @@ def add(
 def _pooling(word: str | None) -> str | None:
     if word is None:
         return None
-    plain = _THEIR_WORDS.get(word.strip().lower(), word.strip().lower())
+    plain = MODES.get(word.strip().lower(), word.strip().lower())
     if plain not in POOLINGS:
         raise ConfigurationError(f"--pooling {word!r} is not known here.", remedy=f"Give one of {_POOLINGS}.")
     return plain

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gateway.artifacts.pull_order import DOWNLOADS
 from gateway.artifacts.pulling import PullResult, pull
 from gateway.artifacts.sources import SourceChoice
 from gateway.artifacts.vocabularies import SOURCES, install_vocabulary
@@ -16,7 +17,7 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.cli.download_bar import DownloadBar
 from gateway.cli.errors import render
-from gateway.cli.fetching import STAGING, fetching_of
+from gateway.cli.fetching import fetching_of
 from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
@@ -67,7 +68,7 @@ def pull_models(
 
 
 def _pull_vocabulary(name: str, settings: Settings, console: Console, *, rehash: bool) -> None:
-    folder, staging = settings.vocabulary_folder, settings.run_folder / STAGING
+    folder, staging = settings.vocabulary_folder, settings.run_folder / DOWNLOADS
     with DownloadBar(console) as bar:
         changed = install_vocabulary(SOURCES[name.lower()], folder, staging=staging, progress=bar, rehash=rehash)
     console.print(f"{name} {_state(changed)} in {folder}.", markup=False)

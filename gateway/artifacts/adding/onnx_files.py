@@ -9,10 +9,8 @@ from pathlib import PurePosixPath
 
 from gateway.artifacts.adding.published import Fact, Published, joined
 from gateway.artifacts.adding.refusal import CannotServe
+from gateway.artifacts.variants import FULL_PRECISION, variant_in
 
-# Exporters call the full-precision file model.onnx and put the precision of the others behind it: model_fp16.onnx.
-FULL_PRECISION = "fp32"
-_STEM = "model"
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
@@ -71,16 +69,9 @@ def no_weights(published: Published) -> CannotServe:
 
 
 def _chosen(path: Fact[str]) -> OnnxChoice:
-    word = _word(path.value)
+    word = variant_in(path.value)
     # Only words that `gateway models pull --variant` takes too.
     return OnnxChoice(path, word if word is not None and re.fullmatch(r"[a-z0-9][a-z0-9_]*", word) else None)
-
-
-def _word(path: str) -> str | None:
-    stem = PurePosixPath(path).stem
-    if stem == _STEM:
-        return FULL_PRECISION
-    return stem.removeprefix(f"{_STEM}_") if stem.startswith(f"{_STEM}_") else None
 
 
 def _variants(paths: tuple[str, ...], folder: str) -> Mapping[str, str]:
@@ -88,7 +79,7 @@ def _variants(paths: tuple[str, ...], folder: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for place in _folders(folder):
         for path in paths:
-            word = _word(path)
+            word = variant_in(path)
             if word is not None and PurePosixPath(path).parent.as_posix() == (place or "."):
                 found.setdefault(word, path)
     return found

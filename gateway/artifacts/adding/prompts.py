@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from gateway.artifacts.adding.published import Document
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.cards.schema import Role, TaskSpec, TaskTable
+from gateway.cards.tasks import plain_word
 
 PROMPTS_FILE = "config_sentence_transformers.json"
 
@@ -53,13 +54,13 @@ def _prompts(config: Document) -> Mapping[str, str]:
         if not _is_unicode(name + (prompt or "")):
             raise _unclear(f"the prompt {name!r} is not valid Unicode")
         prompts[name] = prompt or ""
-    if len({_plain(name) for name in prompts}) < len(prompts):
+    if len({plain_word(name) for name in prompts}) < len(prompts):
         raise _unclear("two prompts have the same name but for its spelling")
     return prompts
 
 
 def _roles(names: Iterable[str]) -> dict[str, Role]:
-    by_word = {_plain(name): name for name in names}
+    by_word = {plain_word(name): name for name in names}
     first = {role: next((by_word[word] for word in words if word in by_word), None) for role, words in _SIDES.items()}
     return {name: role for role, name in first.items() if name is not None}
 
@@ -67,11 +68,6 @@ def _roles(names: Iterable[str]) -> dict[str, Role]:
 def _is_unicode(text: str) -> bool:
     """JSON can spell half a surrogate pair, which is no character and cannot be written down."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _plain(name: str) -> str:
-    """As callers' words for tasks are compared, see `gateway.cards.tasks`."""
-    return name.strip().lower().replace("_", "-")
 
 
 def _unclear(what: str) -> CannotServe:
