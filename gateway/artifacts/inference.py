@@ -12,8 +12,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from gateway.cards.canary_task import canary_task
-from gateway.cards.schema import INPUT_TYPES, Card, GraphInput, InputRole, OutputRole
+from gateway.cards.schema import Card, InputRole, OutputRole
 from gateway.errors import ArtifactError, ConfigurationError
+from gateway.triton.input_tensors import input_tensors, pad
 from gateway.types import Float64Array, Int64Array
 from gateway.vectors.pooling import POOLINGS
 from gateway.vectors.scores import sigmoid
@@ -35,12 +36,7 @@ class Batch:
 
 def padded(rows: Sequence[Int64Array], *, pad_id: int, left: bool = False) -> Batch:
     """Rows of int64 [tokens] side by side, padded on the right, or on the left."""
-    longest = max(map(len, rows))
-    ids, mask = np.full((len(rows), longest), pad_id, dtype=np.int64), np.zeros((len(rows), longest), dtype=np.int64)
-    for place, row in enumerate(rows):
-        kept = slice(longest - len(row), longest) if left else slice(0, len(row))
-        ids[place, kept], mask[place, kept] = row, 1
-    return Batch(ids, mask)
+    return Batch(*pad(rows, pad_id=pad_id, left=left))
 
 
 class GraphRun:
@@ -92,24 +88,13 @@ def unit(vectors: Array, *, name: str) -> Float64Array:
 
 
 def _feeds(card: Card, batch: Batch) -> Mapping[str, Array]:
-    return {given.tensor.name: _fed(card, given, batch) for given in card.triton.inputs}
-
-
-def _fed(card: Card, given: GraphInput, batch: Batch) -> Array:
-    kind = INPUT_TYPES[given.tensor.data_type]
-    match given.role:
-        case InputRole.TOKEN_IDS:
-            return batch.ids.astype(kind)
-        case InputRole.ATTENTION_MASK:
-            return batch.mask.astype(kind)
-        case InputRole.TOKEN_TYPE_IDS:
-            return np.zeros(batch.ids.shape, dtype=kind)
-        case InputRole.POSITION_IDS:
-            return np.broadcast_to(np.arange(batch.ids.shape[1], dtype=kind), batch.ids.shape)
-        case InputRole.ADAPTER:
-            task = canary_task(card)
-            # Rank 0: ONNX Runtime takes shape [1] for it without a word and computes something else.
-            return np.array(task.adapter if task is not None else 0, dtype=kind)
+    task = canary_task(card)
+    feeds = input_tensors(card.triton.inputs, batch.ids, batch.mask, adapter=task.adapter if task is not None else None)
+    adapter = card.triton.input(InputRole.ADAPTER)
+    if adapter is not None:
+        # Rank 0: ONNX Runtime takes shape [1] for it without a word and computes something else.
+        feeds[adapter.tensor.name] = feeds[adapter.tensor.name].reshape(())
+    return feeds
 
 
 def _refused(name: str, error: Exception) -> ArtifactError:

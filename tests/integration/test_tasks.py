@@ -25,13 +25,13 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.errors import InferenceFailed
 from gateway.service.building import Service, ServiceOptions, build_service
-from gateway.service.model_call import pad
 from gateway.telemetry.metrics import build_metrics
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
 from gateway.triton.engine import InferCall, ModelStatus, Tensor
 from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.input_tensors import pad
 from gateway.types import EmbedResult
 from gateway.vectors.shortening import shorten
 from tests.conftest import ServedTriton

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.cards.schema import Card, GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 from gateway.errors import ConfigurationError, InvalidVector
-from gateway.service.model_call import TritonCall, pad
+from gateway.service.model_call import TritonCall
 from gateway.triton.engine import InferCall, Tensor
 from gateway.types import RowGroup, RowOutput, TokenRow
 from tests.support.scripted_engine import ScriptedEngine, vector_of
@@ -61,15 +59,6 @@ def hidden(seed: int = 1) -> Tensor:
 def unit(vectors: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     wide = np.asarray(vectors, dtype=np.float64)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
-
-
-@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=6))
-def test_padding_adds_the_pad_id_on_the_right_only(rows: list[list[int]]) -> None:
-    ids, mask = pad([np.array(row, dtype=np.int64) for row in rows], pad_id=77)
-    longest = max(map(len, rows))
-    assert ids.tolist() == [row + [77] * (longest - len(row)) for row in rows]
-    assert mask.tolist() == [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-    assert (ids.dtype, mask.dtype) == (np.int64, np.int64)
 
 
 async def test_the_pooled_output_is_asked_for_alone(tmp_path: Path) -> None:
