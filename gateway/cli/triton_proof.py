@@ -13,14 +13,13 @@ from gateway.cards.installation import expected_canary, read_installation
 from gateway.cards.schema import Card
 from gateway.cli import run_file
 from gateway.errors import ConfigurationError, GatewayError
+from gateway.service.canary import canary_value
 from gateway.service.model_call import TritonCall
 from gateway.settings import Settings
 from gateway.text.canary_row import canary_row
 from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import RowOutput
-from gateway.vectors.scores import sigmoid
 
 LIVE_SECONDS = 1.0
 CALL_SECONDS = 60.0
@@ -72,7 +71,8 @@ async def _prove(cards: Sequence[Card], address: str) -> dict[str, Finding] | No
 async def _finding(card: Card, engine: Engine, address: str) -> Finding:
     remedy = "Load the model again: restart Triton, or gateway up."
     try:
-        given = await _value(card, engine)
+        row = canary_row(card, load_tokenizer(card))
+        given = await canary_value(TritonCall(card, engine), row, timeout_seconds=CALL_SECONDS)
     except ConfigurationError as error:
         return Finding("triton", address, False, error.message, error.remedy or remedy)
     except GatewayError as error:
@@ -84,12 +84,3 @@ async def _finding(card: Card, engine: Engine, address: str) -> Finding:
         detail = f"Through Triton the known text's value is off by {difference:.2e}."
         return Finding("triton", address, False, detail, remedy)
     return Finding("triton", address, True, "The known text's value comes through Triton as it does here.")
-
-
-async def _value(card: Card, engine: Engine) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    row = canary_row(card, load_tokenizer(card))
-    result = await TritonCall(card, engine)([row], timeout_seconds=CALL_SECONDS)
-    if result.invalid:
-        raise result.invalid[0]
-    value = np.asarray(result.values[0], dtype=np.float32)
-    return sigmoid(value) if row.group.output is RowOutput.LOGIT else value.astype(np.float64)

@@ -26,6 +26,18 @@ class WrongVector(InferenceFailed):
     code = "canary_mismatch"
 
 
+async def canary_value(call: ModelCall, row: TokenRow, *, timeout_seconds: float) -> Float32Array:
+    """What the model gives for its known text: float32 [size], a unit vector, or [1], a score from 0 to 1.
+
+    Raises what `call` raises, and `InvalidVector` for a value that is none.
+    """
+    result = await call([row], timeout_seconds=timeout_seconds)
+    if result.invalid:
+        raise InvalidVector(result.invalid[0].message)
+    value = np.asarray(result.values[0], dtype=np.float32)
+    return sigmoid(value).astype(np.float32) if row.group.output is RowOutput.LOGIT else value
+
+
 class Canary:
     """One model's canary."""
 
@@ -64,11 +76,7 @@ class Canary:
             self._pending.cancel()
 
     async def _value(self) -> Float32Array:
-        result = await self._call([self._row], timeout_seconds=CALL_TIMEOUT_SECONDS)
-        if result.invalid:
-            raise InvalidVector(result.invalid[0].message)
-        value = np.asarray(result.values[0], dtype=np.float32)
-        return sigmoid(value).astype(np.float32) if self._row.group.output is RowOutput.LOGIT else value
+        return await canary_value(self._call, self._row, timeout_seconds=CALL_TIMEOUT_SECONDS)
 
     async def _wait(
         self,
