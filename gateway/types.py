@@ -209,8 +209,8 @@ class ClassifyResult:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """A text's tokens and pieces. `tokens` are parts of the text in order, each with its ids; what a tokenizer drops is in
-    none. `chunk_positions` are [start, end) in characters; the pieces cover the whole text."""
+    """A text's tokens and pieces. `tokens` are parts of the text in order, each with its ids; what a tokenizer drops is
+    in none. `chunk_positions` are [start, end) in characters; the pieces cover the whole text."""
 
     token_count: int
     tokens: tuple[tuple[str, tuple[int, ...]], ...] = ()

@@ -24,8 +24,8 @@ _Key = tuple[int, float, int, Row]
 # Rows that have left may make up half of a lane's heap and this many more; then it is built anew.
 _SPENT_ENTRIES = 64
 
-# A long row lets short rows pass until they had as many tokens as it needs itself. Among many requests its fair turn may
-# still be far off then: it is next at the latest when they had this many times its tokens, a ninth of the work.
+# A long row lets short rows pass until they had as many tokens as it needs itself. Among many requests its fair turn
+# may still be far off then: it is next at the latest when they had this many times its tokens, a ninth of the work.
 _PATIENCE = 8
 
 
