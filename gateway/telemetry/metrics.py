@@ -96,7 +96,9 @@ def build_metrics(*, version: str) -> Metrics:
     return Metrics(
         registry=registry,
         build_info=build_info,
-        model_ready=declare.gauge("model_ready", "1 when the model's last canary gave the right vector.", "model"),
+        model_ready=declare.gauge(
+            "model_ready", "1 when the model's last canary gave the right vector or score.", "model"
+        ),
         **_of_requests(declare),
         **_of_stages(declare),
         **_of_batches(declare),
@@ -111,8 +113,10 @@ def _of_requests(declare: _Declaring) -> dict[str, Any]:
             "request_seconds", "From the request's headers to the last byte.", "route", buckets=_REQUEST_SECONDS
         ),
         "requests_in_progress": declare.gauge("requests_in_progress", "Requests being answered now."),
-        "inputs": declare.counter("inputs", "Inputs embedded.", "model"),
-        "input_tokens": declare.counter("input_tokens", "Tokens embedded, special tokens included.", "model"),
+        "inputs": declare.counter("inputs", "Inputs embedded, documents scored.", "model"),
+        "input_tokens": declare.counter(
+            "input_tokens", "Tokens of these as they are computed, special tokens and prefixes included.", "model"
+        ),
         "truncated_inputs": declare.counter("truncated_inputs", "Inputs cut to the model's window.", "model"),
     }
 
