@@ -78,12 +78,21 @@ class ClassifyRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_CLASSIFY_EXAMPLE]})
 
-    input: str | TextObject | Annotated[list[str | TextObject], Field(min_length=1)]
+    input: str | TextObject | Annotated[list[str | TextObject], Field(min_length=1)] = Field(
+        description="One text, or several. Also `content`, `texts`."
+    )
     labels: Labels | Annotated[dict[str, Labels], Field(min_length=1)] = Field(
         description="What to choose from: a list, or an object of lists with one choice each; 512 labels at most."
     )
     model: str | None = Field(None, description="An embedding model, by any of its names.")
-    truncate: bool | None = Field(None, description="Cut an input that is too long instead of refusing it.")
+    task: str | None = Field(
+        None,
+        description="What inputs and labels are embedded for. Left out: `classification`, where the model has it. Also "
+        "`task_type`.",
+    )
+    truncate: bool | None = Field(
+        None, description="Cut an input that is too long instead of refusing it. Also `truncation`."
+    )
 
 
 class LabelScore(BaseModel):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.dialects import embeddings_request, rerank_request
 from tests.support.edge import Edge, edge
+
+JINA_GUIDE = Path(__file__).parents[2] / "docs" / "jina-api.md"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +145,33 @@ def test_what_the_document_forbids_is_refused(shared: Edge, fields: dict[str, An
     document = shared.client.get("/openapi.json").json()
     assert not schema_of(document, "EmbeddingsRequest").is_valid(fields)
     assert shared.client.post("/v1/embeddings", json=fields).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "names"),
+    [
+        ("EmbeddingsRequest", "input", embeddings_request.INPUT_NAMES),
+        ("EmbeddingsRequest", "task", embeddings_request.TASK_NAMES),
+        ("EmbeddingsRequest", "input_type", embeddings_request.SIDE_NAMES),
+        ("EmbeddingsRequest", "dimensions", embeddings_request.DIMENSIONS_NAMES),
+        ("EmbeddingsRequest", "truncate", embeddings_request.TRUNCATE_NAMES),
+        ("EmbeddingsRequest", "embedding_type", embeddings_request.ENCODING_NAMES),
+        ("ClassifyRequest", "input", embeddings_request.INPUT_NAMES),
+        ("ClassifyRequest", "task", embeddings_request.TASK_NAMES),
+        ("ClassifyRequest", "truncate", embeddings_request.TRUNCATE_NAMES),
+        ("RerankRequest", "documents", rerank_request.DOCUMENTS_NAMES),
+        ("RerankRequest", "top_n", rerank_request.TOP_NAMES),
+        ("RerankRequest", "max_doc_length", rerank_request.DOCUMENT_LENGTH_NAMES),
+        ("RerankRequest", "truncation", rerank_request.TRUNCATE_NAMES),
+    ],
+)
+def test_every_name_of_a_field_is_documented(shared: Edge, schema: str, field: str, names: tuple[str, ...]) -> None:
+    described = shared.client.get("/openapi.json").json()["components"]["schemas"][schema]["properties"][field]
+    guide = JINA_GUIDE.read_text(encoding="utf-8")
+    assert names[0] == field
+    for name in names[1:]:
+        assert f"`{name}`" in described["description"]
+        assert f"`{name}`" in guide
 
 
 def test_the_documents_examples_work(shared: Edge) -> None:
