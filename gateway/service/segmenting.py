@@ -73,8 +73,10 @@ class SegmentationService:
             reader = self._models.find(name, kind).reader
         except UnknownModel:
             raise self._not_installed(name) from None
-        [tokens] = await reader.pool.run(reader.tokenizer.encode_with_offsets, [text])
-        return len(tokens.offsets), partial(listed, text, tokens)
+        specials = len(reader.tokenizer.prefix_ids) + len(reader.tokenizer.suffix_ids)
+        most = self._max_request_tokens + specials
+        [tokens] = await reader.pool.run(partial(reader.tokenizer.encode_with_offsets, most=most), [text])
+        return tokens.token_count - specials, partial(listed, text, tokens)
 
     def _check_text(self, text: str) -> None:
         most = _MOST_CHARACTERS_PER_TOKEN * self._max_request_tokens

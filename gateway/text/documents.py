@@ -58,8 +58,8 @@ async def read_document(reader: InputReader, parts: Sequence[str], *, prefix: st
     if len(joined.text) > limit:
         [count] = await reader.pool.run(partial(reader.tokenizer.counts_above, limit=limit), [joined.text])
         reader.check_total(count, at_least=True)
-    [tokens] = await reader.pool.run(reader.tokenizer.encode_with_offsets, [joined.text])
-    reader.check_total(len(tokens.ids), at_least=False)
+    [tokens] = await reader.pool.run(partial(reader.tokenizer.encode_with_offsets, most=limit), [joined.text])
+    reader.check_total(tokens.token_count, at_least=False)
     return Document(tokens.ids, _checked_spans(joined.places, tokens))
 
 

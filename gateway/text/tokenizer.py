@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import maxsize
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -24,6 +25,9 @@ _SMALLEST_PREFIX_BYTES = 16 * 1024
 _PREFIX_GROWTH = 4
 # A first look at more than a window must not be much longer than what its tokens fill.
 _DOCUMENT_BYTES_PER_TOKEN = 6
+# An unfinished word of this many tokens, and of twice as many as are looked for, is long enough however it goes on:
+# what follows changes its tokens near the end, or all of them in a short word that is unknown or known as a whole.
+_SURE_WORD_TOKENS = 4096
 # Offsets are taken over in runs: 300,000 at once would hold the GIL, and so the event loop, for about 50 ms.
 _OFFSETS_PER_RUN = 8192
 
@@ -47,13 +51,15 @@ class OffsetTokens:
 
     `ids` is int64 [tokens], special tokens included, of any length. `offsets` is int64 [text tokens, 2]: for every
     token but the `leading` first and the `trailing` last, which are special, its [start, end) in the text's characters.
-    Tokens may overlap (the bytes of one character all have its place) or be empty.
+    Tokens may overlap (the bytes of one character all have its place) or be empty. A text of more tokens than
+    were asked for has no ids and no offsets here; `token_count`, special tokens included, is right all the same.
     """
 
     ids: Int64Array
     offsets: Int64Array
     leading: int
     trailing: int
+    token_count: int
 
 
 class TextTokenizer:
@@ -122,9 +128,10 @@ class TextTokenizer:
         beginnings = (self._beginning(text, more_than=limit - specials, first_bytes=first_bytes) for text in texts)
         return [0 if ids is None else len(ids) + specials for ids in beginnings]
 
-    def encode_with_offsets(self, texts: Sequence[str]) -> list[OffsetTokens]:
-        """As `encode`, uncut and with each token's place in its text."""
-        return [self._with_offsets(text) for text in texts]
+    def encode_with_offsets(self, texts: Sequence[str], *, most: int = maxsize) -> list[OffsetTokens]:
+        """As `encode`, uncut and with each token's place in its text; texts of more than `most` tokens, special ones
+        included, are counted and no more."""
+        return [self._with_offsets(text, most) for text in texts]
 
     def with_special_tokens(self, ids: Int64Array) -> Int64Array:
         """`ids` between the model's special tokens, as its own template would put them."""
@@ -157,19 +164,25 @@ class TextTokenizer:
             return _cut_bare(encoding.ids, most)
         return Tokenized(ids=beginning[:most], token_count=len(beginning), at_least=True)
 
-    def _with_offsets(self, text: str) -> OffsetTokens:
-        # In a batch of one, as in `_complete_words`.
+    def _with_offsets(self, text: str, most: int) -> OffsetTokens:
+        # In a batch of one, as in `_sure_tokens`.
         [encoding] = self._tokenizer.encode_batch([text], add_special_tokens=True)
+        count = len(encoding)
+        leading, trailing = len(self.prefix_ids), len(self.suffix_ids)
+        if count > most:
+            # Millions of tuples, made at once, would hold the GIL for seconds.
+            nothing = np.empty((0, 2), dtype=np.int64)
+            return OffsetTokens(nothing[:, 0], nothing, leading=leading, trailing=trailing, token_count=count)
         places = encoding.offsets
         starts = range(0, len(places), _OFFSETS_PER_RUN)
         runs = [np.array(places[start : start + _OFFSETS_PER_RUN], dtype=np.int64) for start in starts]
         offsets = np.concatenate(runs) if runs else np.empty((0, 2), dtype=np.int64)
-        leading, trailing = len(self.prefix_ids), len(self.suffix_ids)
         return OffsetTokens(
             ids=np.array(encoding.ids, dtype=np.int64),
             offsets=offsets[leading : len(offsets) - trailing],
             leading=leading,
             trailing=trailing,
+            token_count=count,
         )
 
     def _beginning(self, text: str, *, more_than: int, first_bytes: int) -> Int64Array | None:
@@ -178,20 +191,23 @@ class TextTokenizer:
         data = text.encode("utf-8")
         size = max(_SMALLEST_PREFIX_BYTES, first_bytes)
         while size < len(data):
-            ids = self._complete_words(data[:size].decode("utf-8", errors="ignore"))
+            ids = self._sure_tokens(data[:size].decode("utf-8", errors="ignore"), more_than=more_than)
             if len(ids) > more_than:
                 return ids
             size *= _PREFIX_GROWTH
         return None
 
-    def _complete_words(self, prefix: str) -> Int64Array:
-        """Ids of `prefix` without its last word: what follows the prefix may still change that."""
+    def _sure_tokens(self, prefix: str, *, more_than: int) -> Int64Array:
+        """Ids of `prefix` without its last word, which what follows the prefix may still change; where that is very
+        long, the first `more_than` and one of all ids."""
         # In a batch of one: `encode` keeps the GIL, so that 16 MB of one letter would stop the event loop for seconds.
         [encoding] = self._tokenizer.encode_batch([prefix], add_special_tokens=False)
         words = encoding.word_ids
         end = len(words)
         while end and words[end - 1] == words[-1]:
             end -= 1
+        if len(words) - end > max(2 * more_than, _SURE_WORD_TOKENS):
+            end = max(end, more_than + 1)
         return np.array(encoding.ids[:end], dtype=np.int64)
 
     def _tokenized(self, ids: list[int]) -> Tokenized:

@@ -154,3 +154,12 @@ def spelled_out_quickly(joined: JoinedText, tokens: OffsetTokens) -> list[list[i
         firsts.setdefault(piece, place + tokens.leading)
     starts = [0, *(firsts[number] for number in range(1, len(ends)))]
     return [list(span) for span in zip(starts, [*starts[1:], len(tokens.ids)], strict=True)]
+
+
+def test_a_token_whose_place_is_said_to_be_before_its_neighbours_stays_in_its_row() -> None:
+    """Some normalisers give a token that they made up no place, which reads as the beginning of the text."""
+    offsets = [[0, 3], [4, 7], [0, 0], [8, 11], [0, 0], [12, 15]]
+    tokens = OffsetTokens(np.arange(8), np.array(offsets), leading=1, trailing=1, token_count=8)
+    places = np.array([[0, 7], [8, 15]])
+    assert piece_spans(places, tokens).tolist() == [[0, 4], [4, 8]]
+    assert piece_spans(np.array([[0, 3], [4, 7], [8, 9], [9, 15]]), tokens).tolist() == [[0, 2], [2, 4], [4, 6], [6, 8]]

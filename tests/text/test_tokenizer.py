@@ -15,6 +15,7 @@ from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_r
 from gateway.types import Overflow
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
 from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, WORDS, tiny_tokenizer
+from tests.support.tokenizer_kinds import KINDS
 
 MAX_TOKENS = 12
 texts = st.lists(
@@ -134,6 +135,40 @@ def test_a_very_long_text_is_not_read_to_its_end(tiny: TextTokenizer) -> None:
 def test_a_long_text_of_one_word_is_read_to_its_end_before_it_is_judged(tiny: TextTokenizer) -> None:
     [judged] = tiny.encode(["z" * 200_000])
     assert judged.ids.tolist() == [CLS, VOCABULARY["[UNK]"], SEP]
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "byte level", "across words"])
+@pytest.mark.parametrize("letter", ["a", "7", "é"])
+def test_one_very_long_word_is_cut_as_the_whole_would_be_and_not_read_to_its_end(kind: str, letter: str) -> None:
+    """Read whole, 16 MB of one letter are 16 million tokens: a minute, and a second and more without the GIL."""
+    tokenizer = TextTokenizer(KINDS[kind](), max_tokens=100, max_text_bytes=1024)
+    text = letter * 60_000
+    [judged] = tokenizer.encode([text])
+    whole = KINDS[kind]().encode(text).ids
+    if len(whole) < 60_000:
+        assert judged.ids.tolist() == whole  # an unknown letter, however often, is one token
+        return
+    assert judged.at_least
+    assert 100 < judged.token_count < len(whole) / 2
+    assert judged.ids.tolist() == tokenizer.cut(np.array(whole)).tolist()
+    [bare] = tokenizer.encode_bare([text], most=100)
+    assert bare.at_least
+    assert bare.ids.tolist() == KINDS[kind]().encode(text, add_special_tokens=False).ids[:100]
+    assert tokenizer.counts_above([text], limit=1000)[0] > 1000
+
+
+def test_a_word_that_is_unknown_as_a_whole_is_not_judged_by_its_beginning() -> None:
+    """WordPiece gives a beginning several tokens and the whole, being too long a word, a single one."""
+    sizes = {"_SMALLEST_PREFIX_BYTES": 90, "_PREFIX_BYTES_PER_TOKEN": 0}
+    with patch.multiple("gateway.text.tokenizer", **sizes):
+        [judged] = TextTokenizer(tiny_tokenizer(), max_tokens=4, max_text_bytes=1).encode(["un" + "able" * 60])
+    assert judged.token_count == 3
+
+
+def test_offsets_of_more_tokens_than_are_wanted_are_not_made(tiny: TextTokenizer) -> None:
+    over, fits = tiny.encode_with_offsets(["the cat sat", "the cat"], most=4)
+    assert (over.token_count, len(over.ids), len(over.offsets)) == (5, 0, 0)
+    assert (fits.token_count, len(fits.ids), len(fits.offsets)) == (4, 4, 2)
 
 
 def test_refusing_names_both_counts_and_the_phrase_clients_look_for() -> None:
