@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from gateway.artifacts.completeness import missing_files
@@ -18,6 +19,9 @@ from gateway.cards.schema import Card, Model
 from gateway.cli.named_models import JsonOption, RepositoryOption
 from gateway.cli.triton_proof import loaded_models
 from gateway.settings import load_settings
+
+COLUMNS = ("Model", "State", "Variant", "Size", "Dims", "Tokens")
+WIDE_COLUMNS = (*COLUMNS, "Licence", "Tasks")
 
 
 class State(IntEnum):
@@ -55,7 +59,7 @@ def list_models(model_repository: RepositoryOption = None, as_json: JsonOption =
         typer.echo(json.dumps({"models": rows, "vocabularies": vocabularies}, indent=2))
         return
     console = Console()
-    console.print(_table(rows))
+    _print_table(rows, console)
     for name, installed in vocabularies.items():
         state = "installed" if installed else f"not installed; get it with: gateway models pull {name}"
         console.print(f"Token-id vocabulary {name}: {state}", highlight=False, soft_wrap=True)
@@ -103,16 +107,35 @@ def _facts(one: Standing) -> dict[str, object]:
     }
 
 
-def _table(rows: list[dict[str, object]]) -> Table:
+def _print_table(rows: list[dict[str, object]], console: Console) -> None:
+    """Names are what the reader has to type, so no cell is ever cut: where the window is too narrow, columns are left
+    out and said to be. Elsewhere than on a terminal, a model is one line of any length."""
+    table = _table(rows, WIDE_COLUMNS)
+    needed = Measurement.get(console, console.options.update(max_width=1_000), table)
+    if not console.is_terminal:
+        console.width = max(console.width, needed.maximum)
+        console.print(table)
+        return
+    wide = needed.minimum <= console.width
+    console.print(table if wide else _table(rows, COLUMNS))
+    if not wide:
+        console.print(f"Licences and tasks: --json, or a window of {needed.minimum} columns.", highlight=False)
+
+
+def _table(rows: list[dict[str, object]], headings: tuple[str, ...]) -> Table:
+    """Of a family the models follow it, by what their names add to its own where the table is to be narrow."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("Model", "State", "Variant", "Size", "Dimensions", "Tokens", "Tasks", "Licence"):
-        table.add_column(heading)
+    for heading in headings:
+        folds = heading == "Tasks"
+        table.add_column(heading, no_wrap=not folds, min_width=25 if folds else None)
     for row in rows:
         members = row["members"]
         assert isinstance(members, list)
         _add(table, row, members)
         for member in members:
-            _add(table, {**member, "name": f"  {member['name']}"}, [])
+            own = str(member["name"])
+            short = own if headings == WIDE_COLUMNS else own.removeprefix(str(row["name"]))
+            _add(table, {**member, "name": f"  {short}"}, [])
     return table
 
 
@@ -125,10 +148,10 @@ def _add(table: Table, row: dict[str, object], members: list[dict[str, object]])
         f"{size / 1e6:.0f} MB" if isinstance(size, int) else "",
         row.get("dimensions") or "",
         row.get("max_tokens") or "",
-        ", ".join(map(str, tasks)) if isinstance(tasks, list) else "",
         row.get("licence") or "",
+        ", ".join(map(str, tasks)) if isinstance(tasks, list) else "",
     )
-    table.add_row(*map(str, cells))
+    table.add_row(*map(str, cells[: len(table.columns)]))
 
 
 def _state_of(members: list[dict[str, object]]) -> str:
