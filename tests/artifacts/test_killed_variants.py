@@ -6,9 +6,11 @@ every order in which things reach the disk is tried, not those that happen to fa
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +30,16 @@ from tests.support.twin_world import TwinWorld, files_of, installed, publish_var
 NAME = "jina-embeddings-v5-text-nano-text-matching"
 KILLS = 20
 
-PULL = """
-import os, signal, sys
+# Forks for every pull, so that importing what a pull needs is paid for once.
+PULLS = """
+import os, signal, sys, traceback
 from pathlib import Path
 from gateway.artifacts.hub_access import HubAccess
 from gateway.artifacts.pulling import pull
 from gateway.artifacts.sources import Fetching
 from gateway.cards.registry import Registry
 
-models, name, staging, url, variant, kill_at = sys.argv[1:]
+models, name, staging, url = sys.argv[1:]
 (card,) = [card for card in Registry.from_repository(Path(models)).cards if card.name == name]
 steps, watched = 0, (models, staging)
 
@@ -47,16 +50,29 @@ def changes(event, arguments):
         return str(arguments[0]) if arguments[2] & (os.O_WRONLY | os.O_RDWR) else ""
     return ""
 
-def count(event, arguments):
-    global steps
-    if changes(event, arguments).startswith(watched):
-        steps += 1
-        if steps == int(kill_at):
-            os.kill(os.getpid(), signal.SIGKILL)
+def pulled(variant, kill_at):
+    def count(event, arguments):
+        global steps
+        if changes(event, arguments).startswith(watched):
+            steps += 1
+            if steps == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-sys.addaudithook(count)
-pull(card, Fetching(Path(staging), hub=HubAccess(endpoint=url, token="no")), variant=variant)
-print(steps)
+    sys.addaudithook(count)
+    try:
+        pull(card, Fetching(Path(staging), hub=HubAccess(endpoint=url, token="no")), variant=variant)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    print("steps", steps, flush=True)
+    os._exit(0)
+
+for line in sys.stdin:
+    variant, kill_at = line.split()
+    child = os.fork()
+    if not child:
+        pulled(variant, int(kill_at))
+    print("exit", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -66,24 +82,31 @@ def world(tmp_path: Path) -> Iterator[TwinWorld]:
         yield world
 
 
-def run_child(world: TwinWorld, variant: str, kill_at: int) -> int | None:
-    """The number of steps that the whole pull took; None where it was killed before it came to its end."""
-    command = [
-        sys.executable,
-        "-c",
-        PULL,
-        str(world.models),
-        NAME,
-        str(world.staging),
-        world.hub.url,
-        variant,
-        str(kill_at),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode == -9:
-        return None
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+@dataclass(frozen=True)
+class Puller:
+    """Pulls in processes of their own."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, variant: str, kill_at: int) -> int | None:
+        """The number of steps that the whole pull took; None where it was killed before it came to its end."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{variant} {kill_at}\n")
+        self.process.stdin.flush()
+        answers = {}
+        while "exit" not in answers:
+            word, number = self.process.stdout.readline().split()
+            answers[word] = int(number)
+        assert answers["exit"] in (0, -signal.SIGKILL), "its traceback stands above"
+        return answers.get("steps")
+
+
+@pytest.fixture
+def puller(world: TwinWorld) -> Iterator[Puller]:
+    command = [sys.executable, "-c", PULLS, str(world.models), NAME, str(world.staging), world.hub.url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Puller(process)
 
 
 def vector(card: Card) -> np.ndarray:
@@ -135,29 +158,31 @@ def check_the_end(card: Card, right: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.timeout(600)
 def test_no_kill_while_one_variant_replaces_another_leaves_a_mixture(
-    world: TwinWorld, right: dict[str, np.ndarray]
+    world: TwinWorld, puller: Puller, right: dict[str, np.ndarray]
 ) -> None:
     card = world.card(NAME)
     world.pull(card, variant="q8")
-    steps = run_child(world, "q4", 0)
+    steps = puller.run("q4", 0)
     assert steps is not None
     points = kill_points(steps)
     assert len(points) == KILLS
     for point in points:
         world.pull(card, variant="q8")
-        assert run_child(world, "q4", point) is None
+        assert puller.run("q4", point) is None
         check_after_a_kill(card, right)
         world.pull(card, variant="q4")
         check_the_end(card, right)
 
 
 @pytest.mark.timeout(600)
-def test_a_first_installation_killed_again_and_again_ends_right(world: TwinWorld, right: dict[str, np.ndarray]) -> None:
+def test_a_first_installation_killed_again_and_again_ends_right(
+    world: TwinWorld, puller: Puller, right: dict[str, np.ndarray]
+) -> None:
     """Each run goes on from what the one before left, and is killed a little later."""
     card, point, kills = world.card(NAME), 1, 0
     for path in card.path_of("1").rglob("*"):
         path.unlink()
-    while run_child(world, "q4", point) is None:
+    while puller.run("q4", point) is None:
         kills += 1
         point = 1 + kills // 2
         check_after_a_kill(card, right)
