@@ -12,7 +12,7 @@ from gateway.errors import InvalidField
 from gateway.text.joining import join
 from gateway.text.limits import INPUT_FIELD
 from gateway.text.reading import InputReader
-from gateway.text.spans import piece_spans
+from gateway.text.spans import part_spans
 from gateway.text.tokenizer import OffsetTokens, check_text
 from gateway.types import Input, Int64Array
 
@@ -64,7 +64,7 @@ async def read_document(reader: InputReader, parts: Sequence[str], *, prefix: st
 
 
 def _checked_spans(places: Int64Array, tokens: OffsetTokens) -> Int64Array:
-    spans = piece_spans(places, tokens)
+    spans = part_spans(places, tokens)
     empty = np.flatnonzero(spans[:, 0] == spans[:, 1])
     if len(empty):
         raise _without_text(int(empty[0]), "holds no character that this model reads")

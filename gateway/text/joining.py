@@ -37,26 +37,26 @@ _FIRSTS = tuple(first for first, _ in _UNSPACED_BLOCKS)
 
 @dataclass(frozen=True, slots=True)
 class JoinedText:
-    """`text` holds the prefix, then the pieces in order. `places` is int64 [pieces, 2]: the [start, end) of each in
+    """`text` holds the prefix, then the parts in order. `places` is int64 [parts, 2]: the [start, end) of each in
     characters."""
 
     text: str
     places: Int64Array
 
 
-def join(pieces: Sequence[str], *, prefix: str = "") -> JoinedText:
-    """Puts `pieces` (none of them empty) together behind `prefix`: as they are, with one space at a joint that has no
+def join(parts: Sequence[str], *, prefix: str = "") -> JoinedText:
+    """Puts `parts` (none of them empty) together behind `prefix`: as they are, with one space at a joint that has no
     white space on either side, unless the letters on both sides are of scripts written without spaces."""
-    gaps = ["", *("" if _are_joined(left[-1], right[0]) else " " for left, right in pairwise(pieces))]
-    lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-    gap_lengths = np.fromiter(map(len, gaps), dtype=np.int64, count=len(pieces))
+    gaps = ["", *("" if _are_joined(left[-1], right[0]) else " " for left, right in pairwise(parts))]
+    lengths = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
+    gap_lengths = np.fromiter(map(len, gaps), dtype=np.int64, count=len(parts))
     ends = len(prefix) + np.cumsum(lengths + gap_lengths)
-    text = prefix + "".join(chain.from_iterable(zip(gaps, pieces, strict=True)))
+    text = prefix + "".join(chain.from_iterable(zip(gaps, parts, strict=True)))
     return JoinedText(text, np.stack((ends - lengths, ends), axis=1))
 
 
 def _are_joined(left: str, right: str) -> bool:
-    """Whether nothing belongs between two pieces of which one ends with `left` and the next begins with `right`."""
+    """Whether nothing belongs between two parts of which one ends with `left` and the next begins with `right`."""
     return left.isspace() or right.isspace() or (_is_unspaced(left) and _is_unspaced(right))
 
 

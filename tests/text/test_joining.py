@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from gateway.text.joining import join
 
-pieces = st.lists(st.text("ab.,  \n\t 你好。，ひラｶไทยລາວខ្មែမ漢é🙂", min_size=1, max_size=6), min_size=1, max_size=8)
+parts = st.lists(st.text("ab.,  \n\t 你好。，ひラｶไทยລາວខ្មែမ漢é🙂", min_size=1, max_size=6), min_size=1, max_size=8)
 
 
-@given(pieces=pieces, prefix=st.sampled_from(["", "Represent: ", "検索"]))
-def test_every_piece_is_found_where_it_is_said_to_be(pieces: list[str], prefix: str) -> None:
-    joined = join(pieces, prefix=prefix)
-    assert [joined.text[start:end] for start, end in joined.places] == pieces
-    assert joined.text.startswith(prefix + pieces[0])
+@given(parts=parts, prefix=st.sampled_from(["", "Represent: ", "検索"]))
+def test_every_part_is_found_where_it_is_said_to_be(parts: list[str], prefix: str) -> None:
+    joined = join(parts, prefix=prefix)
+    assert [joined.text[start:end] for start, end in joined.places] == parts
+    assert joined.text.startswith(prefix + parts[0])
     assert joined.places[-1, 1] == len(joined.text)
     gaps = [joined.text[end:start] for end, start in zip(joined.places[:-1, 1], joined.places[1:, 0], strict=True)]
-    for gap, left, right in zip(gaps, pieces[:-1], pieces[1:], strict=True):
+    for gap, left, right in zip(gaps, parts[:-1], parts[1:], strict=True):
         assert gap in ("", " ")
         assert not (gap and (left[-1].isspace() or right[0].isspace()))
 
