@@ -6,12 +6,11 @@ altogether instead of being given a large negative score, and rows are computed 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
-Weights = Mapping[str, np.ndarray]
+from tests.support.twins.numpy_layers import Weights, attend, double, gelu, layer_norm, linear
 
 
 def hidden_states(config: Mapping[str, object], weights: Weights, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -30,44 +29,21 @@ def embeddings(config: Mapping[str, object], weights: Weights, ids: np.ndarray, 
 
 
 def _row(config: Mapping[str, object], weights: Weights, ids: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    w = double(weights)
     epsilon = float(config["layer_norm_eps"])
     x = w["embeddings.word_embeddings.weight"][ids]
     x = x + w["embeddings.position_embeddings.weight"][positions] + w["embeddings.token_type_embeddings.weight"][0]
-    x = _norm(x, w, "embeddings.LayerNorm", epsilon)
+    x = layer_norm(x, w, "embeddings.LayerNorm", epsilon)
     for layer in range(int(config["num_hidden_layers"])):
         name = f"encoder.layer.{layer}"
-        attended = _attend(x, w, name, int(config["num_attention_heads"]))
-        x = _norm(
-            x + _linear(attended, w, f"{name}.attention.output.dense"), w, f"{name}.attention.output.LayerNorm", epsilon
+        attended = _attended(x, w, f"{name}.attention.self", int(config["num_attention_heads"]))
+        x = layer_norm(
+            x + linear(attended, w, f"{name}.attention.output.dense"), w, f"{name}.attention.output.LayerNorm", epsilon
         )
-        inner = _gelu(_linear(x, w, f"{name}.intermediate.dense"))
-        x = _norm(x + _linear(inner, w, f"{name}.output.dense"), w, f"{name}.output.LayerNorm", epsilon)
+        inner = gelu(linear(x, w, f"{name}.intermediate.dense"))
+        x = layer_norm(x + linear(inner, w, f"{name}.output.dense"), w, f"{name}.output.LayerNorm", epsilon)
     return x
 
 
-def _attend(x: np.ndarray, w: Weights, name: str, heads: int) -> np.ndarray:
-    query, key, value = (_linear(x, w, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
-    size = x.shape[1] // heads
-    out = np.empty_like(x)
-    for head in range(heads):
-        columns = slice(head * size, (head + 1) * size)
-        scores = query[:, columns] @ key[:, columns].T / math.sqrt(size)
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        out[:, columns] = shares / shares.sum(axis=1, keepdims=True) @ value[:, columns]
-    return out
-
-
-def _linear(x: np.ndarray, w: Weights, name: str) -> np.ndarray:
-    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-
-def _norm(x: np.ndarray, w: Weights, name: str, epsilon: float) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    return (
-        centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + epsilon) * w[f"{name}.weight"] + w[f"{name}.bias"]
-    )
-
-
-def _gelu(x: np.ndarray) -> np.ndarray:
-    return x * 0.5 * (1.0 + np.vectorize(math.erf)(x / math.sqrt(2.0)))
+def _attended(x: np.ndarray, w: Weights, name: str, heads: int) -> np.ndarray:
+    return attend(*(linear(x, w, f"{name}.{part}").reshape(len(x), heads, -1) for part in ("query", "key", "value")))
