@@ -6,8 +6,10 @@ Written by `gateway.artifacts`; read here, because serving depends on it too.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from gateway.cards.schema import Card
 
@@ -46,26 +48,52 @@ class Installation:
 
 
 def read_installation(card: Card) -> Installation:
-    """Empty where there is no lock or it cannot be read, which costs only a new look at the files."""
+    """Empty where there is no lock, or it cannot be read or names what cannot be, which costs only a new look at the
+    files."""
     try:
         document = json.loads(card.path_of(LOCK_FILE).read_text(encoding="utf-8"))
         return Installation(
             files=_by_path(document["files"]),
             spare=_by_path(document.get("spare", ())),
-            variant=document.get("variant"),
-            repository=document.get("repository"),
-            revision=document.get("revision"),
-            canary=tuple(map(float, document.get("canary", ()))),
+            variant=_text(document.get("variant")),
+            repository=_text(document.get("repository")),
+            revision=_text(document.get("revision")),
+            canary=tuple(map(_finite, document.get("canary", ()))),
             batch_invariant=bool(document.get("batch_invariant", True)),
-            verified_at=document.get("verified_at"),
+            verified_at=_text(document.get("verified_at")),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Installation()
 
 
 def _by_path(entries: Iterable[dict[str, object]]) -> dict[str, LockedFile]:
-    files = [LockedFile(**entry) for entry in entries]  # type: ignore[arg-type]  # checked by whoever wrote it
+    files = [LockedFile(**entry) for entry in entries]  # type: ignore[arg-type]  # checked below
+    for file in files:
+        _check(file)
     return {file.path: file for file in files}
+
+
+def _check(file: LockedFile) -> None:
+    """Raises `ValueError`. A pull replaces and deletes what the lock names, so nothing outside the folder may be."""
+    texts = (file.path, file.sha256, file.source, file.revision, file.pulled_at)
+    if not all(isinstance(text, str) for text in texts) or type(file.size_bytes) is not int:
+        raise ValueError("a file's entry has values of other types")
+    parts = PurePosixPath(file.path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\\" in file.path or "\0" in file.path:
+        raise ValueError("a file lies outside the model folder")
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("a text is something else")
+    return value
+
+
+def _finite(value: object) -> float:
+    """A NaN in the canary would let every vector pass: nothing is further from it than the tolerance."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a canary value is no finite number")
+    return float(value)
 
 
 def expected_canary(card: Card, installation: Installation) -> tuple[float, ...]:

@@ -65,6 +65,39 @@ def test_a_lock_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     assert read_installation(with_lock(tmp_path, text)) == Installation()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "../other/1/model.onnx"},
+        {"path": "/etc/passwd"},
+        {"path": "1\\..\\x"},
+        {"path": "1/\0"},
+        {"path": ""},
+        {"path": 5},
+        {"size_bytes": "3"},
+        {"sha256": None},
+    ],
+)
+@pytest.mark.parametrize("part", ["files", "spare"])
+def test_a_lock_with_a_file_that_cannot_be_is_none(tmp_path: Path, part: str, change: dict[str, object]) -> None:
+    """What is in the lock is deleted when another variant replaces it, so a path must not lead out of the folder."""
+    document = {"files": [ENTRY], "canary": [0.5]} | {part: [ENTRY | change]}
+    assert read_installation(with_lock(tmp_path, json.dumps(document))) == Installation()
+
+
+@pytest.mark.parametrize(
+    "change", [{"canary": [float("nan")]}, {"canary": [1e999]}, {"canary": "12"}, {"variant": 7}, {"revision": []}]
+)
+def test_a_lock_with_values_that_cannot_be_is_none(tmp_path: Path, change: dict[str, object]) -> None:
+    """Compared with a NaN, every vector would be near enough."""
+    document = {"files": [ENTRY]} | change
+    assert read_installation(with_lock(tmp_path, json.dumps(document))) == Installation()
+
+
+def test_a_lock_nested_without_end_is_none(tmp_path: Path) -> None:
+    assert read_installation(with_lock(tmp_path, "[" * 200_000)) == Installation()
+
+
 def test_no_lock_is_nothing_installed(tmp_path: Path) -> None:
     assert read_installation(tiny_card(tmp_path)) == Installation()
 
