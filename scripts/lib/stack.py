@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dotenv import dotenv_values
 
@@ -99,15 +100,36 @@ def api_key() -> str | None:
     return next((line for line in lines if line and not line.startswith("#")), None)
 
 
+def ask(url: str, headers: dict[str, str], body: bytes | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(url, data=body, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def model_to_show(served: list[dict[str, Any]]) -> str | None:
+    """The gateway's default where it is an embedding model that is served, else the first such one; None without."""
+    embedding = [one for one in served if one["kind"] == "embedding"]
+    default = (setting("GATEWAY_DEFAULT_MODEL", "MODEL_NAME", "EMBEDDINGS_MODEL_ID") or "").lower()
+    wanted = (one for one in embedding if default in (one["id"].lower(), one["hub_id"].lower()))
+    chosen: dict[str, Any] | None = next(wanted, embedding[0] if embedding else None)
+    return None if chosen is None else chosen["id"]
+
+
 def print_embedding(stack: Stack, *, brief: bool) -> None:
     """One real request, and the line that repeats it. Raises `urllib.error.HTTPError` when it is refused."""
     headers = {"Content-Type": "application/json"}
     if key := api_key():
         headers["Authorization"] = f"Bearer {key}"
-    body = json.dumps({"input": TEXT}).encode()
-    request = urllib.request.Request(f"{stack.url}/v1/embeddings", data=body, headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
+    served = ask(f"{stack.url}/v1/models", headers)["data"]
+    model = model_to_show(served)
+    if model is None:
+        print(
+            f"It serves {', '.join(one['id'] for one in served) or 'no model yet'}: no embedding to show.", flush=True
+        )
+        return
+    body = json.dumps({"model": model, "input": TEXT}).encode()
+    answer = ask(f"{stack.url}/v1/embeddings", headers, body)
     vector = answer["data"][0]["embedding"]
     first = ", ".join(f"{value:.4f}" for value in vector[:4])
     authorization = ' -H "Authorization: Bearer YOUR_KEY"' if key else ""

@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -75,6 +78,60 @@ def test_waiting_for_the_first_embedding_ends_with_the_process(tmp_path: Path) -
     result = stack(tmp_path, "first-embedding", "--process", str(ended.pid))
     assert result.returncode == 1
     assert result.stderr == "", "a process that ended has said why itself"
+
+
+class Served(BaseHTTPRequestHandler):
+    """A gateway that serves several models, so that a request has to name one."""
+
+    models: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.reply(200, {"data": self.models})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        answer = {"model": asked.get("model"), "data": [{"embedding": [0.5, 0.25]}]}
+        self.reply(200 if asked.get("model") else 400, answer)
+
+    def reply(self, status: int, document: object) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def model(name: str, kind: str = "embedding") -> dict[str, str]:
+    return {"id": name, "hub_id": f"someone/{name}", "kind": kind}
+
+
+@pytest.mark.parametrize(
+    ("served", "default", "printed"),
+    [
+        ([model("ranks", "reranker"), model("one"), model("two")], "", '"Hello, world" is 2 dimensions by one:'),
+        ([model("one"), model("two")], "Someone/TWO", '"Hello, world" is 2 dimensions by two:'),
+        ([model("ranks", "reranker")], "", "It serves ranks: no embedding to show."),
+    ],
+)
+def test_the_first_embedding_names_a_model_that_gives_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sleeper: subprocess.Popen[bytes],
+    served: list[dict[str, str]],
+    default: str,
+    printed: str,
+) -> None:
+    monkeypatch.setenv("GATEWAY_DEFAULT_MODEL", default)
+    handler = type("Handler", (Served,), {"models": served})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        content = {"pid": sleeper.pid, "start_ticks": start_ticks_of(sleeper.pid)}
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        (tmp_path / "up.json").write_text(json.dumps({**content, "url": url}))
+        result = stack(tmp_path, "first-embedding", "--process", str(sleeper.pid))
+        server.shutdown()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith(printed)
 
 
 def test_the_run_folder_comes_from_dot_env_where_the_environment_is_silent(tmp_path: Path) -> None:
