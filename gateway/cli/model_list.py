@@ -143,7 +143,7 @@ def _add(table: Table, row: dict[str, object], members: list[dict[str, object]])
     size, tasks = row.get("size_bytes"), row.get("tasks")
     cells = (
         row["name"],
-        _state_of(members) if members else row["state"],
+        _state_of(members, brief=len(table.columns) == len(COLUMNS)) if members else row["state"],
         row.get("variant") or "",
         f"{size / 1e6:.0f} MB" if isinstance(size, int) else "",
         row.get("dimensions") or "",
@@ -154,9 +154,11 @@ def _add(table: Table, row: dict[str, object], members: list[dict[str, object]])
     table.add_row(*map(str, cells[: len(table.columns)]))
 
 
-def _state_of(members: list[dict[str, object]]) -> str:
-    """A family's: how many have come how far."""
+def _state_of(members: list[dict[str, object]], *, brief: bool) -> str:
+    """A family's: how many have come how far, or only that they differ."""
     states = [str(member["state"]) for member in members]
     if len(set(states)) == 1:
         return states[0]
+    if brief:
+        return "in part"
     return ", ".join(f"{states.count(state.word)} {state.word}" for state in reversed(State) if state.word in states)

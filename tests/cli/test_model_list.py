@@ -50,3 +50,15 @@ def test_a_wide_window_and_a_pipe_show_everything() -> None:
 def test_in_a_pipe_a_model_is_one_line() -> None:
     members = sum(len(model.cards) for model in MODELS if len(model.cards) > 1)
     assert len(shown(width=80, terminal=False).splitlines()) == 1 + len(MODELS) + members
+
+
+def test_a_family_of_different_states_keeps_the_narrow_table_narrow() -> None:
+    families = [{**row, "members": [dict(one) for one in row["members"]]} for row in ROWS]  # type: ignore[attr-defined]
+    family = next(row for row in families if row["members"])
+    family["members"][0].update(state="downloaded", variant="quantized", size_bytes=2_400_000_000)  # type: ignore[index]
+    stream = io.StringIO()
+    _print_table(families, Console(file=stream, width=80, force_terminal=True, color_system=None))
+    assert f"{family['name']} " in stream.getvalue()
+    assert "in part" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
+    assert "…" not in stream.getvalue()
