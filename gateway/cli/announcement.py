@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import httpx
 
+from gateway.cards.schema import Model, ModelKind
 from gateway.triton.embedded.supervisor import Endpoints, Progress, StartReport
 
 POLL_SECONDS = 0.1
@@ -74,19 +76,30 @@ def _announce(url: str, block: str, stream: TextIO, over: threading.Event) -> No
                     return
 
 
-def ready_block(url: str, *, endpoints: Endpoints, models: tuple[str, ...], with_keys: bool) -> str:
+def ready_block(url: str, *, endpoints: Endpoints, models: Sequence[Model], with_keys: bool) -> str:
+    """`models` are named as callers name them; the curl line is one that the first embedding model answers, or else
+    the first reranker."""
     key = " -H 'Authorization: Bearer YOUR_KEY'" if with_keys else ""
-    model = models[0] if models else "NAME"
+    shown = next((model for model in models if model.card.kind is ModelKind.EMBEDDING), models[0] if models else None)
+    path, body = _example(shown)
     return f"""
-Ready: {", ".join(models) or "no model yet; the first request that names one brings it"}
+Ready: {", ".join(model.name for model in models) or "no model yet; the first request that names one brings it"}
   gateway         {url}
   Triton gRPC     {endpoints.grpc}
   Triton HTTP     http://{endpoints.http}
   Triton metrics  http://{endpoints.metrics}/metrics
 
 Try it:
-  curl {url}/v1/embeddings{key} -H 'Content-Type: application/json' \\
-    -d '{{"model": "{model}", "input": "Hello, world"}}'
+  curl {url}{path}{key} -H 'Content-Type: application/json' \\
+    -d '{json.dumps(body)}'
 
 Ctrl-C stops everything.
 """
+
+
+def _example(model: Model | None) -> tuple[str, dict[str, object]]:
+    """Path and body of a request that the model answers."""
+    if model is not None and model.card.kind is ModelKind.RERANKER:
+        documents = ["Berlin is in Germany.", "Cats sleep a lot."]
+        return "/v1/rerank", {"model": model.name, "query": "Where is Berlin?", "documents": documents}
+    return "/v1/embeddings", {"model": model.name if model else "NAME", "input": "Hello, world"}

@@ -17,7 +17,7 @@ from gateway.app import create_app
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card
+from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, announced, ready_block
 from gateway.cli.port_choice import chosen_ports, triton_ports
@@ -89,7 +89,8 @@ def run(settings: Settings, record: Path) -> None:
         report = background.start(names)
         line.finish(report)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
-        block = ready_block(url, endpoints=report.endpoints, models=report.ready, with_keys=has_keys)
+        served = served_models(settings, report.ready)
+        block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
             run_server(settings, create_app(settings))
 
@@ -143,6 +144,12 @@ def memory_note(loaded: Sequence[Card]) -> Iterator[str]:
             f"These models' files have {weights / 1e9:.1f} GB and are held in memory, of which {available / 1e9:.1f} "
             "GB are free. Serve fewer with --model NAME, or pull a smaller precision with --variant."
         )
+
+
+def served_models(settings: Settings, loaded: Sequence[str]) -> tuple[Model, ...]:
+    """What callers name of what Triton has loaded: a family is one model, whichever of its members are there."""
+    models = Registry.from_repository(settings.model_repository).models
+    return tuple(model for model in models if any(card.name in loaded for card in model.cards))
 
 
 def gateway_url(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, ready_block
 from gateway.cli.errors import render
 from gateway.cli.port_choice import chosen_ports, triton_ports
-from gateway.cli.up import complete_cards, gateway_url
+from gateway.cli.up import complete_cards, gateway_url, served_models
 from gateway.errors import ArtifactError, ConfigurationError, EmbeddedTritonError, SetupError, UnknownModel
 from gateway.settings import Settings, load_settings
 from gateway.triton.embedded.ports import pick_free
@@ -163,13 +163,40 @@ def test_elsewhere_every_fact_is_one_line() -> None:
     ]
 
 
+def ready(*loaded: str, with_keys: bool = False) -> str:
+    repository = Path(__file__).parents[2] / "model_repository"
+    models = served_models(settings(model_repository=repository), loaded)
+    return ready_block("http://127.0.0.1:8000", endpoints=ENDPOINTS, models=models, with_keys=with_keys)
+
+
+def body_of(block: str) -> dict[str, object]:
+    return dict(json.loads(block.split("-d '")[1].split("'")[0]))
+
+
 @pytest.mark.parametrize("with_keys", [True, False])
 def test_the_ready_block_holds_a_curl_line_that_is_valid(with_keys: bool) -> None:
-    block = ready_block("http://127.0.0.1:8000", endpoints=ENDPOINTS, models=("m",), with_keys=with_keys)
-    body = block.split("-d '")[1].split("'")[0]
-    assert json.loads(body) == {"model": "m", "input": "Hello, world"}
+    block = ready("all-MiniLM-L6-v2", with_keys=with_keys)
+    assert body_of(block) == {"model": "all-MiniLM-L6-v2", "input": "Hello, world"}
     assert ("Authorization: Bearer" in block) is with_keys
     assert "http://127.0.0.1:3/metrics" in block
+
+
+def test_the_ready_block_names_a_family_as_callers_do() -> None:
+    nano = "jina-embeddings-v5-text-nano"
+    block = ready(f"{nano}-retrieval", f"{nano}-clustering")
+    assert f"Ready: {nano}\n" in block
+    assert body_of(block)["model"] == nano
+
+
+def test_the_curl_line_is_one_that_a_served_model_answers() -> None:
+    reranker = "jina-reranker-v2-base-multilingual"
+    alone = ready(reranker)
+    assert "/v1/rerank " in alone
+    assert set(body_of(alone)) == {"model", "query", "documents"}
+    both = ready(reranker, "jina-embeddings-v3")
+    assert "/v1/embeddings " in both
+    assert body_of(both)["model"] == "jina-embeddings-v3"
+    assert "no model yet" in ready()
 
 
 def test_an_error_is_its_message_then_its_remedy() -> None:
