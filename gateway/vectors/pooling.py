@@ -91,7 +91,7 @@ POOLINGS: dict[str, Pool] = {
     "last_token": last_token,
     "max": maximum,
     "mean_sqrt_len": mean_sqrt_len,
-    "weightedmean": weighted_mean,
+    "weighted_mean": weighted_mean,
 }
 
 

@@ -66,7 +66,7 @@ def test_mean_does_not_see_the_padding_of_its_batch(tokens: int, padding: int, s
     np.testing.assert_allclose(mean(hidden, mask), mean(hidden[:, :tokens], mask[:, :tokens]), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["mean", "max", "mean_sqrt_len", "weightedmean"])
+@pytest.mark.parametrize("name", ["mean", "max", "mean_sqrt_len", "weighted_mean"])
 def test_pooling_of_no_token_is_zeros_for_the_check_to_catch(name: str) -> None:
     assert POOLINGS[name](np.ones((1, 2, SIZE), np.float32), np.zeros((1, 2), np.int64)).tolist() == [[0.0] * SIZE]
 

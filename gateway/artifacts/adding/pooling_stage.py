@@ -14,7 +14,7 @@ MODES: Mapping[str, str] = {
     "max": "max",
     "mean": "mean",
     "mean_sqrt_len_tokens": "mean_sqrt_len",
-    "weightedmean": "weightedmean",
+    "weightedmean": "weighted_mean",
     "lasttoken": "last_token",
 }
 

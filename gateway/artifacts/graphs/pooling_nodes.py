@@ -112,7 +112,7 @@ POOLINGS: Mapping[str, Pool] = {
     "last_token": last_token,
     "max": maximum,
     "mean_sqrt_len": mean_sqrt_len,
-    "weightedmean": weighted_mean,
+    "weighted_mean": weighted_mean,
 }
 
 

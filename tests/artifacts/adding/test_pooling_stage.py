@@ -20,7 +20,7 @@ def read(**config: object) -> PoolingStage:
         ("pooling_mode_mean_tokens", "mean"),
         ("pooling_mode_max_tokens", "max"),
         ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
-        ("pooling_mode_weightedmean_tokens", "weightedmean"),
+        ("pooling_mode_weightedmean_tokens", "weighted_mean"),
         ("pooling_mode_lasttoken", "last_token"),
     ],
 )
