@@ -27,7 +27,8 @@ _STATE_KEY = "gateway"
 
 class Embedder(Protocol):
     async def embed(self, request: EmbedRequest) -> EmbedResult:
-        """One unit vector per input, in input order. Raises the errors of `gateway.errors`."""
+        """One vector per input, in input order, of unit length unless asked otherwise. Raises the errors of
+        `gateway.errors`."""
         ...
 
 

@@ -19,7 +19,7 @@ from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, Tok
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MemberRows:
     """The rows of a request that one Triton model computes, by their numbers."""
 
     member: ServedModel
@@ -31,31 +31,31 @@ class TaskRows:
     """A request's rows in input order, and who computes which of them."""
 
     rows: Sequence[TokenRow]
-    parts: Sequence[Part]
+    members: Sequence[MemberRows]
 
     async def compute(self, *, deadline: float) -> Outcome:
         """The rows' values, in order. Raises what `Scheduler.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
-        if len(self.parts) == 1:
-            return await self.parts[0].member.scheduler.submit(self.rows, deadline=deadline)
+        if len(self.members) == 1:
+            return await self.members[0].member.scheduler.submit(self.rows, deadline=deadline)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._submit(part, deadline=deadline)) for part in self.parts]
+                tasks = [group.create_task(self._submit(one, deadline=deadline)) for one in self.members]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
         values: dict[int, RowValue] = {}
-        for part, outcome in zip(self.parts, outcomes, strict=True):
-            values.update(zip(part.places, outcome.values, strict=True))
+        for one, outcome in zip(self.members, outcomes, strict=True):
+            values.update(zip(one.places, outcome.values, strict=True))
         return Outcome(
             values=[values[place] for place in range(len(self.rows))],
             queue_seconds=max(outcome.queue_seconds for outcome in outcomes),
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
 
-    async def _submit(self, part: Part, *, deadline: float) -> Outcome:
-        rows = [self.rows[place] for place in part.places]
-        return await part.member.scheduler.submit(rows, deadline=deadline)
+    async def _submit(self, own: MemberRows, *, deadline: float) -> Outcome:
+        rows = [self.rows[place] for place in own.places]
+        return await own.member.scheduler.submit(rows, deadline=deadline)
 
 
 async def read_rows(
@@ -76,7 +76,7 @@ async def read_rows(
         rows = await model.reader.rows(inputs, overflow=overflow)
         if output is not RowOutput.VECTOR:
             rows = [TokenRow(row.ids, row.truncated, RowGroup(output=output)) for row in rows]
-        return TaskRows(rows, (Part(model.member_for(None), range(len(rows))),))
+        return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
     tasks = [choice.task] * len(inputs)
     if not choice.is_open:
         model.member_for(choice.task)  # before any work
@@ -107,4 +107,4 @@ def _routed(
         group, places = routes[name]
         places.append(place)
         grouped.append(TokenRow(row.ids, row.truncated, group))
-    return TaskRows(grouped, [Part(members[name], places) for name, places in places_of.items()])
+    return TaskRows(grouped, [MemberRows(members[name], places) for name, places in places_of.items()])
