@@ -13,7 +13,7 @@ from gateway.cards.schema import Card
 from gateway.errors import ConfigurationError
 from gateway.text.canary_row import canary_row
 
-CONFIG_FILE = "tokenizer_config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
 
 def check_tokenizer(card: Card) -> Finding:
@@ -27,8 +27,8 @@ def check_tokenizer(card: Card) -> Finding:
     if spec.pad_id >= tokenizer.vocabulary_size:
         detail = f"pad_id {spec.pad_id} is outside its vocabulary of {tokenizer.vocabulary_size}."
         return Finding("tokenizer", spec.file, False, detail, mend.format(key="pad_id"))
-    stated = _stated(card.path_of(spec.file).with_name(CONFIG_FILE))
-    token, window = _text(stated.get("pad_token")), stated.get("model_max_length")
+    stated = _stated(card.path_of(spec.file).with_name(TOKENIZER_CONFIG_FILE))
+    token, window = token_text(stated.get("pad_token")), stated.get("model_max_length")
     known = Tokenizer.from_file(str(card.path_of(spec.file))).token_to_id(token) if token is not None else None
     if known is not None and known != spec.pad_id:
         detail = f"Its padding token {token} has the id {known}, the card says {spec.pad_id}."
@@ -50,8 +50,8 @@ def _stated(file: Path) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def _text(token: object) -> str | None:
-    """A special token: a text, or a table that holds it."""
+def token_text(token: object) -> str | None:
+    """A special token's text: it is written as a text, or as a table with its settings. None for anything else."""
     if isinstance(token, dict):
         token = token.get("content")
     return token if isinstance(token, str) else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.artifacts.tokenizer_check import CONFIG_FILE, check_tokenizer
+from gateway.artifacts.tokenizer_check import TOKENIZER_CONFIG_FILE, check_tokenizer
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from tests.support.twin_world import TwinWorld, twin_world
@@ -23,14 +23,14 @@ def world(tmp_path: Path) -> Iterator[TwinWorld]:
         for card in Registry.from_repository(world.models).cards:
             folder = card.path_of("1")
             folder.mkdir(exist_ok=True)
-            for name in ("tokenizer.json", CONFIG_FILE):
+            for name in ("tokenizer.json", TOKENIZER_CONFIG_FILE):
                 (folder / name).write_bytes(world.twin(card).files[name])
         yield world
 
 
 def stated(card: Card, **changes: object) -> None:
     """Change what stands beside the tokenizer."""
-    path = card.path_of(f"1/{CONFIG_FILE}")
+    path = card.path_of(f"1/{TOKENIZER_CONFIG_FILE}")
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
@@ -67,9 +67,9 @@ def test_a_window_that_the_authors_do_not_read(world: TwinWorld) -> None:
 def test_what_stands_beside_it_may_be_missing_or_unreadable(world: TwinWorld) -> None:
     card = world.card(RERANKER)
     for text in ("[]", "{", '{"pad_token": 3, "model_max_length": "long"}', '{"pad_token": "no such token"}'):
-        card.path_of(f"1/{CONFIG_FILE}").write_text(text, encoding="utf-8")
+        card.path_of(f"1/{TOKENIZER_CONFIG_FILE}").write_text(text, encoding="utf-8")
         assert check_tokenizer(card).ok
-    card.path_of(f"1/{CONFIG_FILE}").unlink()
+    card.path_of(f"1/{TOKENIZER_CONFIG_FILE}").unlink()
     assert check_tokenizer(card).ok
 
 

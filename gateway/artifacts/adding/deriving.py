@@ -20,7 +20,8 @@ from gateway.artifacts.adding.refusal import USE_THEIR_LIBRARY, CannotServe
 from gateway.artifacts.adding.stage_config import check_stage_config, read_stage_config
 from gateway.artifacts.adding.stages import Stages, read_stages
 from gateway.artifacts.adding.tokenizer_checks import check_tokenizer, choose_pad_id, find_tokenizer
-from gateway.artifacts.adding.window import TOKENIZER_CONFIG_FILE, choose_window
+from gateway.artifacts.adding.window import choose_window
+from gateway.artifacts.tokenizer_check import TOKENIZER_CONFIG_FILE
 from gateway.cards.schema import InputRole, TaskTable
 
 Fetch = Callable[[str], Path]

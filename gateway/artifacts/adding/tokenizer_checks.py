@@ -14,6 +14,7 @@ from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.plan import TOKENIZER_FILE
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, USE_THEIR_LIBRARY, CannotServe
+from gateway.artifacts.tokenizer_check import token_text
 
 # Classes that put or leave out start and end tokens by their own flags, whatever tokenizer.json says.
 _REWRITING = ("Llama", "CodeLlama", "Gemma", "Cohere")
@@ -65,7 +66,7 @@ def check_tokenizer(file: Path, *, config: Fact[Document], stage: Fact[Document]
 
 def choose_pad_id(tokenizer: Tokenizer, *, config: Fact[Document], model: ModelConfig) -> Fact[int]:
     """The id that fills rows up. Masked, it changes no vector, but it has to be in the vocabulary."""
-    token = _content(config.value.get("pad_token"))
+    token = token_text(config.value.get("pad_token"))
     known = tokenizer.token_to_id(token) if token is not None else None
     if known is not None:
         return Fact(known, f"{config.source}: {token}")
@@ -93,7 +94,7 @@ def _check_ends(tokenizer: Tokenizer, config: Fact[Document]) -> None:
     """Start and end tokens that flags ask for, and that only transformers' own classes would put there."""
     ids = tokenizer.encode(_PROBE).ids
     for flag, name, place in (("add_bos_token", "bos_token", 0), ("add_eos_token", "eos_token", -1)):
-        wanted, token = config.value.get(flag), _content(config.value.get(name))
+        wanted, token = config.value.get(flag), token_text(config.value.get(name))
         known = tokenizer.token_to_id(token) if token is not None else None
         if not isinstance(wanted, bool) or known is None:
             continue
@@ -117,10 +118,3 @@ def _lowering(normalizer: object) -> Iterator[bool]:
 
 def _is_of(config: Fact[Document], families: tuple[str, ...]) -> bool:
     return str(config.value.get("tokenizer_class") or "").startswith(families)
-
-
-def _content(token: object) -> str | None:
-    """A special token's text: it is written as a text, or as a table with its settings."""
-    if isinstance(token, dict):
-        token = token.get("content")
-    return token if isinstance(token, str) else None

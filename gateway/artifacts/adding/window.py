@@ -18,8 +18,6 @@ from gateway.cards.schema import Card
 from gateway.errors import ArtifactError
 from gateway.text.canary_row import canary_row
 
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-
 # Tokenizers that know no limit say 1e30.
 _NO_LIMIT = 10**8
 # Attention over longer rows takes gigabytes and minutes on a CPU. Models with longer windows seldom have a table.
