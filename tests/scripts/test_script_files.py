@@ -69,13 +69,56 @@ def test_example_usage_says_when_nobody_answers() -> None:
     assert "No answer from http://127.0.0.1:9" in result.stderr
 
 
+EMBEDDING_SHOWS = ["one", "batch", "base64", "dimensions", "similarity", "tasks", "late", "rerank", "openai"]
+
+
+def example_usage(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts/example_usage.py", "--base-url", url, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.triton
 def test_example_usage_gets_every_answer_right(gateway_url: str) -> None:
-    command = [sys.executable, ROOT / "scripts/example_usage.py", "--base-url", gateway_url]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = example_usage(gateway_url)
     assert result.returncode == 0, result.stdout + result.stderr
-    shown = {line.split()[0] for line in result.stdout.splitlines()}
-    assert shown == {"one", "batch", "base64", "dimensions", "similarity", "openai"}
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == EMBEDDING_SHOWS
+    assert [line for line in lines if line.endswith("left out")] == [
+        "tasks         no served model has any, left out",
+        "rerank        no reranker is served, left out",
+    ]
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    ("options", "with_tasks", "chunked_by"),
+    [
+        ((), "jina-embeddings-v3", "jina-embeddings-v2-base-en"),
+        (("--model", "jinaai/jina-embeddings-v3"), "jina-embeddings-v3", "jina-embeddings-v3"),
+        (("--model", "jina-embeddings-v5-text-nano"), "jina-embeddings-v5-text-nano", "jina-embeddings-v2-base-en"),
+    ],
+)
+def test_example_usage_shows_what_the_models_can(
+    twin_gateway_url: str, options: tuple[str, ...], with_tasks: str, chunked_by: str
+) -> None:
+    """Tiny models know no cats, so the similarity may be judged wrong here, and nothing else."""
+    result = example_usage(twin_gateway_url, *options)
+    assert result.returncode in (0, 1), result.stderr
+    shown = {line[:13].rstrip(): line[14:] for line in result.stdout.splitlines()}
+    assert len(shown) == len(EMBEDDING_SHOWS)
+    assert f"one text as retrieval.query and as retrieval.passage, by {with_tasks}: cosine" in shown["tasks"]
+    assert f"by {chunked_by}: cosine" in shown["late chunking"]
+    assert shown["rerank"].startswith("best of 3 for 'Where is Berlin?'")
+
+
+@pytest.mark.triton
+def test_example_usage_says_in_a_sentence_what_the_gateway_refuses(twin_gateway_url: str) -> None:
+    result = example_usage(twin_gateway_url, "--model", "jina-reranker-v2-base-multilingual")
+    assert result.returncode == 2
+    assert result.stderr.startswith(
+        "The gateway answered 400: The model jina-reranker-v2-base-multilingual is a rerank"
+    )
+    assert "{" not in result.stderr
 
 
 def syntax_errors(source: bytes) -> list[int]:
