@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -327,3 +328,10 @@ def test_a_lock_from_elsewhere_deletes_nothing_outside(world: TwinWorld, tmp_pat
     assert world.pull(card).removed == ()
     assert (tmp_path / "precious").exists()
     assert is_settled(card)
+
+
+def test_a_slow_hub_is_waited_for(world: TwinWorld) -> None:
+    card = world.card(OPEN)
+    world.hub.pause = lambda path, sent: time.sleep(0.05)  # type: ignore[method-assign]
+    world.pull(card)
+    assert verify(card).faults == ()

@@ -202,3 +202,13 @@ def test_a_folder_that_cannot_be_written_to_is_told(world: World) -> None:
     world.card.path_of("1").write_bytes(b"a file where a folder should be")
     with pytest.raises(ArtifactError, match="cannot be written to"):
         world.pull()
+
+
+def test_without_a_lock_a_model_is_judged_by_its_cards_word_on_every_file(world: World) -> None:
+    """As a folder that was copied here from elsewhere."""
+    world.pull()
+    world.card.path_of(LOCK_FILE).unlink()
+    assert is_complete(world.card)
+    path = world.card.path_of("1/model.onnx")
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert [file.path for file in missing_files(world.card)] == ["1/model.onnx"]

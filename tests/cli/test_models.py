@@ -187,3 +187,13 @@ def test_the_script_says_its_sentence_when_all_is_well(gateway: Gateway, script:
     unknown = script("nope")
     assert unknown.code == 2
     assert "Known models" in unknown.err
+
+
+def test_a_precision_for_all_models_leaves_one_that_has_no_choice_alone(
+    world: World, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_VARIANT", "fp16")
+    assert gateway("pull", "tiny-bert").code == 0
+    asked = gateway("pull", "tiny-bert", "--variant", "fp16")
+    assert asked.code == 1
+    assert "tiny-bert comes in one precision only, so there is no fp16 of it." in asked.err
