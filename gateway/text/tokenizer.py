@@ -237,7 +237,17 @@ def check_unicode(text: str, *, name: str, param: str) -> None:
 
 
 def token_row(tokenized: Tokenized, *, overflow: Overflow, max_tokens: int, index: int) -> TokenRow:
-    """The row for input number `index`. Raises `TokenLimitExceeded` when it is too long and `overflow` refuses."""
+    """The row for input number `index`.
+
+    Raises `TokenLimitExceeded` when it is too long and `overflow` refuses, `InvalidField` when it has no token: beside
+    longer rows it would get the vector of padding.
+    """
+    if not len(tokenized.ids):
+        raise InvalidField(
+            f"Input {index} has no token that the model could read: it is empty, and this model's tokenizer adds none.",
+            param=INPUT_FIELD,
+            code="empty_input",
+        )
     if tokenized.token_count <= max_tokens:
         return TokenRow(ids=tokenized.ids)
     if overflow is Overflow.REFUSE:

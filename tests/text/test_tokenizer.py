@@ -123,6 +123,14 @@ def test_offsets_are_the_tokenizers_own(text: str) -> None:
     assert (tokens.leading, tokens.trailing) == (1, 1)
 
 
+def test_a_text_without_a_token_is_refused() -> None:
+    """Qwen's kind of tokenizer adds no special tokens, so an empty text has none at all."""
+    empty, fits = TextTokenizer(KINDS["byte level"](), max_tokens=9, max_text_bytes=99).encode(["", "a"])
+    with pytest.raises(InvalidField, match="Input 3 has no token"):
+        token_row(empty, overflow=Overflow.TRUNCATE, max_tokens=9, index=3)
+    assert token_row(fits, overflow=Overflow.REFUSE, max_tokens=9, index=0).token_count == 1
+
+
 def test_a_very_long_text_is_not_read_to_its_end(tiny: TextTokenizer) -> None:
     judged, short = tiny.encode(["the cat sat " * 100_000, "the cat"])
     assert judged.at_least
