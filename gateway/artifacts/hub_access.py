@@ -27,6 +27,8 @@ REACH_SECONDS = 4.5
 # their root HTTPError, and HfHubHTTPError derives from the one in use.
 TransferError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
+_CARD_REMEDY = "Check repository, revision and hub_path in the model's card."
+_NAME_REMEDY = "Check the name, OWNER/NAME as on the model's page there, and the revision."
 _REACH_REMEDY = "Check the network, proxy and HF_ENDPOINT."
 
 Answer = TypeVar("Answer")
@@ -127,7 +129,7 @@ def _answered_with_error(file: HubFile, access: HubAccess, error: Exception, *, 
     if status == 404:
         wanted = f"{file.path} in {file.repository}" if file.path else file.repository
         message = f"The model hub has no {wanted} at revision {file.revision}."
-        return NotOnHub(message, remedy="Check repository, revision and hub_path in the model's card.")
+        return NotOnHub(message, remedy=_CARD_REMEDY if file.path else _NAME_REMEDY)
     return SourceUnavailable(f"The model hub answered {status} for {what}.", remedy=_REACH_REMEDY)
 
 

@@ -47,7 +47,7 @@ class DownloadBar:
         self._label, self._bytes = label, done_bytes
         self._task = self._bars.add_task(label, total=total_bytes, completed=done_bytes)
         if done_bytes:
-            self._console.print(f"{label}: going on from {_megabytes(done_bytes)}", highlight=False)
+            self._console.print(f"{label}: going on from {_size(done_bytes)}", highlight=False)
 
     def advance(self, byte_count: int) -> None:
         self._bytes += byte_count
@@ -57,8 +57,8 @@ class DownloadBar:
     def end(self) -> None:
         self._task = None
         if not self._console.is_terminal:
-            self._console.print(f"{self._label}: {_megabytes(self._bytes)}", highlight=False)
+            self._console.print(f"{self._label}: {_size(self._bytes)}", highlight=False)
 
 
-def _megabytes(byte_count: int) -> str:
-    return f"{byte_count / 1e6:.1f} MB"
+def _size(byte_count: int) -> str:
+    return f"{byte_count / 1e6:.1f} MB" if byte_count >= 1e5 else f"{byte_count / 1e3:.1f} kB"

@@ -109,7 +109,8 @@ def _print(addition: Addition, settings: Settings) -> None:
 def _table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, title=f"{plan.name}, from {plan.repository}", title_justify="left")
     for heading in ("", "Value", "Source"):
-        table.add_column(heading, overflow="fold")
+        # A commit stays in one piece, to be copied.
+        table.add_column(heading, overflow="fold", min_width=40 if heading == "Value" else None)
     for what, fact in plan.facts():
         table.add_row(*(Text(cell) for cell in (what, fact.value, fact.source)))
     return table

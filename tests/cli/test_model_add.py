@@ -214,7 +214,7 @@ def test_a_gated_repository_asks_for_a_token_and_opens_with_it(
 
 def test_a_repository_or_revision_that_is_not_there_is_told(world: World, add: Add) -> None:
     repository = world.publish(generic.mean)
-    refused(world, add("acme/nothing"), "no acme/nothing at revision main")
+    refused(world, add("acme/nothing"), "no acme/nothing at revision main", "Check the name, OWNER/NAME")
     refused(world, add(repository, "--revision", "v9"), f"no {repository} at revision v9")
     refused(world, add("https://hub.example.com/acme/x"), "not the name of a repository", "OWNER/NAME")
 
