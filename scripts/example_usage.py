@@ -3,9 +3,9 @@
     .venv/bin/python scripts/example_usage.py [--base-url http://127.0.0.1:8000] [--model NAME]
 
 Without --model it is the gateway's own default, or else the first embedding model that is served; tasks, late
-chunking and rerank take the first other one that can where it cannot. What no served model can do is left out, in words.
-Uses the official OpenAI client too where it is installed. Exit code 0 when every answer was right, 1 when one was not, 2 when the gateway cannot be
-reached or refused. GATEWAY_API_KEY is sent when it is set.
+chunking and rerank take the first other one that can where it cannot. What no served model can do is left out, in
+words. Uses the official OpenAI client too where it is installed. Exit code 0 when every answer was right, 1 when one
+was not, 2 when the gateway cannot be reached or refused. GATEWAY_API_KEY is sent when it is set.
 """
 
 from __future__ import annotations
