@@ -78,11 +78,10 @@ class PairReader:
         return await self._reader.pool.run(partial(self._reader.tokenizer.encode_bare, most=most), texts)
 
     def _rows_of(self, query: Tokenized, document: Tokenized) -> list[TokenRow]:
-        most = self._max_document_tokens
-        document = Tokenized(document.ids[:most], token_count=min(document.token_count, most), at_least=False)
         if self._in_pieces:
             return [TokenRow(ids, group=_GROUP) for ids in self._window.pieces(query.ids, document.ids)]
-        return [TokenRow(self._window.truncated(query, document), group=_GROUP)]
+        wanted = Tokenized(document.ids, token_count=min(document.token_count, self._max_document_tokens))
+        return [TokenRow(self._window.truncated(query, wanted), group=_GROUP)]
 
     def _check(self, query: str, documents: Sequence[str]) -> None:
         if not query or query.isspace():

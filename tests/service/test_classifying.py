@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import DeadlineExceeded, InvalidField, TokenLimitExceeded, UnknownModel
+from gateway.service import classifying
 from gateway.service.classifying import ClassificationService
 from gateway.types import ClassifyRequest, ClassifyResult, Input, Overflow, TextInput, TokenInput, Vocabulary
 from tests.support.twin_engine import TwinService, soon, twin_service
@@ -69,6 +70,14 @@ async def test_labels_are_embedded_for_the_task_of_the_inputs(twin: TwinService)
         result = await classified(twin, INPUTS, LABELS, **fields)
         both = (vectors(own, texts, prompt=prompt, task=0) for texts in (INPUTS, LABELS))
         np.testing.assert_allclose(result.scores[0], distribution(*both), rtol=0, atol=TOLERANCE)
+
+
+async def test_a_model_with_other_tasks_classifies_by_its_default(
+    twin: TwinService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_default = await classified(twin, INPUTS, LABELS, task="retrieval.query")
+    monkeypatch.setattr(classifying, "_TASK", "a task that it has not")
+    np.testing.assert_array_equal((await classified(twin, INPUTS, LABELS)).scores[0], by_default.scores[0])
 
 
 async def test_a_model_without_tasks_classifies_too(twin: TwinService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import threading
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from gateway.cards.tasks import choose_task
-from gateway.errors import DeadlineExceeded, InferenceFailed, InvalidField, TokenLimitExceeded
-from gateway.service.late_chunking import LateChunking, LateChunks
-from gateway.types import Input, OwnPrefixes, TextInput, TokenInput, Vocabulary
+from gateway.errors import DeadlineExceeded, InferenceFailed, InvalidField, InvalidVector, TokenLimitExceeded
+from gateway.service.late_chunking import LateChunking, LateChunks, document_rows
+from gateway.text.documents import Document
+from gateway.types import Input, OwnPrefixes, RowGroup, RowOutput, TextInput, TokenInput, Vocabulary
 from tests.support.late_chunking_oracle import late_chunks, raw_late_chunks, token_count
 from tests.support.twin_engine import TwinService, soon, twin_service
 from tests.support.twins import v2_base_en, v3
@@ -243,6 +245,27 @@ async def test_what_is_no_vector_is_an_error(whole: TwinService) -> None:
     whole.engine.broken = True
     with pytest.raises(InferenceFailed):
         await chunked(whole, ["the dog", "the fox"])
+
+
+async def test_a_part_whose_token_vectors_cancel_out_is_an_error() -> None:
+    group = RowGroup(output=RowOutput.SPAN_SUMS)
+    document = Document(np.arange(6), np.array([[0, 3], [3, 6]]))
+    rows = document_rows(document, group=group, max_tokens=10, overlap=2)
+    with pytest.raises(InvalidVector, match="zeros"):
+        rows.means([np.array([[1.0, 2.0], [0.0, 0.0]])])
+
+
+async def test_a_tokenizer_that_takes_too_long_is_not_waited_for(
+    whole: TwinService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, held = whole.service.models.find(MODEL).reader.tokenizer, threading.Event()
+    monkeypatch.setattr(tokenizer, "encode_with_offsets", lambda _, most: held.wait(60))
+    try:
+        with pytest.raises(DeadlineExceeded):
+            await chunked(whole, ["the dog"], deadline=soon(0.1))
+    finally:
+        held.set()
+    assert whole.engine.calls == []
 
 
 async def test_a_deadline_that_has_passed_is_told_so(whole: TwinService) -> None:

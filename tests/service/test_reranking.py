@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gateway.cards.schema import ModelKind
 from gateway.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -156,8 +158,9 @@ async def test_documents_are_cut_before_anything_else(small: TwinService, way: L
     encoding = tokenizer.encode(document, add_special_tokens=False)
     beginning = document[: encoding.offsets[29][1]]
     assert tokenizer.encode(beginning, add_special_tokens=False).ids == encoding.ids[:30]
-    cut = await scored(small, "the fox", document, long_documents=way, max_document_tokens=30)
-    alone = await scored(small, "the fox", beginning, long_documents=way)
+    query = text(45, 2)
+    cut = await scored(small, query, document, long_documents=way, max_document_tokens=30)
+    alone = await scored(small, query, beginning, long_documents=way)
     np.testing.assert_allclose(cut.scores, alone.scores, rtol=0, atol=TOLERANCE)
     assert cut.usage == alone.usage
 
@@ -224,6 +227,19 @@ async def test_scores_that_are_no_numbers_are_errors(small: TwinService) -> None
     small.engine.broken = True
     with pytest.raises(InferenceFailed, match="NaN"):
         await scored(small, "the fox", "the dog")
+
+
+async def test_a_tokenizer_that_takes_too_long_is_not_waited_for(
+    small: TwinService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, held = small.service.models.find(MODEL, ModelKind.RERANKER).reader.tokenizer, threading.Event()
+    monkeypatch.setattr(tokenizer, "encode_bare", lambda _, most: held.wait(60))
+    try:
+        with pytest.raises(DeadlineExceeded):
+            await scored(small, "the fox", "the dog", deadline=soon(0.1))
+    finally:
+        held.set()
+    assert small.engine.calls == []
 
 
 async def test_a_deadline_that_has_passed_is_told_so(small: TwinService) -> None:

@@ -40,7 +40,7 @@ def test_characters_stay_whole_unless_one_is_longer_than_a_piece(text: str, most
         ("", 5, []),
         ("short", 5, ["short"]),
         ("One.\n\nTwo three.", 12, ["One.\n\n", "Two three."]),
-        ("a b\nc d\n\ne f\ng h", 12, ["a b\nc d\n\n", "e f\ng h"]),
+        ("a b\nc d\n\ne f\ng h", 14, ["a b\nc d\n\n", "e f\ng h"]),
         ("one two\nthree four", 12, ["one two\n", "three four"]),
         ("One two. Three four. Five", 20, ["One two. ", "Three four. Five"]),
         ("It is 3.14 or 2.71 I say", 14, ["It is 3.14 or ", "2.71 I say"]),
