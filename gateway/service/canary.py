@@ -96,5 +96,6 @@ class Canary:
         if not self._expected.size:
             self._expected = value
         difference = float(np.abs(value[: len(self._expected)] - self._expected).max(initial=0.0))
-        if difference > self._tolerance:
+        # Written so that NaN fails.
+        if not difference <= self._tolerance:
             raise WrongVector("The model gives wrong vectors: its known text came out differently.")
