@@ -233,8 +233,9 @@ class ServedModels:
                 code="no_model_served",
             )
         return UnknownModel(
-            f"The model {model.name!r} is known but not loaded. Install it with `gateway models pull {model.name}` and "
-            f"start again. {self._describe(kind)}"
+            f"The model {model.name!r} is known but not loaded. Either it is not installed (`gateway models pull "
+            f"{model.name}`, then start again), or the gateway was told to serve others (`--model`, GATEWAY_MODELS). "
+            f"{self._describe(kind)}"
         )
 
     def _describe(self, kind: ModelKind | None) -> str:
@@ -247,7 +248,7 @@ class ServedModels:
         loaded = f"Served: {', '.join(served)}." if served else "No such model is served at the moment."
         if not known:
             return loaded
-        return f"{loaded} Known, to be installed with `gateway models pull NAME`: {', '.join(known)}."
+        return f"{loaded} Known but not loaded: {', '.join(known)} (`gateway models pull NAME` installs one)."
 
 
 _WORDS = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}
