@@ -248,7 +248,7 @@ class ServedModels:
         loaded = f"Served: {', '.join(served)}." if served else "No such model is served at the moment."
         if not known:
             return loaded
-        return f"{loaded} Known but not loaded: {', '.join(known)} (`gateway models pull NAME` installs one)."
+        return f"{loaded} Known, but not loaded: {', '.join(known)} (`gateway models pull NAME` installs one)."
 
 
 _WORDS = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}
