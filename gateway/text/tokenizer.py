@@ -6,6 +6,7 @@ while the model reads 256 and the gateway pads per batch.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ from gateway.types import Int64Array, Overflow, TokenRow
 _PREFIX_BYTES_PER_TOKEN = 16
 _SMALLEST_PREFIX_BYTES = 16 * 1024
 _PREFIX_GROWTH = 4
-# A first look at more than a window must not be much longer than what its tokens fill.
-_DOCUMENT_BYTES_PER_TOKEN = 6
+# Far below what text has, because the first look at a document must not see millions of tokens: U+FDFA alone has nine.
+_DOCUMENT_BYTES_PER_TOKEN = 2
 # An unfinished word of this many tokens, and of twice as many as are looked for, is long enough however it goes on:
 # what follows changes its tokens near the end, or all of them in a short word that is unknown or known as a whole.
 _SURE_WORD_TOKENS = 4096
@@ -202,11 +203,16 @@ class TextTokenizer:
         long, the first `more_than` and one of all ids."""
         # In a batch of one: `encode` keeps the GIL, so that 16 MB of one letter would stop the event loop for seconds.
         [encoding] = self._tokenizer.encode_batch([prefix], add_special_tokens=False)
-        words = encoding.word_ids
-        end = len(words)
-        while end and words[end - 1] == words[-1]:
-            end -= 1
-        if len(words) - end > max(2 * more_than, _SURE_WORD_TOKENS):
+        count = len(encoding)
+        if not count:
+            return np.empty(0, dtype=np.int64)
+
+        def word_of(token: int) -> int:
+            return encoding.token_to_word(token) or 0
+
+        # Searched for, because the list of all words is as long as that of the ids, and made in one go under the GIL.
+        end = bisect_left(range(count), word_of(count - 1), key=word_of)
+        if count - end > max(2 * more_than, _SURE_WORD_TOKENS):
             end = max(end, more_than + 1)
         return np.array(encoding.ids[:end], dtype=np.int64)
 
