@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cards.close_names import did_you_mean
 from gateway.cards.loading import CARD_FILE, load_model
 from gateway.cards.schema import Card, Model
 from gateway.cards.tasks import is_task_word
@@ -58,7 +59,8 @@ class Registry:
         found = self._exact(name) or next(self._with_task(name), None)
         if found is None:
             known = ", ".join(model.name for model in self.models) or "none"
-            raise UnknownModel(f"The model {name[:200]!r} does not exist. Known models: {known}.")
+            meant = did_you_mean(name, self.models)
+            raise UnknownModel(f"The model {name[:200]!r} does not exist.{meant} Known models: {known}.")
         return found
 
     def cards_of(self, name: str) -> tuple[Card, ...]:

@@ -20,6 +20,7 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, announced, ready_block
+from gateway.cli.named_models import cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
 from gateway.errors import ArtifactError
@@ -103,7 +104,7 @@ def complete_cards(settings: Settings) -> tuple[Card, ...]:
     """
     registry = Registry.from_repository(settings.model_repository)
     if settings.models:
-        asked = [_complete_of(registry.cards_of(name), settings) for name in settings.models]
+        asked = [_complete_of(cards_named(registry, name), settings) for name in settings.models]
         return tuple({card.name: card for cards in asked for card in cards}.values())
     found = tuple(card for card in registry.cards if is_complete(card))
     if not found and not settings.auto_pull:

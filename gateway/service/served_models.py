@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gateway.batching.scheduler import Scheduler
 from gateway.cards.installation import Installation
+from gateway.cards.close_names import did_you_mean
 from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
@@ -183,7 +184,8 @@ class ServedModels:
         try:
             named = self._registry.find(name)
         except UnknownModel:
-            raise UnknownModel(f"The model {name[:200]!r} does not exist. {self._describe(kind)}") from None
+            meant = did_you_mean(name, (model for model in self._registry.models if kind in (None, model.card.kind)))
+            raise UnknownModel(f"The model {name[:200]!r} does not exist.{meant} {self._describe(kind)}") from None
         fitting = [model for model in named.models if kind in (None, model.card.kind)]
         if not fitting:
             raise _wrong_kind(named.models[0])

@@ -123,8 +123,9 @@ def test_a_model_asked_for_has_to_be_known_and_complete(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"1/model\.onnx") as caught:
         complete_cards(settings(model_repository=tmp_path, models=("ALL-minilm-l6-v2",)))
     assert caught.value.remedy == "gateway models pull all-MiniLM-L6-v2"
-    with pytest.raises(UnknownModel, match="all-MiniLM-L6-v2"):
+    with pytest.raises(ConfigurationError, match="Known models: all-MiniLM-L6-v2") as wrong:
         complete_cards(settings(model_repository=tmp_path, models=("nope",)))
+    assert wrong.value.remedy == "gateway models list"
 
 
 class Terminal(io.StringIO):

@@ -98,6 +98,8 @@ async def test_every_name_of_a_model_is_known_in_any_case(tmp_path: Path, engine
             assert (await service.embedding.embed(request("cat", model=name))).model == "tiny"
         with pytest.raises(UnknownModel, match=r"does not exist.*Served: other, tiny.*absent"):
             await service.embedding.embed(request("cat", model="nope"))
+        with pytest.raises(UnknownModel, match=r"does not exist\. Did you mean absent\? Served: "):
+            await service.embedding.embed(request("cat", model="absend"))
         with pytest.raises(UnknownModel, match="gateway models pull absent"):
             await service.embedding.embed(request("cat", model="absent"))
         with pytest.raises(InvalidField, match="Served: other, tiny") as refused:
