@@ -27,16 +27,36 @@ _POOLINGS = ", ".join(POOLINGS)
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO", help="Repository on the model hub, OWNER/NAME.")]
 RevisionOption = Annotated[
-    str | None, typer.Option(help="Commit, branch or tag; it is pinned to its commit. [default: main]")
+    str | None,
+    typer.Option(metavar="REVISION", help="Commit, branch or tag, pinned to its commit (default: main)"),
 ]
-NameOption = Annotated[str | None, typer.Option(help="What it is called here. [default: NAME of OWNER/NAME]")]
-VariantOption = Annotated[str | None, typer.Option(help="Precision, as in onnx/model_fp16.onnx: fp16, int8, ...")]
-FileOption = Annotated[str | None, typer.Option(help="The ONNX file, by its path in the repository.")]
+NameOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="What it is called here (default: the part of REPO after its slash)")
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD",
+        help="Precision, as in onnx/model_fp16.onnx: fp16, int8, ... (default: full precision)",
+    ),
+]
+FileOption = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="The ONNX file, by its path in the repository (default: that of --variant)"),
+]
 PoolingOption = Annotated[
-    str | None, typer.Option(help=f"How token vectors become one, over what the repository says: {_POOLINGS}.")
+    str | None,
+    typer.Option(
+        metavar="WORD", help=f"How token vectors become one (default: what the repository says). One of {_POOLINGS}"
+    ),
 ]
-WindowOption = Annotated[int | None, typer.Option(min=1, help="The window, over what the repository says.")]
-LicenceOption = Annotated[str | None, typer.Option("--licence", "--license", help="The licence, as you know it.")]
+WindowOption = Annotated[
+    int | None, typer.Option(metavar="TOKENS", min=1, help="The window (default: what the repository says)")
+]
+LicenceOption = Annotated[
+    str | None,
+    typer.Option("--licence", "--license", metavar="NAME", help="The licence (default: what the repository says)"),
+]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the card and write none; the graph is downloaded to be read.")
 ]

@@ -26,12 +26,13 @@ EXIT_FAULT = 1
 
 
 def pull_models(
-    names: Annotated[list[str], typer.Argument(help="Models (or the vocabulary cl100k_base) to get.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models (or the vocabulary cl100k_base) to get.")],
     variant: Annotated[
         str | None,
         typer.Option(
             help="Precision, as in onnx/model_fp16.onnx: fp16, int8, uint8, quantized, q4, bnb4, ...; `none` for the "
-            "model's default. [default: GATEWAY_VARIANT, else the installed one]"
+            "model's default (default: GATEWAY_VARIANT, else the installed one)",
+            metavar="WORD",
         ),
     ] = None,
     source: Annotated[

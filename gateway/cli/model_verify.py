@@ -27,7 +27,7 @@ def verify_models(
     triton: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="Demand the same values through this Triton. [default: the running one, if any]"
+            metavar="HOST:PORT", help="Demand the same values through this Triton (default: the running one, if any)"
         ),
     ] = None,
     model_repository: RepositoryOption = None,

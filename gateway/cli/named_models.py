@@ -9,13 +9,19 @@ import typer
 
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
+from gateway.cli.setting_help import default_of
 from gateway.errors import ConfigurationError, UnknownModel
 
 RepositoryOption = Annotated[
-    Path | None, typer.Option("--model-repository", help="Folder of model folders. [default: GATEWAY_MODEL_REPOSITORY]")
+    Path | None,
+    typer.Option(
+        "--model-repository", metavar="PATH", help=f"Folder of model folders {default_of('model_repository')}"
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-NamesArgument = Annotated[list[str] | None, typer.Argument(help="Names of models; none for all.", show_default=False)]
+NamesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="Names of models; none for all.", show_default=False)
+]
 
 
 def cards_named(registry: Registry, name: str) -> tuple[Card, ...]:

@@ -8,7 +8,6 @@ import math
 import socket
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -18,6 +17,8 @@ from starlette.types import ASGIApp
 
 from gateway.app import GatewayApp, create_app
 from gateway.cli.http_protocol import guarded_protocol
+from gateway.cli.named_models import RepositoryOption
+from gateway.cli.setting_help import PORT, default_of
 from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
@@ -30,10 +31,16 @@ _BACKLOG = 2048
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
-    triton_url: Annotated[str | None, typer.Option(help="Triton's gRPC endpoint, host:port.")] = None,
-    model_repository: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help=f"Address to listen on {default_of('host')}")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar=PORT, min=0, max=65535, help=f"Port to listen on {default_of('port')}")
+    ] = None,
+    triton_url: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help=f"Triton's gRPC endpoint {default_of('triton_url')}")
+    ] = None,
+    model_repository: RepositoryOption = None,
 ) -> None:
     """Run the gateway alone, against a Triton that runs elsewhere (TRITON_URL)."""
     settings = load_settings(host=host, port=port, triton_url=triton_url, model_repository=model_repository)

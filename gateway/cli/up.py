@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import psutil
 import typer
+from typer.models import OptionInfo
 
 from gateway.app import create_app
 from gateway.artifacts.completeness import is_complete, missing_files
@@ -20,9 +21,10 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, announced, ready_block
-from gateway.cli.named_models import cards_named
+from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
+from gateway.cli.setting_help import PORT, default_of
 from gateway.errors import ArtifactError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
@@ -30,7 +32,29 @@ from gateway.triton.embedded import distribution
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.supervisor import EmbeddedTriton
 
-PORT_RANGE = {"min": 1, "max": 65535}
+
+def _port(purpose: str, field: str) -> OptionInfo:
+    """The option of a port that is taken from a setting where it is not given."""
+    found: OptionInfo = typer.Option(metavar=PORT, help=f"{purpose} {default_of(field)}", min=1, max=65535)
+    return found
+
+
+PortOption = Annotated[int | None, _port("Port of the gateway", "port")]
+GrpcPortOption = Annotated[int | None, _port("Triton's gRPC port", "triton_grpc_port")]
+HttpPortOption = Annotated[int | None, _port("Triton's HTTP port", "triton_http_port")]
+MetricsPortOption = Annotated[int | None, _port("Triton's metrics port", "triton_metrics_port")]
+HostOption = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help=f"Address the gateway listens on {default_of('host')}")
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Serve this model only; may be repeated. Also GATEWAY_MODELS, comma-separated (default: all that are "
+        "installed)",
+    ),
+]
+
 FIRST_MODEL = "all-MiniLM-L6-v2"
 
 # What is left is for calls, the gateway and everything else.
@@ -42,14 +66,14 @@ class StopRequested(BaseException):
 
 
 def up(
-    host: Annotated[str | None, typer.Option(help="Address the gateway listens on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the gateway.", **PORT_RANGE)] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="Triton's gRPC port.", **PORT_RANGE)] = None,
-    http_port: Annotated[int | None, typer.Option(help="Triton's HTTP port.", **PORT_RANGE)] = None,
-    metrics_port: Annotated[int | None, typer.Option(help="Triton's metrics port.", **PORT_RANGE)] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    grpc_port: GrpcPortOption = None,
+    http_port: HttpPortOption = None,
+    metrics_port: MetricsPortOption = None,
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take a free port for every taken one.")] = False,
-    model: Annotated[list[str] | None, typer.Option(help="Serve this model only; may be repeated.")] = None,
-    model_repository: Annotated[Path | None, typer.Option(help="Folder of model folders.")] = None,
+    model: ModelOption = None,
+    model_repository: RepositoryOption = None,
 ) -> None:
     """Run Triton and the gateway on this machine until Ctrl-C."""
     settings = load_settings(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.batching.scheduler import Scheduler
-from gateway.cards.installation import Installation
 from gateway.cards.close_names import did_you_mean
+from gateway.cards.installation import Installation
 from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
