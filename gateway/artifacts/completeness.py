@@ -32,6 +32,11 @@ def missing_files(card: Card) -> tuple[FileSpec, ...]:
     return tuple(file for file in needed if not _is_installed(card, file, installation))
 
 
+def has_files(card: Card) -> bool:
+    """Whether anything of what the card lists is there, complete or not."""
+    return any(card.path_of(file.path).exists() for file in card.files)
+
+
 def is_under_way(installation: Installation) -> bool:
     """Whether there is a lock of an installation that has not come to its end."""
     return not installation.files and (installation.repository is not None or bool(installation.spare))

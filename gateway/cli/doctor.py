@@ -27,8 +27,10 @@ def as_lines(checks: list[Check]) -> str:
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
-        lines.append(f"{'ok   ' if check.ok else 'FAULT'}  {check.name:<{width}}  {check.finding}")
-        if check.remedy:
+        # What nobody has to mend is one line, with what could be done in it.
+        offer = f" ({check.remedy})" if check.ok and check.remedy else ""
+        lines.append(f"{'ok   ' if check.ok else 'FAULT'}  {check.name:<{width}}  {check.finding}{offer}")
+        if check.remedy and not check.ok:
             lines.append(f"{'':7}{'':{width}}  -> {check.remedy}")
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from gateway.artifacts.completeness import is_complete
+from gateway.artifacts.completeness import has_files, is_complete
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Model
 from gateway.cli import run_file
@@ -136,7 +136,8 @@ def check_model(model: Model, complete: set[str], *, is_start_possible: bool) ->
     name, absent = f"model {model.name}", [card.name for card in model.cards if card.name not in complete]
     if not absent:
         return Check(name, ok=True, finding="files complete")
-    finding = (
-        "files not complete" if len(absent) == len(model.cards) else f"served in part, without {', '.join(absent)}"
-    )
+    if len(absent) < len(model.cards):
+        finding = f"served in part, without {', '.join(absent)}"
+    else:
+        finding = "files not complete" if any(map(has_files, model.cards)) else "not installed"
     return Check(name, ok=is_start_possible, finding=finding, remedy=f"gateway models pull {model.name}")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gateway.artifacts.completeness import has_files
 from gateway.artifacts.findings import Finding, VerificationReport
 from gateway.artifacts.verification import note_verified, verify
 from gateway.cards.installation import read_installation
@@ -49,7 +50,7 @@ def verification_reports(
 ) -> list[VerificationReport]:
     """One report a Triton model; see `verify_models` for which. Those without a fault are noted in their locks."""
     cards = chosen_cards(Registry.from_repository(settings.model_repository), names)
-    started = [card for card in cards if any(card.path_of(file.path).exists() for file in card.files)]
+    started = [card for card in cards if has_files(card)]
     wanted = cards if names else started or cards
     address = grpc_address(triton) if triton is not None else triton_address(settings)
     proved = {card.name: read_installation(card) for card in wanted}

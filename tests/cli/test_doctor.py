@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import build_command, health_checks, run_file
+from gateway.cli.doctor import as_lines
 from gateway.cli.health_checks import check_disk, check_shared_memory, model_checks, port_checks
 from gateway.settings import load_settings
 from gateway.triton.embedded import distribution
@@ -39,6 +40,19 @@ def test_an_incomplete_model_is_a_fault_with_its_command(repository: Path) -> No
     answer = doctor(repository)
     assert answer.exit_code == 1
     assert "-> gateway models pull all-MiniLM-L6-v2" in answer.stdout
+
+
+def test_what_is_not_there_at_all_is_told_apart_from_what_is_there_in_part(repository: Path) -> None:
+    settings = load_settings(model_repository=repository)
+    assert [check.finding for check in model_checks(settings)] == ["not installed"]
+    (repository / "all-MiniLM-L6-v2/1").mkdir()
+    (repository / "all-MiniLM-L6-v2/1/tokenizer.json").write_text("{}")
+    assert [check.finding for check in model_checks(settings)] == ["files not complete"]
+
+
+def test_what_need_not_be_mended_is_one_line() -> None:
+    offer = health_checks.Check("model x", ok=True, finding="not installed", remedy="gateway models pull x")
+    assert as_lines([offer]) == "ok     model x  not installed (gateway models pull x)"
 
 
 def test_json_holds_every_check(repository: Path) -> None:
