@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Annotated
@@ -22,6 +23,9 @@ from gateway.errors import ArtifactError
 from gateway.settings import Settings, load_settings
 from gateway.triton.endpoint import grpc_address
 
+# What is right is recognised by its first digits; of what is wrong all are told.
+_SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
 
 def verify_models(
     names: NamesArgument = None,
@@ -33,6 +37,7 @@ def verify_models(
     ] = None,
     model_repository: RepositoryOption = None,
     as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print one line a model, and faults.")] = False,
 ) -> None:
     """Prove models' files: sizes, hashes, graphs, tokenizer and the value of a known text. Exit code 1 on a fault.
 
@@ -40,7 +45,7 @@ def verify_models(
     """
     settings = load_settings(model_repository=model_repository)
     reports = verification_reports(settings, names, triton=triton)
-    print_reports(reports, as_json=as_json)
+    print_reports(reports, as_json=as_json, brief=quiet)
     if not all(report.ok for report in reports):
         raise typer.Exit(1)
 
@@ -77,17 +82,35 @@ def _joined(
     return report if found is None else replace(report, findings=(*report.findings, found))
 
 
-def print_reports(reports: Sequence[VerificationReport], *, as_json: bool) -> None:
-    """Findings for people, faults with their remedy below them, or as one JSON document."""
+def print_reports(reports: Sequence[VerificationReport], *, as_json: bool, brief: bool = False) -> None:
+    """Findings for people, faults with their remedy below them, or as one JSON document. `brief`: a line for each
+    model, and its faults."""
     if as_json:
         typer.echo(json.dumps([{**asdict(report), "ok": report.ok} for report in reports], indent=2))
         return
     console = Console(highlight=False, soft_wrap=True)
     for report in reports:
+        if brief and report.ok:
+            console.print(f"{report.model}: verified, {len(report.findings)} checks.", markup=False)
+            continue
         console.print(f"[bold]{report.model}[/bold]")
-        for finding in report.findings:
-            mark = "[green]ok   [/green]" if finding.ok else "[red]FAULT[/red]"
-            console.print(f"  {mark} {finding.check} {finding.subject}: ", end="")
-            console.print(finding.detail, markup=False)
-            if not finding.ok and finding.remedy:
-                console.print(f"        Remedy: {finding.remedy}", markup=False)
+        for finding in report.faults if brief else report.findings:
+            _print_finding(finding, console)
+    if not brief or not all(report.ok for report in reports):
+        console.print(_summary(reports), markup=False)
+
+
+def _print_finding(finding: Finding, console: Console) -> None:
+    mark = "[green]ok   [/green]" if finding.ok else "[red]FAULT[/red]"
+    console.print(f"  {mark} {finding.check} {finding.subject}: ", end="")
+    console.print(_SHA256.sub(r"\1", finding.detail) if finding.ok else finding.detail, markup=False)
+    if not finding.ok and finding.remedy:
+        console.print(f"        Remedy: {finding.remedy}", markup=False)
+
+
+def _summary(reports: Sequence[VerificationReport]) -> str:
+    """`11 models, no fault`, or `2 faults: NAME, NAME`."""
+    count, faulty = sum(len(report.faults) for report in reports), [one.model for one in reports if not one.ok]
+    if count:
+        return f"{count} fault{'s' if count > 1 else ''}: {', '.join(faulty)}"
+    return f"{len(reports)} model{'s' if len(reports) != 1 else ''}, no fault"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,6 +141,25 @@ def test_verify_names_the_fault_and_the_remedy(world: World, gateway: Gateway) -
     assert "Remedy: gateway models pull tiny-bert" in wrong.out
     (report,) = json.loads(gateway("verify", "--json").out)
     assert (report["model"], report["ok"]) == ("tiny-bert", False)
+
+
+def test_a_proof_ends_in_its_sum_and_tells_whole_hashes_of_faults_alone(world: World, gateway: Gateway) -> None:
+    gateway("pull", "tiny-bert")
+    gateway("render")
+    path = world.card.path_of("1/tokenizer.json")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    right = gateway("verify")
+    assert right.out.splitlines()[-1] == "1 model, no fault"
+    assert f"sha256 {sha256[:12]}\n" in right.out
+    assert sha256 in gateway("verify", "--json").out
+    quiet = gateway("verify", "--quiet").out
+    assert re.fullmatch(r"tiny-bert: verified, \d+ checks\.\n", quiet)
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    wrong = gateway("verify", "--quiet")
+    assert wrong.code == 1
+    assert wrong.out.splitlines()[-1] == "1 fault: tiny-bert"
+    assert f"the card says {sha256}." in wrong.out
+    assert "ok   " not in wrong.out
 
 
 def test_render_writes_what_is_stale_and_check_only_tells(world: World, gateway: Gateway) -> None:
