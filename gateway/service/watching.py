@@ -118,8 +118,13 @@ class ModelWatch:
         self._model.scheduler.suspend(error)
 
     def _silent(self, seconds: float) -> None:
-        """The canary waits. Behind a queue of calls that is no sign of death; on a model idle for as long it is."""
-        if self._model.scheduler.idle_seconds >= seconds:
+        """The canary waits. Behind a queue of calls that is no sign of death, nor on a model that is only starting: its
+        first call takes as long as it takes. On any other that is idle for as long it is."""
+        if self._model.scheduler.idle_seconds < seconds:
+            return
+        if self.health.state == State.STARTING.value:
+            self._set(health(State.STARTING, "It has not answered yet."))
+        else:
             self._set(health(State.UNAVAILABLE, "The model does not answer."))
 
     def _is_live(self) -> asyncio.Future[bool]:
@@ -137,7 +142,9 @@ class ModelWatch:
 
     def _set(self, new: ModelHealth) -> None:
         if new != self.health:
-            _log.info("model health changed", extra={"model": self._name, "state": new.state, "reason": new.reason})
+            level = logging.DEBUG if new.state == State.STARTING.value else logging.INFO
+            told = {"model": self._name, "state": new.state, "reason": new.reason}
+            _log.log(level, "model health changed", extra=told)
         self.health = new
         self._on_health(new)
 

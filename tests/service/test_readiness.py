@@ -176,6 +176,21 @@ async def test_silence_of_an_idle_model_is_told(
         assert "does not answer" in service.readiness.report().models["tiny"].reason
 
 
+async def test_a_model_that_takes_long_to_start_is_starting_and_nothing_worse(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    caplog.set_level("DEBUG", logger="gateway.service.watching")
+    engine.hold_from_tokens = 1
+    async with running(tmp_path, engine) as service:
+        await until(lambda: "not answered yet" in service.readiness.report().models["tiny"].reason)
+        assert service.readiness.report().models["tiny"].state == "starting"
+        engine.release.set()
+        await until(lambda: service.readiness.report().ready)
+    told = [(one.levelname, one.__dict__["state"]) for one in caplog.records if one.msg == "model health changed"]
+    assert told == [("DEBUG", "starting"), ("INFO", "ready")]
+
+
 async def test_a_server_that_went_deaf_is_given_up(
     tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
