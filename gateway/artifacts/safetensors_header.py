@@ -15,8 +15,9 @@ from typing import Any
 from gateway.errors import ArtifactError
 
 LENGTH_BYTES = 8
-# The limit of the reference implementation; a larger number means that this is not a safetensors file.
-MAX_HEADER_BYTES = 100_000_000
+# A header of JSON takes some twenty times its size in memory, and a model of thousands of tensors has one of 1 MB. The
+# reference implementation's own limit is 100 MB.
+MAX_HEADER_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,13 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         with path.open("rb") as file:
             (header_bytes,) = struct.unpack("<Q", file.read(LENGTH_BYTES))
             if header_bytes > min(MAX_HEADER_BYTES, size - LENGTH_BYTES):
-                raise ValueError("the header is longer than the file")
+                raise ValueError(f"the header has {header_bytes} bytes, more than the file or than is read")
             header = json.loads(file.read(header_bytes))
         base = LENGTH_BYTES + header_bytes
         tensors = {name: _tensor(name, entry, base) for name, entry in header.items() if name != "__metadata__"}
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
         raise ArtifactError(f"{path} is not a safetensors file: {error}.") from error
     _check_ranges(path, tensors, size)
     return tensors
@@ -54,6 +55,8 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
 
 def _tensor(name: str, entry: dict[str, Any], base: int) -> StoredTensor:
     start, end = (int(position) for position in entry["data_offsets"])
+    if start < 0:
+        raise ValueError("a tensor begins in the header")
     shape = tuple(int(size) for size in entry["shape"])
     return StoredTensor(name, str(entry["dtype"]), shape, base + start, end - start)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.artifacts.safetensors_header import read_tensors
+from gateway.artifacts.safetensors_header import MAX_HEADER_BYTES, read_tensors
 from gateway.errors import ArtifactError
 from tests.support.tiny_bert import random_weights, safetensors_bytes, tiny_config
 
@@ -58,3 +58,27 @@ def test_random_bytes_never_raise_anything_else(tmp_path_factory: pytest.TempPat
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_tensors(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":' * 5000,
+        b'{"a": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 4]}}',
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [-8, 0]}}',
+    ],
+)
+def test_a_hostile_header_is_refused(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(ArtifactError, match="is not a safetensors file"):
+        read_tensors(path)
+
+
+def test_a_header_is_not_read_where_it_would_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", MAX_HEADER_BYTES + 1))
+        file.truncate(MAX_HEADER_BYTES + 100)
+    with pytest.raises(ArtifactError, match="more than"):
+        read_tensors(path)
