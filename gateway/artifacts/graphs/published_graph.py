@@ -15,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
+from gateway.artifacts.graphs.functions import check_functions
 from gateway.artifacts.graphs.wire import BrokenWire, Field, fields, written
 from gateway.errors import ArtifactError
 
@@ -34,6 +35,7 @@ def read_published(path: Path, *, own_name: str | None = None) -> ModelProto:
                 _Lightening(data, location=path.name if own_name is None else own_name).model(0, len(data))
             )
         model: ModelProto = ModelProto.FromString(light)
+        _check_in_functions(model)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (BrokenWire, DecodeError) as error:
@@ -70,9 +72,19 @@ def nested_graphs(node: NodeProto) -> Iterator[GraphProto]:
 
 def _external_of(attribute: AttributeProto) -> Iterator[TensorProto]:
     tensors = [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+    sparse = [*([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []), *attribute.sparse_tensors]
+    tensors += [part for one in sparse for part in _parts(one)]
     yield from (tensor for tensor in tensors if tensor.data_location == TensorProto.EXTERNAL)
     for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
         yield from external_tensors(graph)
+
+
+def _check_in_functions(model: ModelProto) -> None:
+    """External data is not specified for functions, and nobody looks for it there."""
+    check_functions(model)
+    for function in model.functions:
+        if any(True for node in function.node for attribute in node.attribute for _ in _external_of(attribute)):
+            raise BrokenWire("it has a function with weights outside the graph")
 
 
 def _parts(sparse: onnx.SparseTensorProto) -> Iterable[TensorProto]:

@@ -223,3 +223,39 @@ def varint(number: int) -> bytes:
         out += bytes([number & 127 | 128])
         number >>= 7
     return out + bytes([number])
+
+
+def _function(name: str, *calls: str) -> onnx.FunctionProto:
+    names = ["x", *(f"v{place}" for place in range(1, len(calls))), "y"]
+    nodes = [helper.make_node(call, [names[i]], [names[i + 1]], domain="own") for i, call in enumerate(calls)]
+    nodes = nodes or [helper.make_node("Identity", ["x"], ["y"])]
+    return helper.make_function("own", name, ["x"], ["y"], nodes, [helper.make_opsetid("own", 1)])
+
+
+def test_functions_that_never_end_are_refused(tmp_path: Path) -> None:
+    doubling = product()
+    doubling.functions.extend([_function(f"F{n}", f"F{n + 1}", f"F{n + 1}") for n in range(40)] + [_function("F40")])
+    with pytest.raises(ArtifactError, match="its functions make it larger"):
+        read_published(save(doubling, tmp_path))
+    circular = product()
+    circular.functions.extend([_function("F", "G"), _function("G", "F")])
+    with pytest.raises(ArtifactError, match="calls itself"):
+        read_published(save(circular, tmp_path))
+    flat = product()
+    flat.functions.extend([_function("F", "G", "G"), _function("G")])
+    assert len(read_published(save(flat, tmp_path)).functions) == 2
+
+
+def test_weights_outside_are_found_in_functions_and_sparse_tensors(tmp_path: Path) -> None:
+    tensor = TensorProto(name="t", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret")
+    sparse = onnx.SparseTensorProto(values=tensor, indices=numpy_helper.from_array(np.arange(4), "i"), dims=[4])
+    inside = product()
+    inside.graph.node.append(helper.make_node("Constant", [], ["s"], sparse_value=sparse))
+    with pytest.raises(ArtifactError, match="outside its own folder"):
+        data_files(save(inside, tmp_path))
+    model, function = product(), _function("F")
+    function.node.append(helper.make_node("Constant", [], ["k"], value=tensor))
+    model.functions.append(function)
+    with pytest.raises(ArtifactError, match="a function with weights outside"):
+        data_files(save(model, tmp_path))
