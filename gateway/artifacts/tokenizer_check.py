@@ -45,13 +45,14 @@ def _stated(file: Path) -> dict[str, object]:
     """What the repository says beside its tokenizer; empty where it says nothing that can be read."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
 def token_text(token: object) -> str | None:
-    """A special token's text: it is written as a text, or as a table with its settings. None for anything else."""
+    """A special token's text: it is written as a text, or as a table with its settings. None for anything else,
+    half a surrogate pair too, which JSON can spell and no vocabulary has."""
     if isinstance(token, dict):
         token = token.get("content")
-    return token if isinstance(token, str) else None
+    return token if isinstance(token, str) and not any("\ud800" <= one <= "\udfff" for one in token) else None

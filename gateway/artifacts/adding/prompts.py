@@ -34,7 +34,7 @@ def read_tasks(config: Document) -> TaskTable:
     """
     prompts = _prompts(config)
     default = config.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default is not None and not (isinstance(default, str) and default in prompts):
         raise _unclear(f"default_prompt_name is {default!r}, which is none of its prompts")
     if not any(prompts.values()):
         return TaskTable()
