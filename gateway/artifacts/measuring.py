@@ -4,7 +4,7 @@ and whether a text's vector is the same whoever shares its batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +66,11 @@ class Measured:
     spread: float
 
 
-def measure(card: Card, serving: Path, *, published: Path | None) -> Measured:
-    """Run the graph that will serve, and compare it with the published one where it was made from that.
+def measure(
+    card: Card, serving: Path, *, published: Path | None, on_step: Callable[[str], None] = lambda _: None
+) -> Measured:
+    """Run the graph that will serve, and compare it with the published one where it was made from that. Each can take
+    long; `on_step` is told what is done now.
 
     Raises `ArtifactError` where a graph cannot be run or the two differ, `ConfigurationError` for a wrong tokenizer.
     """
@@ -78,10 +81,13 @@ def measure(card: Card, serving: Path, *, published: Path | None) -> Measured:
     pad_id = card.tokenizer.pad_id
     # Left padding is nothing that the gateway sends; pooling has to be right for it all the same.
     batches = [padded(rows, pad_id=pad_id), padded(rows, pad_id=pad_id, left=True)]
+    if published is not None:
+        on_step("comparing it with the published one")
     expected = [] if published is None else _published_outputs(card, published, batches)
     run = GraphRun(card, serving)
     for batch, wanted in zip(batches, expected, strict=False):
         _compare(card, run, batch, wanted, tolerance=tolerance, name=published.name if published else serving.name)
+    on_step("measuring the known text")
     alone = np.concatenate([run.results(padded([row], pad_id=pad_id)) for row in rows])
     spread = float(np.abs(run.results(batches[0]) - alone).max())
     return Measured(

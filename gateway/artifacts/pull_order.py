@@ -34,11 +34,13 @@ class PullOrder:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far a pull has come: with one file, in bytes; at its end with `is_done`, or with the `error` it ended in."""
+    """How far a pull has come: with one file, in bytes; or at which `step` after the files it is; at its end with
+    `is_done`, or with the `error` it ended in."""
 
     label: str = ""
     done_bytes: int = 0
     total_bytes: int | None = None
+    step: str = ""
     is_done: bool = False
     error: str | None = None
 

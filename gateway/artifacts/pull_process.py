@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,9 @@ class ReportedProgress:
         self._done = 0
         self._told_at = 0.0
 
+    def expect(self, labels: Sequence[str]) -> None:
+        """Nobody is told of more than one file."""
+
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None:
         self._label, self._total, self._done = label, total_bytes, done_bytes
         self._tell()
@@ -44,6 +48,9 @@ class ReportedProgress:
 
     def end(self) -> None:
         self._tell()
+
+    def step(self, what: str) -> None:
+        write(self._stream, Report(step=what))
 
     def _tell(self) -> None:
         self._told_at = time.monotonic()

@@ -73,6 +73,7 @@ class _Pull:
         installation = read_installation(card)
         self.card = card
         self.fetching = fetching
+        self.progress = fetching.progress
         self.variant = chosen_variant(card, variant, installed=installation.variant)
         self.graph = graph_of(card, self.variant)
         self.ledger = Ledger(card, installation, variant=self.variant)
@@ -83,15 +84,17 @@ class _Pull:
         """The graph comes first: it tells which data files it needs, and one that reaches out of its folder is refused
         before anything is installed."""
         files = {file.path: file for file in published_files(self.card, self.variant)}
+        self.progress.expect(list(files))
         if self.graph is not None:
             self._check_published(self.graph)
             self._bring([self.graph], rehash=rehash)
             files |= {file.path: file for file in self._data_of(self.graph, self.card.path_of(self.graph.path))}
+            self.progress.expect(list(files))
         self._bring([file for file in files.values() if file != self.graph], rehash=rehash)
         built = built_files(self.card)
         measured = [self._build(file) for file in built if not self._is_built(file, rehash=rehash)]
         if not built and (self.changed or not self.ledger.is_whole):
-            measured = [measure(self.card, graph_path(self.card), published=None)]
+            measured = [measure(self.card, graph_path(self.card), published=None, on_step=self.progress.step)]
         removed = self.ledger.seal([*files, *(file.path for file in built)], next(filter(None, measured), None))
         return PullResult(tuple(self.changed), removed=removed, variant=self.variant)
 
@@ -151,9 +154,11 @@ class _Pull:
     def _build(self, file: FileSpec) -> Measured | None:
         """Build a file and put it in place, once it is proved where its hash does not prove it."""
         measured = None
+        self.progress.step("building the serving graph" if file.built_by == SERVING else f"building {file.path}")
         with candidate(self.card, file, self.variant) as built:
             if file.built_by == SERVING and self.graph is not None:
-                measured = measure(self.card, built, published=self.card.path_of(self.graph.path))
+                published = self.card.path_of(self.graph.path)
+                measured = measure(self.card, built, published=published, on_step=self.progress.step)
             self.ledger.about_to_change(file.path)
             destination, origin = self.card.path_of(file.path), f"the {file.built_by} builder"
             content = place_file(built, destination, Expected(file.path, file.size_bytes, file.sha256), origin=origin)

@@ -91,7 +91,7 @@ def add(
         licence=licence,
     )
     settings = load_settings(model_repository=model_repository)
-    with DownloadBar(Console(stderr=True)) as bar:
+    with DownloadBar(Console(stderr=True), title=repository) as bar:
         fetching = fetching_of(settings, SourceChoice.HUB, bar)
         addition = add_model(repository, options, models=settings.model_repository, fetching=fetching, dry_run=dry_run)
     if as_json:

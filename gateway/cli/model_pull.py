@@ -70,7 +70,7 @@ def pull_models(
 
 def _pull_vocabulary(name: str, settings: Settings, console: Console, *, rehash: bool) -> None:
     folder, staging = settings.vocabulary_folder, settings.run_folder / DOWNLOADS
-    with DownloadBar(console) as bar:
+    with DownloadBar(console, title=name) as bar:
         changed = install_vocabulary(SOURCES[name.lower()], folder, staging=staging, progress=bar, rehash=rehash)
     console.print(f"{name} {_state(changed)} in {folder}.", markup=False)
 
@@ -79,7 +79,7 @@ def _pull(
     card: Card, settings: Settings, console: Console, *, source: SourceChoice, rehash: bool, variant: str | None
 ) -> None:
     asked = variant or variant_from_settings(card, settings)
-    with DownloadBar(console) as bar:
+    with DownloadBar(console, title=card.name) as bar:
         result = pull(card, fetching_of(settings, source, bar), rehash=rehash, variant=asked)
     console.print(f"{_called(card, result)} {_state(bool(result.installed))} in {card.folder}.", markup=False)
     if result.removed:

@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,10 @@ class Recorded:
     begun: list[tuple[str, int | None, int]] = field(default_factory=list)
     byte_count: int = 0
     ended: int = 0
+
+    def expect(self, labels: Sequence[str]) -> None: ...
+
+    def step(self, what: str) -> None: ...
 
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None:
         self.begun.append((label, total_bytes, done_bytes))

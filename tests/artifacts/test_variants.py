@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.artifacts.inference import GraphRun, padded
 from gateway.artifacts.measuring import load_tokenizer
 from gateway.artifacts.onnx_inspection import graph_path
-from gateway.artifacts.pulling import is_settled
+from gateway.artifacts.progress import SilentProgress
+from gateway.artifacts.pulling import is_settled, pull
 from gateway.artifacts.variants import chosen_variant, graph_of, variants_among
 from gateway.artifacts.verification import verify
 from gateway.cards.registry import Registry
@@ -238,3 +239,31 @@ def test_variants_are_told_apart_by_their_usual_names() -> None:
     ]
     assert variants_among("onnx/model.onnx", paths) == ("fp32", "O4", "q4f16")
     assert variants_among("model.onnx", paths) == ("int8",)
+
+
+class Told(SilentProgress):
+    """What a pull says it is doing."""
+
+    def __init__(self) -> None:
+        self.expected: list[Sequence[str]] = []
+        self.steps: list[str] = []
+
+    def expect(self, labels: Sequence[str]) -> None:
+        self.expected.append(labels)
+
+    def step(self, what: str) -> None:
+        self.steps.append(what)
+
+
+def test_a_pull_says_which_files_come_and_what_it_does_with_them(tmp_path: Path) -> None:
+    told = Told()
+    with twin_world(tmp_path, "jina-embeddings-v3") as world:
+        pull(world.card("jina-embeddings-v3"), replace(world.fetching(), progress=told))
+    first, last = told.expected
+    assert first[0] == "1/model.onnx"
+    assert {*last} - {*first} == {"1/model.onnx_data"}
+    assert told.steps == [
+        "building the serving graph",
+        "comparing it with the published one",
+        "measuring the known text",
+    ]
