@@ -18,8 +18,10 @@ from enum import Enum
 
 from gateway.artifacts.completeness import is_complete
 from gateway.artifacts.pull_order import PullOrder, Report
+from gateway.artifacts.variants import chosen_variant
+from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card
-from gateway.errors import ArtifactError, EngineUnavailable, GatewayError
+from gateway.errors import ArtifactError, EngineUnavailable, GatewayError, SetupError
 from gateway.triton.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -43,9 +45,11 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Job:
-    """The way of one card into Triton. `phase_since` is a reading of `time.monotonic()`."""
+    """The way of one card into Triton. `phase_since` is a reading of `time.monotonic()`; `total_bytes` is what there is
+    to download, where that is known."""
 
     card: Card
+    total_bytes: int | None = None
     phase: Phase = Phase.DOWNLOADING
     phase_since: float = field(default_factory=time.monotonic)
     report: Report = field(default_factory=Report)
@@ -77,7 +81,7 @@ class AutoPull:
             return None
         job = self._jobs.get(card.name)
         if job is None or job.may_start_again:
-            job = self._jobs[card.name] = Job(card)
+            job = self._jobs[card.name] = Job(card, _download_bytes(card, self._order(card).variant))
             # A context of its own: what it logs belongs to no request.
             context = contextvars.Context()
             job.task = asyncio.create_task(self._bring(job), name=f"auto-pull {card.name}", context=context)
@@ -148,19 +152,38 @@ def _follow(process: subprocess.Popen[bytes], order: PullOrder, job: Job) -> Non
 
 
 def _sentence(job: Job) -> str:
-    name = job.card.name
+    name = _called(job.card)
     match job.phase:
         case Phase.DOWNLOADING:
-            return f"The model {name} is being downloaded{_how_far(job.report)}. Please try again later."
+            if job.report.step:
+                return f"The model {name} is being installed: {job.report.step}. Please try again later."
+            return f"The model {name} is being downloaded{_how_far(job)}. Please try again later."
         case Phase.LOADING | Phase.LOADED:
             return f"The model {name} is being loaded. Please try again in a moment."
         case Phase.FAILED:
             return f"The model {name} could not be brought. {job.reason}"
 
 
-def _how_far(report: Report) -> str:
+def _called(card: Card) -> str:
+    """What callers name: of a family the family, with the part that is on its way."""
+    return card.name if card.family is None else f"{card.family} ({card.member})"
+
+
+def _download_bytes(card: Card, asked: str | None) -> int | None:
+    """What the files of a variant have together; None where the card does not know them all."""
+    try:
+        variant = chosen_variant(card, asked, installed=read_installation(card).variant)
+    except SetupError:
+        return None
+    sizes = [file.size_bytes for file in card.files_of(variant) if not file.built_by]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) and variant in (None, *card.variants) else None
+
+
+def _how_far(job: Job) -> str:
+    report = job.report
     if not report.label:
-        return ""
+        return ", which has just begun" if job.total_bytes is None else f": {_megabytes(job.total_bytes)} in all"
     total = report.total_bytes
     share = f"{100 * report.done_bytes // total} % of {total / 1e6:.0f} MB" if total else _megabytes(report.done_bytes)
     return f": {share} of {report.label}"

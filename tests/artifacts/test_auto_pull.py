@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,10 +18,11 @@ import psutil
 import pytest
 
 from gateway.app import create_app, pull_order
-from gateway.artifacts.auto_pull import AutoPull
+from gateway.artifacts.auto_pull import AutoPull, Job, _download_bytes, _sentence
 from gateway.artifacts.completeness import is_complete
 from gateway.artifacts.measuring import load_tokenizer
 from gateway.artifacts.pull_order import PullOrder, Report
+from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.errors import EngineUnavailable
 from gateway.settings import Settings
@@ -98,7 +100,7 @@ async def test_it_is_downloaded_once_loaded_and_every_request_is_told_how_far_it
     with held(world, DATA) as reached:
         first = answer(auto_pull, card)
         assert (first.code, first.retry_after_seconds) == ("model_downloading", 2)
-        assert f"The model {V3} is being downloaded" in first.message
+        assert f"The model {V3} is being downloaded, which has just begun. Please" in first.message
         await until(reached.is_set)
         await until(lambda: "of 1/model.onnx_data" in answer(auto_pull, card).message)
         assert " MB of 1/model.onnx_data. Please try again later." in answer(auto_pull, card).message
@@ -215,6 +217,30 @@ def test_orders_and_reports_come_back_as_they_were_sent() -> None:
     told = Report(label="1/model.onnx", done_bytes=3, total_bytes=None, error='it is "broken"\n')
     assert Report.from_line(told.line()) == told
     assert told.line().count(b"\n") == 1
+
+
+def job(name: str, **report: object) -> Job:
+    registry = Registry.from_repository(Path(__file__).parents[2] / "model_repository")
+    (card,) = (card for card in registry.cards if card.name == name)
+    return Job(card, _download_bytes(card, None), report=Report(**report))  # type: ignore[arg-type]
+
+
+def test_the_first_answer_says_how_much_there_is_and_names_the_model_asked_for() -> None:
+    assert re.match(
+        r"The model all-MiniLM-L6-v2 is being downloaded: 9\d MB in all\. Please", _sentence(job("all-MiniLM-L6-v2"))
+    )
+    nano = _sentence(job("jina-embeddings-v5-text-nano-retrieval", label="1/model.onnx", done_bytes=2_000_000))
+    assert nano.startswith("The model jina-embeddings-v5-text-nano (retrieval) is being downloaded: 2 MB of 1/model")
+
+
+def test_what_is_done_with_the_files_is_told() -> None:
+    told = _sentence(job(V3, step="measuring the known text"))
+    assert told == f"The model {V3} is being installed: measuring the known text. Please try again later."
+
+
+def test_an_amount_that_nobody_knows_is_not_told() -> None:
+    assert _download_bytes(job(V3).card, "fp19") is None
+    assert _download_bytes(job(V3).card, "no variant") is None
 
 
 def test_the_order_holds_what_the_settings_say(world: TwinWorld) -> None:
