@@ -20,13 +20,17 @@ from huggingface_hub.file_download import HfFileMetadata, http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # exported lazily
 
 from gateway.artifacts import hub_access
+from gateway.artifacts.bounded import bounded
 from gateway.artifacts.hub_access import HubAccess, HubFile, check_endpoint, hub_faults, within
 from gateway.artifacts.placing import Content, Expected, check_content, place_file
 from gateway.artifacts.progress import Progress, SilentProgress
 from gateway.errors import SourceUnavailable
 
+# Of a file whose size nobody says beforehand, no more than this is taken.
+MAX_UNANNOUNCED_BYTES = 1 << 30
+
 # The etag of a large file is its sha256; a small one's is git's sha1.
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def read_from_hub(file: HubFile, access: HubAccess, *, max_bytes: int) -> bytes:
     with hub_faults(file, access):
         http_get(
             metadata.location,
-            content,
+            bounded(content, max_bytes=max_bytes, label=file.path),
             headers=_headers(file, metadata, access),
             expected_size=metadata.size_bytes,
             displayed_filename=file.path,
@@ -110,8 +114,9 @@ def _ask(file: HubFile, access: HubAccess) -> HfFileMetadata:
 
 
 def _metadata_of(answer: HfFileMetadata) -> HubMetadata:
-    sha256 = answer.etag if answer.etag is not None and _SHA256.fullmatch(answer.etag) else None
-    return HubMetadata(location=answer.location, commit=answer.commit_hash, size_bytes=answer.size, sha256=sha256)
+    sha256 = answer.etag if answer.etag is not None and SHA256.fullmatch(answer.etag) else None
+    size = answer.size if answer.size is not None and answer.size >= 0 else None
+    return HubMetadata(location=answer.location, commit=answer.commit_hash, size_bytes=size, sha256=sha256)
 
 
 def _transfer(
@@ -127,7 +132,7 @@ def _transfer(
         with partial.open("ab") as file:
             http_get(
                 metadata.location,
-                file,
+                bounded(file, max_bytes=MAX_UNANNOUNCED_BYTES if size is None else size, label=expected.label),
                 resume_size=done,
                 headers=headers,
                 expected_size=size,
@@ -161,8 +166,9 @@ def _url(file: HubFile, access: HubAccess) -> str:
 
 def _headers(file: HubFile, metadata: HubMetadata, access: HubAccess) -> dict[str, str]:
     """The token goes to the hub alone, never to the storage host that it redirects to."""
-    same_host = urlsplit(metadata.location).netloc == urlsplit(_url(file, access)).netloc
-    return build_hf_headers(token=access.token if same_host else False)
+    given, own = urlsplit(metadata.location), urlsplit(_url(file, access))
+    is_own = (given.scheme, given.netloc) == (own.scheme, own.netloc)
+    return build_hf_headers(token=access.token if is_own else False)
 
 
 def _fingerprint(file: HubFile, metadata: HubMetadata) -> str:

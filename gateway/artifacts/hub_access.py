@@ -119,6 +119,11 @@ def hub_faults(file: HubFile, access: HubAccess) -> Iterator[None]:
         if error.errno is not None and error.strerror:
             raise ArtifactError(f"{what} cannot be written: {error.strerror}.") from error
         raise SourceUnavailable(f"The model hub did not give {what}: {error}.", remedy=_REACH_REMEDY) from error
+    except Exception as error:
+        # An answer that is none may raise anything: no JSON, an address that is none, more digits than a number has.
+        raise SourceUnavailable(
+            f"The model hub's answer for {what} cannot be understood: {type(error).__name__}.", remedy=_REACH_REMEDY
+        ) from error
 
 
 def _answered_with_error(file: HubFile, access: HubAccess, error: Exception, *, what: str) -> SourceUnavailable:
