@@ -5,9 +5,10 @@
 #
 #   --detach   come back once it serves, and leave it running: scripts/stop.sh ends it
 #   --check    only look whether this machine has what is needed
+#   --model NAME   the model to get and to serve, instead of all-MiniLM-L6-v2; may be repeated. Also GATEWAY_MODELS
 #   --auto-ports, --port N, ... go to `gateway up`; `.venv/bin/gateway up --help` lists them
 #
-# Checks the machine, makes .venv, gets the model and the token-id vocabulary, starts Triton and the gateway, prints one
+# Checks the machine, makes .venv, gets the models and the token-id vocabulary, starts Triton and the gateway, prints one
 # real embedding and the curl line that repeats it, and stays in the foreground until Ctrl-C. Run again, it only starts.
 # PYTHON=... picks the interpreter (3.11 or 3.12). Exit code 0 after a clean stop, 1 when something is missing.
 set -euo pipefail
@@ -23,7 +24,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 MODEL=all-MiniLM-L6-v2
 NEEDED_MIB=1500
-DOWNLOAD='160 MB of packages, then 100 MB of model files'
+DOWNLOAD='160 MB of packages, then the model files (all-MiniLM-L6-v2: 100 MB)'
 
 detach='' check='' up_options=()
 for option in "$@"; do
@@ -46,6 +47,8 @@ fi
 
 install_environment "$PYTHON_FOUND" embedded "$DOWNLOAD"
 
+use_repository_of ${up_options[@]+"${up_options[@]}"}
+
 stack() { .venv/bin/python -I scripts/lib/stack.py "$@"; }
 
 if address="$(stack address)"; then
@@ -58,9 +61,16 @@ if address="$(stack address)"; then
   exit 0
 fi
 
-mapfile -t folders < <(stack folders)
-run_folder="${folders[0]}"
-get_model "$MODEL" "${folders[@]}"
+mapfile -t settings < <(stack settings)
+run_folder="${settings[0]}" repository="${settings[1]}"
+mapfile -t models < <(options_naming --model ${up_options[@]+"${up_options[@]}"})
+if ((${#models[@]} == 0)); then models=("${settings[@]:3}"); fi
+if ((${#models[@]} == 0)) && has_card "$repository" "$MODEL"; then models=("$MODEL"); fi
+if ((${#models[@]})); then
+  get_models "${settings[@]:0:3}" "${models[@]}"
+else
+  say "$repository does not know $MODEL, so what is installed there is served; --model NAME gets another one."
+fi
 
 if [[ -n $detach ]]; then
   log="$run_folder/gateway.log"

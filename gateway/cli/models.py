@@ -25,9 +25,22 @@ def build_models_command() -> typer.Typer:
     command.command("add")(add)
     command.command("pull")(pull_models)
     command.command("verify")(verify_models)
+    command.command("resolve")(resolve)
     command.command("render")(render_models)
     command.command("build-graph")(build_graph)
     return command
+
+
+def resolve(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Any names of models.")],
+    model_repository: RepositoryOption = None,
+) -> None:
+    """Print the folders of the model repository that named models consist of; exit code 1 for a name that is none."""
+    registry = Registry.from_repository(load_settings(model_repository=model_repository).model_repository)
+    cards = chosen_cards(registry, names)
+    # A family's card is in a folder of its own.
+    for folder in dict.fromkeys(folder for card in cards for folder in (card.family or card.name, card.name)):
+        typer.echo(folder)
 
 
 def render_models(

@@ -132,7 +132,9 @@ def complete_cards(settings: Settings) -> tuple[Card, ...]:
         return tuple({card.name: card for cards in asked for card in cards}.values())
     found = tuple(card for card in registry.cards if is_complete(card))
     if not found and not settings.auto_pull:
-        raise ArtifactError("No model's files are complete yet.", remedy=f"gateway models pull {FIRST_MODEL}")
+        known = [model.name for model in registry.models]
+        first = FIRST_MODEL if FIRST_MODEL in known else next(iter(known), FIRST_MODEL)
+        raise ArtifactError("No model's files are complete yet.", remedy=f"gateway models pull {first}")
     return found
 
 

@@ -1,6 +1,7 @@
 """What the scripts ask about a running `gateway up`: where it answers, its first embedding, its end.
 
-    python stack.py folders                          prints the run, model and vocabulary folders, one a line
+    python stack.py settings                         prints the run, model and vocabulary folders, one a line, and then
+                                                     the models of GATEWAY_MODELS
     python stack.py address                          prints its address; exit 1 when none runs
     python stack.py first-embedding [--process N]    waits until it is ready, prints one embedding and its curl line
     python stack.py stop                             stops it and waits; exit 1 when it would not end
@@ -174,7 +175,7 @@ def first_embedding(run_folder: Path, *, process: int | None, brief: bool) -> in
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("folders")
+    verbs.add_parser("settings")
     verbs.add_parser("address")
     first = verbs.add_parser("first-embedding")
     first.add_argument("--process", type=int, help="give up when this process ends")
@@ -186,10 +187,12 @@ def main() -> int:
         return stop(run_folder)
     if arguments.verb == "first-embedding":
         return first_embedding(run_folder, process=arguments.process, brief=arguments.brief)
-    if arguments.verb == "folders":
+    if arguments.verb == "settings":
         print(run_folder)
         print(setting("GATEWAY_MODEL_REPOSITORY", "MODEL_REPOSITORY") or "model_repository")
         print(setting("GATEWAY_VOCABULARY_FOLDER") or "vocabularies")
+        names = (name.strip() for name in (setting("GATEWAY_MODELS") or "").split(","))
+        print(*filter(None, names), sep="\n", end="")
         return 0
     stack = find(run_folder)
     if stack is not None:

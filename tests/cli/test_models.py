@@ -21,6 +21,8 @@ from tests.support.local_hub import LocalHub, local_hub
 from tests.support.local_index import LocalIndex, local_index, make_wheel
 from tests.support.tiny_bert import TinyModel
 
+NANO = "jina-embeddings-v5-text-nano"
+TASKS = ("retrieval", "text-matching", "clustering", "classification")
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify_model_files.py"
 
 
@@ -160,6 +162,27 @@ def test_a_proof_ends_in_its_sum_and_tells_whole_hashes_of_faults_alone(world: W
     assert wrong.out.splitlines()[-1] == "1 fault: tiny-bert"
     assert f"the card says {sha256}." in wrong.out
     assert "ok   " not in wrong.out
+
+
+@pytest.mark.parametrize(
+    ("names", "folders"),
+    [
+        (["sentence-transformers/ALL-minilm-l6-v2"], ["all-MiniLM-L6-v2"]),
+        (["jina-embeddings-v5-text-nano-retrieval"], [NANO, f"{NANO}-retrieval"]),
+        (
+            ["jina-embeddings-v3", NANO],
+            ["jina-embeddings-v3", NANO, *(f"{NANO}-{task}" for task in TASKS)],
+        ),
+    ],
+)
+def test_resolve_prints_the_folders_of_all_that_is_named(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, names: list[str], folders: list[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_MODEL_REPOSITORY", str(SCRIPT.parents[1] / "model_repository"))
+    assert sorted(gateway("resolve", *names).out.splitlines()) == sorted(folders)
+    wrong = gateway("resolve", *names, "jina-embedings-v3")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "Did you mean jina-embeddings-v3?" in wrong.err
 
 
 def test_render_writes_what_is_stale_and_check_only_tells(world: World, gateway: Gateway) -> None:

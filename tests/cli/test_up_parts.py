@@ -116,6 +116,16 @@ def test_no_complete_model_names_the_command_that_fetches_one(tmp_path: Path) ->
     assert caught.value.remedy == "gateway models pull all-MiniLM-L6-v2"
 
 
+def test_where_the_first_model_is_not_known_another_one_is_offered(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    shipped = Path(__file__).parents[2] / "model_repository" / "all-MiniLM-L6-v2" / "card.toml"
+    (folder / "card.toml").write_text(shipped.read_text().replace("all-MiniLM-L6-v2", "other"))
+    with pytest.raises(ArtifactError) as wrong:
+        complete_cards(settings(model_repository=tmp_path))
+    assert wrong.value.remedy == "gateway models pull other"
+
+
 def test_a_model_asked_for_has_to_be_known_and_complete(tmp_path: Path) -> None:
     source = Path(__file__).parent.parent.parent / "model_repository" / "all-MiniLM-L6-v2" / "card.toml"
     (tmp_path / "all-MiniLM-L6-v2").mkdir()

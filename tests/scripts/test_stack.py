@@ -17,7 +17,7 @@ from typing import ClassVar
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = ["models pull one", "models pull cl100k_base", "models verify one"]
+ASKED = ["models pull one", "models pull cl100k_base", "models verify --quiet one"]
 
 
 def stack(run_folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -134,12 +134,12 @@ def test_the_first_embedding_names_a_model_that_gives_one(
     assert result.stdout.startswith(printed)
 
 
-def test_the_run_folder_comes_from_dot_env_where_the_environment_is_silent(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("GATEWAY_RUN_FOLDER=elsewhere\n")
+def test_settings_come_from_dot_env_where_the_environment_is_silent(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("GATEWAY_RUN_FOLDER=elsewhere\nGATEWAY_MODELS= one,,two \n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "folders"]
+    command = [sys.executable, "-I", ROOT / "scripts/lib/stack.py", "settings"]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == ["elsewhere", "model_repository", "vocabularies"]
+    assert result.stdout.splitlines() == ["elsewhere", "model_repository", "vocabularies", "one", "two"]
 
 
 def bash(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
@@ -273,49 +273,162 @@ def test_an_environment_nobody_here_made_is_not_deleted(checkout: Path) -> None:
 
 @pytest.fixture
 def model_files(checkout: Path) -> Path:
-    """A checkout that holds a model's files and the vocabulary, and a gateway that says what it was asked."""
-    for name in ("card.toml", "config.pbtxt", "1/model.onnx"):
-        path = checkout / "model_repository/one" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+    """A checkout that holds models' files and the vocabulary, and a gateway that says what it was asked: model two, and
+    a family of two members."""
+    for folder in ("one", "two", "family", "family-a", "family-b"):
+        for name in ("card.toml", "config.pbtxt", "1/model.onnx"):
+            path = checkout / "model_repository" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+    resolving = 'echo "$3" | sed "s#someone/family#family\\nfamily-a\\nfamily-b#"'
+    (checkout / ".venv/bin/gateway").write_text(
+        f'#!/bin/sh\ncase "$2" in resolve) {resolving} ;; *) echo "$0 $*" ;; esac\n'
+    )
     (checkout / "vocabularies").mkdir()
     (checkout / "vocabularies/cl100k_base.tiktoken").write_text("")
     return checkout
 
 
-def get_model(checkout: Path) -> list[str]:
+def get_models(checkout: Path, *names: str) -> list[str]:
     """What the gateway was asked to do."""
-    result = bash(checkout, "get_model one .run model_repository vocabularies")
+    result = bash(checkout, f"get_models .run model_repository vocabularies {' '.join(names or ('one',))}")
     assert result.returncode == 0, result.stderr
     return [line.partition("gateway ")[2] for line in result.stdout.splitlines() if ".venv" in line]
 
 
 def test_model_files_are_proved_once(model_files: Path) -> None:
-    assert get_model(model_files) == ASKED
-    assert get_model(model_files) == []
+    assert get_models(model_files) == ASKED
+    assert get_models(model_files) == []
 
 
 @pytest.mark.parametrize("path", ["model_repository/one/1/model.onnx", "vocabularies/cl100k_base.tiktoken"])
 @pytest.mark.parametrize("change", ["changed", "gone"])
 def test_model_files_that_changed_are_proved_again(model_files: Path, path: str, change: str) -> None:
-    get_model(model_files)
+    get_models(model_files)
     if change == "gone":
         (model_files / path).unlink()
     else:
         (model_files / path).write_text("x")
-    assert get_model(model_files) == ASKED
+    assert get_models(model_files) == ASKED
+
+
+def test_every_model_has_a_proof_of_its_own(model_files: Path) -> None:
+    get_models(model_files, "one")
+    asked = ["models pull someone/family two", "models pull cl100k_base", "models verify --quiet someone/family two"]
+    assert get_models(model_files, "someone/family", "one", "two") == asked
+    assert get_models(model_files, "two", "one") == []
+    (model_files / "model_repository/family-b/1/model.onnx").write_text("x")
+    assert get_models(model_files, "one", "two") == []
+    assert get_models(model_files, "someone/family") == [call.replace(" two", "") for call in asked]
 
 
 def test_a_vocabulary_that_cannot_be_had_stops_nothing(model_files: Path) -> None:
     (model_files / "vocabularies/cl100k_base.tiktoken").unlink()
     (model_files / ".venv/bin/gateway").write_text('#!/bin/sh\ncase "$*" in *cl100k*) exit 1 ;; esac\n')
-    result = bash(model_files, "get_model one .run model_repository vocabularies")
-    assert result.returncode == 0
+    result = bash(model_files, "get_models .run model_repository vocabularies one")
+    assert result.returncode == 0, result.stderr
     assert "token ids" in result.stderr
 
 
-def test_a_failed_proof_is_not_remembered(model_files: Path) -> None:
-    (model_files / ".venv/bin/gateway").write_text('#!/bin/sh\ncase "$*" in *verify*) exit 1 ;; esac\n')
+@pytest.mark.parametrize("step", ["verify", "pull one"])
+def test_a_failed_proof_is_not_remembered(model_files: Path, step: str) -> None:
+    (model_files / ".venv/bin/gateway").write_text(f'#!/bin/sh\ncase "$*" in *"{step}"*) exit 1 ;; esac\n')
     for _ in range(2):
-        result = bash(model_files, "get_model one .run model_repository vocabularies")
+        result = bash(model_files, "get_models .run model_repository vocabularies one")
         assert result.returncode == 1
+
+
+def test_a_name_that_is_none_is_told_before_anything_is_fetched(model_files: Path) -> None:
+    (model_files / ".venv/bin/gateway").write_text('#!/bin/sh\ncase "$*" in *resolve*) exit 1 ;; esac; echo "$*"\n')
+    result = bash(model_files, "get_models .run model_repository vocabularies one")
+    assert (result.returncode, result.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("", []),
+        ("--auto-ports --port 8010", []),
+        ("--model a", ["a"]),
+        ("--model=a --port 1 --model b --models=c", ["a", "b"]),
+        ("--port 1 --model", []),
+    ],
+)
+def test_models_are_named_as_gateway_up_takes_them(tmp_path: Path, arguments: str, named: list[str]) -> None:
+    assert bash(tmp_path, f"options_naming --model {arguments}").stdout.splitlines() == named
+
+
+def scripts_in(folder: Path, *cards: str) -> Path:
+    """A checkout with the real scripts, where nothing is missing, and a gateway that says what it is asked. Of its
+    models only those in `cards` are known."""
+    shutil.copytree(ROOT / "scripts", folder / "scripts")
+    (folder / "scripts/lib/requirements.sh").write_text("check_requirements() { PYTHON_FOUND=.venv/bin/python; }\n")
+    (folder / "scripts/lib/environment.sh").write_text("install_environment() { :; }\n")
+    gateway = '#!/bin/sh\ncase "$*" in "models resolve WRONG") echo "no such model" >&2; exit 1 ;; esac\necho "$*"\n'
+    (folder / ".venv/bin/gateway").write_text(gateway)
+    for name in cards:
+        (folder / "model_repository" / name).mkdir(parents=True)
+        (folder / "model_repository" / name / "card.toml").write_text("")
+    return folder
+
+
+def run_script(checkout: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    return subprocess.run(
+        [checkout / "scripts" / script, *arguments],
+        env={**plain, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+MINILM = "all-MiniLM-L6-v2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "models", "pulled"),
+    [
+        ([], "", [MINILM]),
+        (["--model", "jina-embeddings-v3"], "", ["jina-embeddings-v3"]),
+        (["--model=jina-embeddings-v3", "--model", "x"], "y", ["jina-embeddings-v3 x"]),
+        (["--auto-ports"], "jina-embeddings-v3, x", ["jina-embeddings-v3 x"]),
+    ],
+)
+def test_quick_start_gets_the_models_that_are_to_be_served(
+    checkout: Path, arguments: list[str], models: str, pulled: list[str]
+) -> None:
+    scripts_in(checkout, MINILM)
+    result = run_script(checkout, "quick_start.sh", *arguments, GATEWAY_MODELS=models)
+    lines = result.stdout.splitlines()
+    assert [line.removeprefix("models pull ") for line in lines if line.startswith("models pull ")] == [
+        *pulled,
+        "cl100k_base",
+    ]
+    assert " ".join(["up", *arguments]) in lines
+
+
+def test_where_the_first_model_is_not_known_what_is_there_is_served(checkout: Path) -> None:
+    scripts_in(checkout, "another")
+    result = run_script(checkout, "quick_start.sh")
+    assert "models pull" not in result.stdout
+    assert "--model NAME" in result.stdout
+    assert "up" in result.stdout.splitlines()
+
+
+def test_a_repository_given_to_quick_start_is_where_it_looks(checkout: Path) -> None:
+    scripts_in(checkout, MINILM)
+    result = run_script(checkout, "quick_start.sh", "--model-repository", "elsewhere")
+    assert "elsewhere does not know" in result.stdout
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_a_wrong_name_stops_nothing_that_runs(checkout: Path, sleeper: subprocess.Popen[bytes], setting: bool) -> None:
+    scripts_in(checkout, MINILM)
+    (checkout / ".run").mkdir()
+    record(checkout / ".run", pid=sleeper.pid, start_ticks=start_ticks_of(sleeper.pid))
+    arguments, environment = ([], {"GATEWAY_MODELS": "WRONG"}) if setting else (["--model", "WRONG"], {})
+    result = run_script(checkout, "restart.sh", *arguments, **environment)
+    assert (result.returncode, result.stderr) == (1, "no such model\n")
+    assert sleeper.poll() is None
