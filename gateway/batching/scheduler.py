@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from gateway.batching.abandoned import AbandonedCalls
 from gateway.batching.call import CallResult, ModelCall
 from gateway.batching.cutting import join
 from gateway.batching.meter import Meter
@@ -89,6 +90,7 @@ class Scheduler:
         self._pump_scheduled = False
         self._closed: EngineUnavailable | None = None
         self._last_busy_at = time.monotonic()
+        self._abandoned = AbandonedCalls()
         meter.watch(rows=lambda: self._queue.rows, tokens=lambda: self._queue.tokens, calls=lambda: len(self._calls))
 
     @property
@@ -101,8 +103,9 @@ class Scheduler:
 
     @property
     def idle_seconds(self) -> float:
-        """How long nothing has waited or run; 0 while something does."""
-        return time.monotonic() - self._last_busy_at if self.idle else 0.0
+        """How long nothing has waited or run; 0 while something does, or may though its callers are gone."""
+        busy_until = max(self._last_busy_at, self._abandoned.until())
+        return max(time.monotonic() - busy_until, 0.0) if self.idle else 0.0
 
     async def submit(self, rows: Sequence[TokenRow], *, deadline: float) -> Outcome:
         """Computes the values of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
@@ -137,6 +140,7 @@ class Scheduler:
 
     def resume(self, *, proved_at: float) -> None:
         """The engine answered a call that was made at `proved_at` (`time.monotonic()`); what began later stands."""
+        self._abandoned.answered()
         if self._outage is None or proved_at < self._outage.began_at:
             return
         self._outage = None
@@ -234,6 +238,7 @@ class Scheduler:
         try:
             result = await self._call([row.given for row in wanted], timeout_seconds=max(timeout, 0.001))
         except DeadlineExceeded as error:
+            self._abandoned.add(waited_seconds=time.monotonic() - started)
             self._fail(wanted, error, DropReason.DEADLINE)
         except InferenceFailed as error:
             await self._isolate(wanted, error)
@@ -252,6 +257,7 @@ class Scheduler:
             await self._compute(half)
 
     def _deliver(self, rows: Sequence[Row], result: CallResult, *, seconds: float) -> None:
+        self._abandoned.answered()
         self._meter.computed(seconds)
         for place, (row, value) in enumerate(zip(rows, result.values, strict=True)):
             if place in result.invalid:

@@ -1,0 +1,28 @@
+"""Calls that were given up while the engine still computes: for as long as one may, silence is no sign of death."""
+
+from __future__ import annotations
+
+import time
+
+# A real hang is still found: a call is believed in for so many times the time that it was waited for, and never longer.
+_TIMES_WAITED = 4.0
+_LONGEST_SECONDS = 600.0
+
+
+class AbandonedCalls:
+    """What may still be under way in the engine though nobody waits for it. Times are those of `time.monotonic()`."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def add(self, *, waited_seconds: float) -> None:
+        """A call ended with its callers' deadline after that time."""
+        self._until = max(self._until, time.monotonic() + min(_TIMES_WAITED * waited_seconds, _LONGEST_SECONDS))
+
+    def answered(self) -> None:
+        """The engine answered something, so that it is not busy with what came before."""
+        self._until = 0.0
+
+    def until(self) -> float:
+        """When the last of them is no longer believed in; in the past where there is none."""
+        return self._until
