@@ -8,9 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from gateway.cards.tasks import is_task_word
 from gateway.errors import InvalidField
-from gateway.service.served_models import PublicModel, ServedModels
+from gateway.service.served_models import ServedModels
 from gateway.text.tokenizer import check_unicode
 from gateway.types import (
     ClassifyRequest,
@@ -28,7 +27,7 @@ from gateway.vectors.scores import softmax
 
 LABELS_FIELD = "labels"
 
-# The task that models have for this; the labels are embedded for it like the inputs.
+# The task that models have for this; the labels are embedded for it like the inputs, where a request names none.
 _TASK = "classification"
 
 
@@ -51,7 +50,7 @@ class ClassificationService:
         `InvalidField` for labels that cannot be embedded.
         """
         labels = _checked_labels(request.label_groups)
-        task = request.task or _task_of(self._models.find(request.model))
+        task = request.task or self._models.find(request.model, preferred=_TASK).preferred_task(_TASK)
         inputs, known = await self._embed_both(request, labels, task)
         place_of = {label: place for place, label in enumerate(labels)}
         similarities = inputs.vectors.astype(np.float64) @ known.vectors.astype(np.float64).T
@@ -105,13 +104,6 @@ def _checked_labels(groups: Sequence[Sequence[str]]) -> list[str]:
             raise InvalidField("A label is empty.", param=LABELS_FIELD, code="invalid_labels")
         check_unicode(label, name="A label", param=LABELS_FIELD)
     return labels
-
-
-def _task_of(model: PublicModel) -> str | None:
-    """The task of a request that names none: what rode on the model's name, else the one that is made for this."""
-    if model.task is not None:
-        return model.task
-    return _TASK if is_task_word(model.card.tasks, _TASK) else None
 
 
 def _scores(similarities: Float64Array, places: Sequence[int]) -> Float64Array:

@@ -11,7 +11,7 @@ from gateway.cards.installation import Installation
 from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
-from gateway.cards.tasks import TaskChoice, choose_task
+from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.text.reading import InputReader
 
@@ -64,6 +64,10 @@ class PublicModel:
     def reader(self) -> InputReader:
         """The reader that all members share."""
         return next(iter(self.members.values())).reader
+
+    def preferred_task(self, word: str) -> str | None:
+        """The task that the name brought along, else `word` where the model knows it."""
+        return self.task or (word if is_task_word(self.card.tasks, word) else None)
 
     def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
         """What a request's words stand for. A task that rode on the model's name stands in where the request says
@@ -142,10 +146,12 @@ class ServedModels:
         *,
         task: str | None = None,
         side: str | None = None,
+        preferred: str | None = None,
     ) -> PublicModel:
         """As `resolve`, with what the model needs to answer; None means the default model of that kind.
 
-        `task` and `side` are a request's words; they say what is needed of a model that is not served. Raises also
+        `task` and `side` are a request's words; they say what is needed of a model that is not served. `preferred` is a
+        task that stands in for `task` where the model has it and its name brought none along. Raises also
         `InvalidField` for a model of the other kind, naming the path that is for it.
         """
         key = name, kind is ModelKind.EMBEDDING  # an enum's own hash costs as much as all else here
@@ -153,7 +159,8 @@ class ServedModels:
         if found is None:
             found = self._find(name or self._default(kind), kind=kind)
             if not found.members:
-                card = found.model.card_for(found.choose_task(task=task, side=side).task)
+                needed = task or (found.preferred_task(preferred) if preferred is not None else None)
+                card = found.model.card_for(found.choose_task(task=needed, side=side).task)
                 raise self._on_missing(card) or self._not_served(found.model, kind)
             if len(self._found) >= _REMEMBERED_NAMES:
                 self._found.clear()

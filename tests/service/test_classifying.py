@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.errors import DeadlineExceeded, InvalidField, TokenLimitExceeded, UnknownModel
+from gateway.cards.registry import Registry
+from gateway.cards.schema import Card
+from gateway.errors import DeadlineExceeded, EngineUnavailable, InvalidField, TokenLimitExceeded, UnknownModel
 from gateway.service import classifying
 from gateway.service.classifying import ClassificationService
+from gateway.service.served_models import ServedModels
 from gateway.types import ClassifyRequest, ClassifyResult, Input, Overflow, TextInput, TokenInput, Vocabulary
 from tests.support.twin_engine import TwinService, soon, twin_service
 from tests.support.twins import v2_base_en, v3
 from tests.support.twins.twin import Twin
 
 MODEL, PLAIN, FAMILY = "jina-embeddings-v3", "jina-embeddings-v2-base-en", "jina-embeddings-v5-text-nano"
+ROOT = Path(__file__).resolve().parents[2]
 INPUTS = ("The quick brown fox", "organic skin care 你好", "a", "")
 LABELS = ("animals", "skin care", "machine learning 学习")
 TOLERANCE = 1e-5
@@ -114,6 +118,22 @@ async def test_a_member_of_a_family_computes_it(tmp_path: Path) -> None:
         result = await classified(twin, ["fox"], LABELS, model=FAMILY)
         assert {call.model for call in twin.engine.calls} == {f"{FAMILY}-classification"}
     assert result.model == FAMILY
+
+
+async def test_the_member_that_classifies_is_asked_for_where_none_is_loaded(twin: TwinService) -> None:
+    needed: list[str] = []
+
+    def on_missing(card: Card) -> EngineUnavailable:
+        needed.append(card.name)
+        return EngineUnavailable("It is on its way.")
+
+    models = ServedModels(
+        Registry.from_repository(ROOT / "model_repository"), default_model=None, on_missing=on_missing
+    )
+    request = ClassifyRequest([TextInput("x")], label_groups=[LABELS], deadline=soon(), model=FAMILY)
+    with pytest.raises(EngineUnavailable):
+        await ClassificationService(models, twin.service.embedding).classify(request)
+    assert needed == [f"{FAMILY}-classification"]
 
 
 async def test_token_ids_are_inputs_too(twin: TwinService) -> None:

@@ -161,6 +161,21 @@ def test_who_fetches_missing_models_is_told_which_card_and_words_the_answer(regi
         models.find("nonsense")
 
 
+def test_a_preferred_task_says_which_member_is_needed_where_nothing_else_does(registry: Registry) -> None:
+    def on_missing(card: Card) -> EngineUnavailable:
+        return EngineUnavailable(f"{card.name} is needed.")
+
+    models = served(registry, on_missing=on_missing)
+    with pytest.raises(EngineUnavailable, match="nano-clustering is needed"):
+        models.find("nano", preferred="clustering")
+    with pytest.raises(EngineUnavailable, match="nano-retrieval is needed"):
+        models.find("nano", task="retrieval.query", preferred="clustering")
+    with pytest.raises(EngineUnavailable, match="nano-text-matching is needed"):
+        models.find("nano", preferred="a task that it has not")
+    with pytest.raises(EngineUnavailable, match="plain is needed"):
+        models.find("plain", preferred="clustering")
+
+
 def test_names_in_many_spellings_do_not_add_up(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.service.served_models._REMEMBERED_NAMES", 4)
     models = served(registry, "plain")
