@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from onnx import ModelProto
 
-from gateway.artifacts.adding.external_data import data_locations
+from gateway.artifacts.adding.published_data import data_locations
 from gateway.artifacts.adding.graph_paths import maps_between
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.onnx_files import OnnxChoice

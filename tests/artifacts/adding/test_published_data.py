@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from gateway.artifacts.adding.external_data import data_locations
+from gateway.artifacts.adding.published_data import data_locations
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.graphs.published_graph import read_published
 from tests.support.published import published
