@@ -102,7 +102,7 @@ def _has_special_tokens(row: Int64Array, tokenizer: TextTokenizer) -> bool:
 
 
 def read_ranks(data: bytes) -> dict[int, bytes]:
-    """Lines of `base64-token rank`, the published format."""
+    """Tokens by rank, from lines of `base64-token rank`, as published. Raises `ConfigurationError` for others."""
     try:
         pairs = [line.split() for line in data.splitlines() if line]
         return {int(rank): base64.b64decode(token) for token, rank in pairs}

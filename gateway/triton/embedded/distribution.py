@@ -65,6 +65,7 @@ def python_version() -> str:
 
 
 def check_platform() -> None:
+    """Raises `EmbeddedTritonError` on anything but Linux x86-64."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise EmbeddedTritonError(
             f"The embedded Triton runs on Linux x86-64 only; this is {platform.system()} {platform.machine()}.",
@@ -73,6 +74,7 @@ def check_platform() -> None:
 
 
 def check_python() -> None:
+    """Raises `EmbeddedTritonError` for a Python that its stub is not built for."""
     if sys.version_info[:2] not in SUPPORTED_PYTHONS:
         known = " and ".join(f"{major}.{minor}" for major, minor in SUPPORTED_PYTHONS)
         raise EmbeddedTritonError(
@@ -83,6 +85,7 @@ def check_python() -> None:
 
 
 def check_glibc() -> None:
+    """Raises `EmbeddedTritonError` for a C library that is older, or another one."""
     name, version = platform.libc_ver()
     found = tuple(int(part) for part in version.split(".")[:2]) if name == "glibc" else (0, 0)
     if found < OLDEST_GLIBC:
@@ -94,7 +97,8 @@ def check_glibc() -> None:
 
 
 def check_numpy() -> None:
-    """The stub of this tritonserver reads NumPy 2 arrays wrongly: empty outputs and equal rows, with no error."""
+    """Raises `EmbeddedTritonError` for NumPy 2 and for none: the stub of this tritonserver reads arrays of NumPy 2
+    wrongly, as empty outputs and equal rows, with no error."""
     try:
         version = importlib.metadata.version("numpy")
     except importlib.metadata.PackageNotFoundError:
