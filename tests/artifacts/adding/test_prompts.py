@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.artifacts.adding import prompts
 from gateway.artifacts.adding.prompts import read_tasks
 from gateway.artifacts.adding.refusal import CannotServe
+from gateway.cards import tasks
 from gateway.cards.schema import Role, TaskTable
 from gateway.cards.tasks import choose_task, prompt_of, task_of_text
 from gateway.types import OwnPrefixes
@@ -86,3 +88,10 @@ def test_of_several_prompts_for_a_side_the_plainest_stands_for_it() -> None:
 def test_prompts_that_cannot_be_followed_are_refused(config: dict[str, object], why: str) -> None:
     with pytest.raises(CannotServe, match=why):
         read_tasks(config)
+
+
+def test_every_word_for_a_side_is_one_that_callers_may_use_for_it() -> None:
+    for role, words in prompts._SIDES.items():
+        for word in words:
+            assert tasks.plain_word(word) == word
+            assert tasks._ROLE_WORDS[word] is role
