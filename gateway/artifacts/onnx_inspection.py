@@ -13,7 +13,7 @@ import onnx
 from gateway.artifacts.findings import REPAIR, Finding
 from gateway.artifacts.graphs.external_data import data_faults
 from gateway.artifacts.graphs.published_graph import external_tensors, read_published
-from gateway.cards.schema import Card, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, Card, TensorSpec
 from gateway.errors import ArtifactError
 
 # Triton's words for ONNX's element types (docs: model_configuration.md, "Datatypes").
@@ -32,7 +32,7 @@ DATA_TYPES: dict[int, str] = {
 
 
 def graph_path(card: Card) -> Path:
-    return card.path_of(f"1/{card.triton.default_model_filename}")
+    return card.path_of(f"{VERSION_FOLDER}/{card.triton.default_model_filename}")
 
 
 def inspect_graph(card: Card, path: Path | None = None) -> Iterator[Finding]:

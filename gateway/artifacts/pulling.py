@@ -26,10 +26,10 @@ from gateway.artifacts.placing import Content, Expected, content_of, place_file,
 from gateway.artifacts.sources import Fetching, fetch_files
 from gateway.artifacts.variants import built_files, chosen_variant, data_of, graph_of, published_files, variants_among
 from gateway.cards.installation import read_installation
-from gateway.cards.schema import Card, FileSpec
+from gateway.cards.schema import VERSION_FOLDER, Card, FileSpec
 from gateway.errors import ArtifactError, SourceUnavailable
 
-PULL_LOCK_FILE = "1/.pull.lock"
+PULL_LOCK_FILE = f"{VERSION_FOLDER}/.pull.lock"
 
 
 @dataclass(frozen=True, slots=True)

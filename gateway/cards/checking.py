@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.cards.schema import IN_GRAPH, Card, InputRole, Model, OutputRole
+from gateway.cards.schema import IN_GRAPH, OUTPUT_RANKS, Card, InputRole, Model, OutputRole
 from gateway.cards.section import Section
 from gateway.cards.tasks import is_task_word
 
@@ -84,9 +84,8 @@ def _check_reranking(card: Card, root: Section) -> None:
 def _check_dims(card: Card, root: Section) -> None:
     """A size may be -1 where the graph leaves it open: Triton compares outputs exactly."""
     size = card.vectors.dimensions if card.vectors else 1
-    ranks = {OutputRole.SENTENCE_EMBEDDING: 2, OutputRole.TOKEN_EMBEDDINGS: 3, OutputRole.LOGIT: 2}
     for output in card.triton.outputs:
-        dims, wanted = output.tensor.dims, (-1,) * (ranks[output.role] - 1)
+        dims, wanted = output.tensor.dims, (-1,) * (OUTPUT_RANKS[output.role] - 1)
         if dims[:-1] != wanted or dims[-1] not in (-1, size):
             expected = ", ".join(map(str, (*wanted, size)))
             root.fault("triton.outputs", f"a list whose output of role {output.role.value} has dims = [{expected}]")

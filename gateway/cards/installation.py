@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from gateway.cards.schema import Card
+from gateway.cards.schema import VERSION_FOLDER, Card
 
-LOCK_FILE = "1/files.lock.json"
+LOCK_FILE = f"{VERSION_FOLDER}/files.lock.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ INPUT_TYPES: Mapping[str, str] = {"TYPE_INT64": "int64", "TYPE_INT32": "int32"}
 # The pooling of a card whose graph gives finished vectors and no token vectors: nothing is pooled here.
 IN_GRAPH = "in_graph"
 
+# Triton keeps a model's files by version; the models here have one.
+VERSION_FOLDER = "1"
+
 
 class ModelKind(Enum):
     """What a model gives: a vector a text, or a score a pair of texts."""
@@ -46,6 +49,14 @@ class OutputRole(Enum):
     SENTENCE_EMBEDDING = "sentence_embedding"
     TOKEN_EMBEDDINGS = "token_embeddings"
     LOGIT = "logit"
+
+
+# Axes of each output: rows, for token vectors tokens, and numbers.
+OUTPUT_RANKS: Mapping[OutputRole, int] = {
+    OutputRole.SENTENCE_EMBEDDING: 2,
+    OutputRole.TOKEN_EMBEDDINGS: 3,
+    OutputRole.LOGIT: 2,
+}
 
 
 @dataclass(frozen=True, slots=True)

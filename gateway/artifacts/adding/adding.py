@@ -14,7 +14,7 @@ from gateway.artifacts.adding.conflicts import check_free, check_same, free_hub_
 from gateway.artifacts.adding.deriving import derive
 from gateway.artifacts.adding.identity import check_repository, choose_name
 from gateway.artifacts.adding.notes import notes_on_batches
-from gateway.artifacts.adding.plan import VERSION_FOLDER, AddOptions, Plan
+from gateway.artifacts.adding.plan import AddOptions, Plan
 from gateway.artifacts.adding.published import Published, look_into
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.adding.window import probe_window
@@ -27,7 +27,7 @@ from gateway.cards.installation import Installation, read_installation
 from gateway.cards.loading import CARD_FILE, load_card
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import CONFIG_FILE, render_config
-from gateway.cards.schema import Card
+from gateway.cards.schema import VERSION_FOLDER, Card
 from gateway.errors import ArtifactError, ConfigurationError
 
 

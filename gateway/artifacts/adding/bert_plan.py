@@ -7,14 +7,14 @@ from pathlib import Path
 
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.outputs import GraphFacts, choose_source
-from gateway.artifacts.adding.plan import BUILT_FILE, VERSION_FOLDER, GraphPlan
+from gateway.artifacts.adding.plan import BUILT_FILE, GraphPlan
 from gateway.artifacts.adding.published import Fact, Published, joined
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.adding.signature import GraphTensor, Signature, graph_inputs
 from gateway.artifacts.adding.stages import Stages
 from gateway.artifacts.graphs.bert import BertShape
 from gateway.artifacts.graphs.building import build_graph
-from gateway.cards.schema import GraphOutput, GraphSpec, OutputRole, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, GraphOutput, GraphSpec, OutputRole, TensorSpec
 from gateway.errors import ArtifactError, ConfigurationError
 
 BUILDER = "bert"

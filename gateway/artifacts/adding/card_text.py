@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from gateway.artifacts.adding.plan import TOKENIZER_FILE, VERSION_FOLDER, Plan
+from gateway.artifacts.adding.plan import TOKENIZER_FILE, Plan
 from gateway.artifacts.placing import Content
-from gateway.cards.schema import GraphInput, GraphOutput, TaskTable
+from gateway.cards.schema import VERSION_FOLDER, GraphInput, GraphOutput, TaskTable
 
 CANARY_TEXT = "The quick brown fox jumps over the lazy dog."
 # From here on what a text needed is worth giving back to the system after its call.

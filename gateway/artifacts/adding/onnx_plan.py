@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 from onnx import ModelProto
 
-from gateway.artifacts.adding.published_data import data_locations
 from gateway.artifacts.adding.graph_paths import maps_between
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.onnx_files import OnnxChoice
 from gateway.artifacts.adding.outputs import GraphFacts, VectorSource, choose_source
-from gateway.artifacts.adding.plan import SERVING_FILE, TOKENIZER_FILE, VERSION_FOLDER, GraphPlan
+from gateway.artifacts.adding.plan import SERVING_FILE, TOKENIZER_FILE, GraphPlan
 from gateway.artifacts.adding.published import Published
+from gateway.artifacts.adding.published_data import data_locations
 from gateway.artifacts.adding.refusal import TELL_AUTHORS, CannotServe
 from gateway.artifacts.adding.signature import graph_inputs, signature_of
 from gateway.artifacts.adding.stages import Stages
@@ -21,7 +21,7 @@ from gateway.artifacts.graphs.pooling_nodes import POOLINGS as POOLED_IN_GRAPH
 from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.cards.installation import LOCK_FILE
-from gateway.cards.schema import IN_GRAPH, GraphOutput, OutputRole, TensorSpec
+from gateway.cards.schema import IN_GRAPH, VERSION_FOLDER, GraphOutput, OutputRole, TensorSpec
 from gateway.errors import ArtifactError
 
 POOLED_NAME = "pooled_embedding"

@@ -8,10 +8,9 @@ from datetime import date
 
 from gateway.artifacts.adding.outputs import VectorSource
 from gateway.artifacts.adding.published import Fact
-from gateway.cards.schema import GraphInput, GraphOutput, TaskTable
+from gateway.cards.schema import VERSION_FOLDER, GraphInput, GraphOutput, TaskTable
 
 # In the model folder. Names that published files must not take.
-VERSION_FOLDER = "1"
 TOKENIZER_FILE = "tokenizer.json"
 SERVING_FILE = "serving.onnx"
 BUILT_FILE = "model.onnx"

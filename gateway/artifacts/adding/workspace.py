@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.artifacts.adding.plan import VERSION_FOLDER
 from gateway.artifacts.exclusive import exclusive
 from gateway.artifacts.hub import fetch_from_hub
 from gateway.artifacts.hub_access import HubFile
@@ -21,6 +20,7 @@ from gateway.artifacts.hub_repository import RepositoryListing
 from gateway.artifacts.placing import Content, Expected, content_of
 from gateway.artifacts.sources import STAGING_LOCK, Fetching
 from gateway.cards.installation import LockedFile
+from gateway.cards.schema import VERSION_FOLDER
 from gateway.errors import ArtifactError
 
 FOLDER = "adding"

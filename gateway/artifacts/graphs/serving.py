@@ -26,7 +26,7 @@ from gateway.artifacts.graphs.pooling_nodes import OLDEST_OPSET, POOLINGS, Addit
 from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.graphs.renaming import drop_unused, names_in, rename
-from gateway.cards.schema import Card, GraphOutput, GraphSpec, InputRole, OutputRole
+from gateway.cards.schema import OUTPUT_RANKS, Card, GraphOutput, GraphSpec, InputRole, OutputRole
 from gateway.errors import ArtifactError, ConfigurationError
 
 BUILDER = SERVING
@@ -34,7 +34,6 @@ BUILDER = SERVING
 # Weights in a form that cannot be pointed at are copied; protobuf itself ends at twice this.
 MAX_GRAPH_BYTES = 1 << 30
 
-_RANKS = {OutputRole.TOKEN_EMBEDDINGS: 3, OutputRole.SENTENCE_EMBEDDING: 2, OutputRole.LOGIT: 2}
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
 
@@ -150,10 +149,10 @@ def _check_output(card: Card, role: OutputRole, value: ValueInfoProto) -> None:
         return
     sizes = [size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim]
     wanted = 1 if role is OutputRole.LOGIT else card.embedding.dimensions
-    if len(sizes) != _RANKS[role] or sizes[-1] not in (None, wanted):
+    if len(sizes) != OUTPUT_RANKS[role] or sizes[-1] not in (None, wanted):
         shape = [size or "?" for size in sizes]
         raise ConfigurationError(
-            f"its output {value.name} has the shape {shape}; {role.value} has {_RANKS[role]} dimensions, "
+            f"its output {value.name} has the shape {shape}; {role.value} has {OUTPUT_RANKS[role]} dimensions, "
             f"the last of size {wanted}.",
             remedy="Mend graph.config or vectors.dimensions in card.toml.",
         )
