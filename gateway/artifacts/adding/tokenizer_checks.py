@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from gateway.artifacts.adding.card_text import CANARY_TEXT
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.plan import TOKENIZER_FILE
 from gateway.artifacts.adding.published import Document, Fact, Published, joined
@@ -20,6 +21,8 @@ from gateway.artifacts.tokenizer_check import token_text
 _REWRITING = ("Llama", "CodeLlama", "Gemma", "Cohere")
 # Classes that lower-case by their own flag, whatever tokenizer.json says.
 _CASE_REWRITING = ("Bert", "DistilBert", "Electra", "MPNet", "MobileBert")
+# The largest vocabularies, of a quarter of a million tokens, take some 35 MB.
+MAX_TOKENIZER_BYTES = 128 << 20
 _PROBE = "A probe of a few words"
 
 
@@ -45,14 +48,7 @@ def check_tokenizer(file: Path, *, config: Fact[Document], stage: Fact[Document]
     `stage` are the transformer stage's settings. `feeds_types`: the graph takes `token_type_ids`, which are zeros here.
     Raises `CannotServe` naming the setting that it does not follow.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:
-        # tokenizers raises bare Exception for every fault of the file.
-        raise CannotServe(f"{TOKENIZER_FILE} cannot be loaded: {str(error)[:200]}", remedy=TELL_AUTHORS) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    text, tokenizer = _loaded(file)
     lowers = any(_lowering(json.loads(text).get("normalizer")))
     _check_case(lowers, config=config, stage=stage)
     _check_ends(tokenizer, config)
@@ -62,6 +58,26 @@ def check_tokenizer(file: Path, *, config: Fact[Document], stage: Fact[Document]
             remedy=USE_THEIR_LIBRARY,
         )
     return tokenizer
+
+
+def _loaded(file: Path) -> tuple[str, Tokenizer]:
+    """The file's text, and its tokenizer once it has read the text that it will be proved by."""
+    size = file.stat().st_size
+    if size > MAX_TOKENIZER_BYTES:
+        raise CannotServe(f"{TOKENIZER_FILE} has {size} bytes, too many for a vocabulary.", remedy=TELL_AUTHORS)
+    try:
+        text = file.read_text(encoding="utf-8")
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode(CANARY_TEXT)
+    except BaseException as error:
+        # tokenizers raises bare Exception for every fault of the file, and a panic, which is none, where a pattern of
+        # it takes for ever.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CannotServe(f"{TOKENIZER_FILE} cannot be loaded: {str(error)[:200]}", remedy=TELL_AUTHORS) from error
+    return text, tokenizer
 
 
 def choose_pad_id(tokenizer: Tokenizer, *, config: Fact[Document], model: ModelConfig) -> Fact[int]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from gateway.artifacts.adding import tokenizer_checks
 from gateway.artifacts.adding.model_config import ModelConfig
-from gateway.artifacts.adding.published import Fact
+from gateway.artifacts.adding.published import Document, Fact
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.adding.tokenizer_checks import check_tokenizer, choose_pad_id, find_tokenizer
 from tests.support.published import published
+from tests.support.twins import generic
 
 VOCABULARY = {"[PAD]": 0, "<s>": 1, "</s>": 2, "[UNK]": 3, "a": 4, "probe": 5, "<pad>": 6}
 
@@ -130,3 +133,19 @@ def test_the_padding_id_is_one_of_the_vocabulary(
     found = choose_pad_id(tokenizer(), config=Fact(config, "tokenizer_config.json"), model=model)
     assert found.value == pad_id
     assert found.source.startswith(source)
+
+
+def test_a_pattern_that_takes_for_ever_and_a_file_that_fills_the_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tokenizer.json"
+    document = json.loads(generic.mean().files["tokenizer.json"])
+    pattern = {"Regex": "([a-z ]+)+[A-Z]{3}$"}
+    split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    file.write_text(json.dumps({**document, "pre_tokenizer": split}))
+    nothing: Fact[Document] = Fact({}, "")
+    with pytest.raises(CannotServe, match="retry-limit-in-match"):
+        check_tokenizer(file, config=nothing, stage=nothing, feeds_types=False)
+    monkeypatch.setattr(tokenizer_checks, "MAX_TOKENIZER_BYTES", 100)
+    with pytest.raises(CannotServe, match="too many for a vocabulary"):
+        check_tokenizer(file, config=nothing, stage=nothing, feeds_types=False)
