@@ -104,7 +104,9 @@ stop() {
 trap stop INT TERM HUP
 
 # `gateway up` prints the addresses and the curl line itself.
-stack first-embedding --brief --process "$gateway" || true
+# Waited for, not run in the foreground: bash drops a Ctrl-C that meets a command which then ends by itself.
+stack first-embedding --brief --process "$gateway" &
+wait "$!" || true
 status=0
 wait "$gateway" || status=$?
 # A trapped signal ends the first wait early; the second one waits for the end itself.
