@@ -93,25 +93,6 @@ if [[ -n $detach ]]; then
   exit 0
 fi
 
-# In a session of its own, so that Ctrl-C reaches this script alone, which then asks for one clean stop.
-setsid .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"} &
-gateway=$!
-# shellcheck disable=SC2329 # the trap calls it
-stop() {
-  trap '' INT TERM HUP
-  kill -TERM "$gateway" 2>/dev/null || true
-}
-trap stop INT TERM HUP
-
-# `gateway up` prints the addresses and the curl line itself.
-# Waited for, not run in the foreground: bash drops a Ctrl-C that meets a command which then ends by itself.
-stack first-embedding --brief --process "$gateway" &
-wait "$!" || true
-status=0
-wait "$gateway" || status=$?
-# A trapped signal ends the first wait early; the second one waits for the end itself.
-if kill -0 "$gateway" 2>/dev/null; then
-  status=0
-  wait "$gateway" || status=$?
-fi
-exit "$status"
+# `gateway up` prints the addresses and the curl line itself, takes this script's place and with it Ctrl-C.
+stack first-embedding --brief --process "$$" &
+exec .venv/bin/gateway up ${up_options[@]+"${up_options[@]}"}
