@@ -91,18 +91,23 @@ def embedded_triton(tritonserver: None, tmp_path_factory: pytest.TempPathFactory
         yield ServedTriton(ends.grpc, ends.http, ends.metrics, BUNDLED_MODEL, report, background)
 
 
-@pytest.fixture(scope="session")
-def gateway_server(embedded_triton: ServedTriton) -> Iterator[LiveServer]:
-    """The whole gateway on a free port, in front of the embedded Triton, ready to serve."""
+def ready_gateway(triton: ServedTriton, repository: Path) -> Iterator[LiveServer]:
+    """The whole gateway on a free port, in front of `triton`, ready to serve all that `repository` holds."""
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
-        triton_url=embedded_triton.grpc,
-        model_repository=REPOSITORY,
+        triton_url=triton.grpc,
+        model_repository=repository,
         vocabulary_folder=VOCABULARIES,
     )
     with live_server(settings, create_app(settings)) as server:
         server.wait_until_ready()
         yield server
+
+
+@pytest.fixture(scope="session")
+def gateway_server(embedded_triton: ServedTriton) -> Iterator[LiveServer]:
+    """The whole gateway on a free port, in front of the embedded Triton, ready to serve."""
+    yield from ready_gateway(embedded_triton, REPOSITORY)
 
 
 @pytest.fixture(scope="session")
@@ -140,15 +145,7 @@ def twin_triton(
 @pytest.fixture(scope="session")
 def twin_gateway_server(twin_triton: ServedTriton, twin_models: Path) -> Iterator[LiveServer]:
     """The whole gateway on a free port, in front of `twin_triton`, ready to serve every Jina model."""
-    settings = Settings(
-        _env_file=None,  # type: ignore[call-arg]
-        triton_url=twin_triton.grpc,
-        model_repository=twin_models,
-        vocabulary_folder=VOCABULARIES,
-    )
-    with live_server(settings, create_app(settings)) as server:
-        server.wait_until_ready()
-        yield server
+    yield from ready_gateway(twin_triton, twin_models)
 
 
 @pytest.fixture(scope="session")
