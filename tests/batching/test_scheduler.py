@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.batching.call import CallResult
-from gateway.batching.meter import Meter
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
 from gateway.batching.submission import Outcome
 from gateway.errors import (
     BackendProcessDied,
@@ -25,29 +22,10 @@ from gateway.errors import (
     InvalidVector,
     Overloaded,
 )
-from gateway.telemetry.metrics import build_metrics
 from gateway.types import TokenRow
 from tests.support.running_service import until
 from tests.support.scripted_call import ScriptedCall, row, vector_of
-
-LIMITS = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=100_000, calls_in_flight=2, recovery_wait_seconds=30)
-
-
-def scheduler(call: ScriptedCall, **changed: float) -> Scheduler:
-    limits = SchedulerLimits(**{**{name: getattr(LIMITS, name) for name in LIMITS.__slots__}, **changed})
-    return Scheduler(call, limits=limits, meter=Meter(build_metrics(version="test"), model="scripted"))
-
-
-def soon(seconds: float = 30.0) -> float:
-    return time.monotonic() + seconds
-
-
-def expected(rows: Sequence[object]) -> np.ndarray:
-    return np.stack([vector_of(one.ids) for one in rows])  # type: ignore[attr-defined]
-
-
-async def submit(target: Scheduler, *specs: tuple[int, ...], seconds: float = 30.0) -> Outcome:
-    return await target.submit([row(*spec) for spec in specs], deadline=soon(seconds))
+from tests.support.scripted_scheduler import LIMITS, expected, keep_resuming, scheduler, submit
 
 
 async def test_rows_come_back_in_order() -> None:
@@ -174,148 +152,6 @@ async def test_overload_refuses_single_rows_and_batches_alike_but_an_empty_queue
     await huge
 
 
-@pytest.mark.parametrize("error", [EngineUnavailable("gone"), BackendProcessDied("died")])
-async def test_rows_of_a_lost_call_are_sent_once_more_after_the_engine_is_back(error: EngineUnavailable) -> None:
-    def script(number: int, rows: Sequence[TokenRow]) -> float:
-        if number == 0:
-            raise error
-        return 0.0
-
-    call = ScriptedCall(script)
-    seen: list[EngineUnavailable] = []
-    target = Scheduler(
-        call, limits=LIMITS, meter=Meter(build_metrics(version="test"), model="scripted"), on_outage=seen.append
-    )
-    caught = asyncio.create_task(submit(target, (1, 10), (2, 10)))
-    await asyncio.sleep(0.02)
-    with pytest.raises(type(error)) as refused:
-        await submit(target, (3, 10))
-    assert refused.value.retry_after_seconds == 1
-    assert seen == [error]
-    target.resume(proved_at=time.monotonic() - 10)
-    await asyncio.sleep(0.01)
-    assert len(call.calls) == 1, "proof from before the outage must not end it"
-    target.resume(proved_at=time.monotonic())
-    outcome = await caught
-    np.testing.assert_array_equal(outcome.values, expected([row(1, 10), row(2, 10)]))
-    alone = isinstance(error, BackendProcessDied)
-    assert call.calls[1:] == ([[1], [2]] if alone else [[1, 2]])
-
-
-async def test_rows_are_retried_only_once() -> None:
-    def script(number: int, rows: Sequence[TokenRow]) -> float:
-        raise EngineUnavailable("gone")
-
-    call = ScriptedCall(script)
-    target = scheduler(call, recovery_wait_seconds=60)
-    caught = asyncio.create_task(submit(target, (1, 10)))
-    healer = asyncio.create_task(_heal(target))
-    async with asyncio.timeout(5):
-        with pytest.raises(EngineUnavailable):
-            await caught
-    healer.cancel()
-    assert len(call.calls) == 2
-
-
-async def test_rows_wait_for_recovery_only_so_long() -> None:
-    def script(number: int, rows: Sequence[TokenRow]) -> float:
-        raise EngineUnavailable("gone")
-
-    target = scheduler(ScriptedCall(script), recovery_wait_seconds=0.03)
-    async with asyncio.timeout(5):
-        with pytest.raises(EngineUnavailable):
-            await submit(target, (1, 10))
-    assert target.outage is not None
-
-
-async def test_suspending_gives_up_calls_that_hang_and_keeps_their_rows() -> None:
-    call = ScriptedCall(lambda number, rows: 3600.0 if number == 0 else 0.0)
-    target = scheduler(call)
-    caught = asyncio.create_task(submit(target, (1, 10)))
-    await asyncio.sleep(0.01)
-    target.suspend(EngineUnavailable("no answer"))
-    await asyncio.sleep(0.01)
-    assert call.under_way == 0
-    target.resume(proved_at=time.monotonic())
-    await caught
-    assert call.calls == [[1], [1]]
-
-
-async def test_suspending_does_not_compute_isolated_rows_twice() -> None:
-    def script(number: int, rows: Sequence[TokenRow]) -> float:
-        if number == 0:
-            raise InferenceFailed("halve me")
-        return 3600.0 if number == 2 else 0.0
-
-    call = ScriptedCall(script)
-    target = scheduler(call)
-    caught = asyncio.create_task(submit(target, (1, 10), (2, 10)))
-    await asyncio.sleep(0.02)
-    target.suspend(EngineUnavailable("no answer"))
-    target.resume(proved_at=time.monotonic())
-    outcome = await caught
-    assert call.calls == [[1, 2], [1], [2], [2]]
-    np.testing.assert_array_equal(outcome.values, expected([row(1, 10), row(2, 10)]))
-
-
-async def test_suspending_in_the_turn_in_which_a_call_was_lost_does_not_cost_its_retry() -> None:
-    fate = asyncio.get_running_loop().create_future()
-
-    class LostInTime(ScriptedCall):
-        async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
-            result = await super().__call__(rows, timeout_seconds=timeout_seconds)
-            return await fate if len(self.calls) == 1 else result
-
-    call = LostInTime()
-    target = scheduler(call)
-    caught = asyncio.create_task(submit(target, (1, 10)))
-    await asyncio.sleep(0.01)
-    fate.set_exception(EngineUnavailable("gone"))
-    asyncio.get_running_loop().call_soon(target.suspend, EngineUnavailable("gone"))
-    await asyncio.sleep(0.01)
-    target.resume(proved_at=time.monotonic())
-    np.testing.assert_array_equal((await caught).values, expected([row(1, 10)]))
-    assert call.calls == [[1], [1]]
-
-
-async def test_a_call_lost_while_it_is_halved_is_lost_once() -> None:
-    def script(number: int, rows: Sequence[TokenRow]) -> float:
-        if number == 0:
-            raise InferenceFailed("halve me")
-        if number == 1:
-            raise EngineUnavailable("gone")
-        return 3600.0 if [int(one.ids[0]) for one in rows] == [2] else 0.0
-
-    call = ScriptedCall(script)
-    target = scheduler(call)
-    callers = [asyncio.create_task(submit(target, (number, 10))) for number in (1, 2)]
-    await asyncio.sleep(0.01)
-    target.suspend(EngineUnavailable("no answer"))
-    target.resume(proved_at=time.monotonic())
-    async with asyncio.timeout(5):
-        await asyncio.gather(*callers)
-    assert call.calls == [[1, 2], [1], [1, 2]]
-
-
-async def test_an_outage_is_told_as_what_it_is_to_those_who_come_later() -> None:
-    target = scheduler(ScriptedCall())
-    target.suspend(EngineUnavailable("wrong vectors", code="model_unhealthy", retry_after_seconds=7))
-    with pytest.raises(EngineUnavailable, match="wrong vectors") as refused:
-        await submit(target, (1, 10))
-    assert (refused.value.code, refused.value.retry_after_seconds) == ("model_unhealthy", 7)
-
-
-async def test_a_scheduler_in_an_outage_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = scheduler(ScriptedCall(), recovery_wait_seconds=0.0)
-    loop = asyncio.get_running_loop()
-    timers: list[object] = []
-    call_later = loop.call_later
-    monkeypatch.setattr(loop, "call_later", lambda *given: timers.append(given) or call_later(*given))
-    target.suspend(EngineUnavailable("gone"))
-    await asyncio.sleep(0.05)
-    assert len(timers) <= 2, "the recovery wait and this test's own sleep"
-
-
 async def test_closing_answers_everybody() -> None:
     target = scheduler(ScriptedCall(lambda number, rows: 3600.0))
     waiting = [asyncio.create_task(submit(target, (number, 400))) for number in range(6)]
@@ -380,7 +216,7 @@ async def _chaos(dice: random.Random, budget: int, slots: int, adapters: int, lo
         return await submit(target, *group, seconds=dice.choice([5.0, 5.0, 0.002]))
 
     tasks = [asyncio.create_task(caller(group)) for group in groups]
-    healer = asyncio.create_task(_heal(target))
+    healer = asyncio.create_task(keep_resuming(target))
     for task in tasks:
         if dice.random() < 0.2:
             asyncio.get_running_loop().call_later(dice.random() * 0.004, task.cancel)
@@ -405,9 +241,3 @@ async def _chaos(dice: random.Random, budget: int, slots: int, adapters: int, lo
 
 def _some(ids: object, count: int) -> list[int]:
     return [number for number, _ in zip(ids, range(count))]  # type: ignore[call-overload]  # noqa: B905
-
-
-async def _heal(target: Scheduler) -> None:
-    while True:
-        await asyncio.sleep(0.002)
-        target.resume(proved_at=time.monotonic())
