@@ -5,6 +5,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     GatewayError
     ├── InvalidRequest            the caller can mend it
     │   ├── InvalidField          one field is wrong; `param` names it
+    │   │   ├── InvalidImage          an image cannot be fetched, is none, or is too large
     │   │   ├── TokenLimitExceeded    a text, or the request as a whole, is too long
     │   │   └── TooManyInputs
     │   ├── MalformedBody         not JSON, not UTF-8, too deep
@@ -15,6 +16,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     │   └── Unauthenticated
     ├── NotServing                nothing wrong with the request; try again after `retry_after_seconds`
     │   ├── Overloaded            the queue is full
+    │   ├── DeviceOutOfMemory     this input did not fit into the memory that the model's device has left
     │   └── EngineUnavailable     Triton is away, starting, or was lost during the call
     │       └── BackendProcessDied    Triton lives, the process that runs this model does not
     ├── DeadlineExceeded          the answer would have come too late
@@ -63,6 +65,10 @@ class TokenLimitExceeded(InvalidField):
     code = "context_length_exceeded"
 
 
+class InvalidImage(InvalidField):
+    code = "invalid_image"
+
+
 class TooManyInputs(InvalidField):
     code = "too_many_inputs"
 
@@ -102,6 +108,10 @@ class NotServing(GatewayError):
 
 class Overloaded(NotServing):
     code = "overloaded"
+
+
+class DeviceOutOfMemory(NotServing):
+    code = "device_out_of_memory"
 
 
 class EngineUnavailable(NotServing):

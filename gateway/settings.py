@@ -28,6 +28,9 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "model_repository": ("MODEL_REPOSITORY",),
     "api_keys": ("API_KEYS", "API_KEY"),
     "variant": ("ONNX_QUANTIZATION",),
+    "max_model_tokens": ("MAX_MODEL_LEN",),
+    "gpu_memory_utilization": ("GPU_MEMORY_UTILIZATION",),
+    "dtype": ("DTYPE",),
     "hf_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     "hf_endpoint": ("HF_ENDPOINT",),
     "log_level": ("LOG_LEVEL",),
@@ -112,6 +115,30 @@ class Settings(BaseSettings):
         None, description="Precision to install of models that come in several: `fp16`, `int8`, ...; `none`: default."
     )
     auto_pull: bool = Field(False, description="Download a known model when a request first names it.")
+    default_tasks: CommaList = Field(
+        (), description="Task of requests that name none, as `MODEL=TASK`, comma-separated; unset: the model's own."
+    )
+    max_model_tokens: int | None = Field(
+        None, ge=16, description="Longest input of a model, in tokens, where its own window is longer."
+    )
+    dtype: Literal["bfloat16", "float16", "float32"] | None = Field(
+        None,
+        description="What models of the Python backend compute in; unset: `bfloat16` on a GPU, `float32` on a CPU.",
+    )
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of the GPU's memory that a model of the Python backend may take."
+    )
+    image_urls: str = Field(
+        "public", description="Images given by URL: `public` hosts, `off`, or only these hosts, comma-separated."
+    )
+    max_image_bytes: int = Field(10 * 1024 * 1024, ge=1024, description="Largest image file read, in bytes.")
+    max_image_pixels: int = Field(20_000_000, ge=1, description="Largest image decoded, in pixels.")
+    max_images_bytes: int = Field(
+        1024 * 1024 * 1024, ge=1024, description="Memory that images under way may take together, in bytes."
+    )
+    image_fetch_seconds: float = Field(10.0, gt=0, description="Time that fetching one image by URL may take.")
+    image_fetches: int = Field(16, ge=1, description="Images fetched at the same time.")
+    image_workers: int = Field(2, ge=1, description="Processes that decode images.")
     vocabulary_folder: Path = Field(Path("vocabularies"), description="Folder of installed token-id vocabularies.")
     strict_empty: bool = Field(False, description="Refuse empty strings instead of embedding the special tokens alone.")
 
@@ -145,7 +172,7 @@ class Settings(BaseSettings):
     hf_endpoint: str | None = Field(None, description="Another model hub's address.")
     run_folder: Path = Field(Path(".run"), description="Folder for the embedded Triton's log, pid file and backends.")
 
-    @field_validator("models", "cors_origins", "api_keys", mode="before")
+    @field_validator("models", "cors_origins", "api_keys", "default_tasks", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
@@ -160,6 +187,8 @@ class Settings(BaseSettings):
         "hf_token",
         "hf_endpoint",
         "variant",
+        "dtype",
+        "max_model_tokens",
         mode="before",
     )
     @classmethod

@@ -15,6 +15,7 @@ import numpy.typing as npt
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
 
 
 class Vocabulary(Enum):
@@ -59,7 +60,15 @@ class TokenInput:
     vocabulary: Vocabulary | None = None
 
 
-Input = TextInput | TokenInput
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """One image: where it is, or its file's bytes. Exactly one of the two is given."""
+
+    url: str | None = None
+    data: bytes | None = None
+
+
+Input = TextInput | TokenInput | ImageInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ class EmbedRequest:
     `deadline` is a reading of `time.monotonic()`, in seconds. `task` and `side` are the caller's own words for what the
     vectors are for and for the side of a search; the model's card knows what they mean. `normalised` False gives
     vectors of the length they have. With `late_chunking` all inputs are parts of one document, in order, and each
-    vector is the mean over its part's tokens in the context of the whole.
+    vector is the mean over its part's tokens in the context of the whole. `multi_vector` asks for one vector a token
+    instead of one an input, and `return_tokens` for the tokens beside them.
     """
 
     inputs: Sequence[Input]
@@ -82,6 +92,8 @@ class EmbedRequest:
     side: str | None = None
     normalised: bool = True
     late_chunking: bool = False
+    multi_vector: bool = False
+    return_tokens: bool = False
 
 
 class LongDocuments(Enum):
@@ -120,21 +132,24 @@ class ClassifyRequest:
 
 class RowOutput(Enum):
     """What is computed for a row: its vector at unit length, its vector as long as it is, the sums of its token vectors
-    over spans, or its logit."""
+    over spans, a vector of unit length for each token, or its logit."""
 
     VECTOR = "vector"
     RAW_VECTOR = "raw_vector"
     SPAN_SUMS = "span_sums"
+    TOKEN_VECTORS = "token_vectors"
     LOGIT = "logit"
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
     """What rows have in common that share a model call. `adapter` is the number of the task's adapter, None for a
-    model that has none: the graph takes one for a whole call."""
+    model that has none or takes one for each row: the graph takes one for a whole call. Images and texts never share
+    one."""
 
     adapter: int | None = None
     output: RowOutput = RowOutput.VECTOR
+    images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +157,17 @@ class TokenRow:
     """One row of token ids as a model reads it, special tokens included.
 
     `ids` is int64, shape [tokens]. `token_count` is what usage reports; it equals `len(ids)`. `spans` is int64, shape
-    [spans, 2], half-open token ranges, for `RowOutput.SPAN_SUMS` and only there.
+    [spans, 2], half-open token ranges, for `RowOutput.SPAN_SUMS` and only there. `adapter` is the row's own, for a
+    model that takes one for each row. `pixels` is uint8 [height, width, 3], RGB at the size that the model reads, for an
+    image and only there; its ids are then the model's image prompt.
     """
 
     ids: Int64Array
     truncated: bool = False
     group: RowGroup = RowGroup()
     spans: Int64Array | None = None
+    adapter: int | None = None
+    pixels: UInt8Array | None = None
 
     @property
     def token_count(self) -> int:
@@ -157,8 +176,11 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
+    """`image_tokens` are those among the tokens that stand for images, markers and prompt around them included."""
+
     prompt_tokens: int
     total_tokens: int
+    image_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +197,8 @@ class EmbedResult:
     """Vectors for one request.
 
     `vectors` is float32, shape [inputs, dimensions], unit length unless the request asked otherwise, in input
-    order. `model` is the public model name.
+    order. `model` is the public model name. Asked for one vector a token, `vectors` has no rows, and `token_vectors`
+    holds for each input float32 [tokens, size], each of unit length; `tokens` are their texts, where asked for.
     `warnings` are short sentences a dialect may pass on in a header.
     """
 
@@ -185,6 +208,8 @@ class EmbedResult:
     truncated: int = 0
     warnings: tuple[str, ...] = ()
     stages: StageSeconds = field(default_factory=StageSeconds)
+    token_vectors: tuple[Float32Array, ...] | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gateway.errors import InvalidVector
+from gateway.errors import GatewayError
 from gateway.types import TokenRow
 
 RowValue = npt.NDArray[np.floating[Any]]
 """What was computed for a row, by its group's output: a vector float32 [size], sums over spans float64 [spans, size],
-or a logit float32 [1]."""
+vectors of its tokens float32 [tokens, size], or a logit float32 [1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """`values` are in the order of the rows given; `invalid` names those rows whose value is none."""
+    """`values` are in the order of the rows given; `invalid` names those rows whose value is none, and why."""
 
     values: Sequence[RowValue]
-    invalid: Mapping[int, InvalidVector] = field(default_factory=dict)
+    invalid: Mapping[int, GatewayError] = field(default_factory=dict)
 
 
 class ModelCall(Protocol):

@@ -83,12 +83,20 @@ def _check_reranking(card: Card, root: Section) -> None:
 
 def _check_dims(card: Card, root: Section) -> None:
     """A size may be -1 where the graph leaves it open: Triton compares outputs exactly."""
-    size = card.vectors.dimensions if card.vectors else 1
     for output in card.triton.outputs:
+        size = _last_dim(card, output.role)
         dims, wanted = output.tensor.dims, (-1,) * (OUTPUT_RANKS[output.role] - 1)
         if dims[:-1] != wanted or dims[-1] not in (-1, size):
             expected = ", ".join(map(str, (*wanted, size)))
             root.fault("triton.outputs", f"a list whose output of role {output.role.value} has dims = [{expected}]")
+
+
+def _last_dim(card: Card, role: OutputRole) -> int:
+    if card.vectors is None:
+        return 1
+    if role is OutputRole.TOKEN_VECTORS:
+        return card.vectors.token_dimensions or -1
+    return -1 if role is OutputRole.ROW_STATUS else card.vectors.dimensions
 
 
 def _check_members(model: Model, root: Section) -> None:
@@ -125,5 +133,8 @@ def _check_adapters(model: Model, root: Section) -> None:
             root.fault(
                 "tasks", "given, with a default and an adapter for every task: the graph has no state without one"
             )
+    elif model.card.triton.input(InputRole.ROW_ADAPTERS) is not None:
+        if not (named and all(named)):
+            root.fault("tasks.list", "a list with an adapter for every task: the model takes one for each row")
     elif any(named):
-        root.fault("tasks.list.adapter", "left out: no graph input has the role adapter")
+        root.fault("tasks.list.adapter", "left out: no graph input has the role adapter or row_adapters")

@@ -89,6 +89,7 @@ def _card(
         folder=folder,
         tokenizer=tokenizer,
         vectors=tables.read_vectors(root.optional_section("vectors"), max_tokens=tokenizer.max_tokens),
+        images=tables.read_images(root.optional_section("images")),
         reranking=tables.read_reranking(root.optional_section("reranking")),
         tasks=tables.read_tasks(root.optional_section("tasks")),
         triton=tables.read_triton(root.section("triton")),

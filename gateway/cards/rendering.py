@@ -53,7 +53,8 @@ def _tensors(field: str, tensors: list[TensorSpec]) -> Iterator[str]:
     for position, tensor in enumerate(tensors, start=1):
         dims = ", ".join(map(str, tensor.dims))
         comma = "," if position < len(tensors) else ""
-        yield f"  {{ name: {_quoted(tensor.name)}, data_type: {tensor.data_type}, dims: [ {dims} ] }}{comma}"
+        optional = ", optional: true" if tensor.optional else ""
+        yield f"  {{ name: {_quoted(tensor.name)}, data_type: {tensor.data_type}, dims: [ {dims} ]{optional} }}{comma}"
     yield "]"
 
 

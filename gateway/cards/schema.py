@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 # The types a graph input can have, and NumPy's words for them.
-INPUT_TYPES: Mapping[str, str] = {"TYPE_INT64": "int64", "TYPE_INT32": "int32"}
+INPUT_TYPES: Mapping[str, str] = {"TYPE_INT64": "int64", "TYPE_INT32": "int32", "TYPE_UINT8": "uint8"}
 
 # The pooling of a card whose graph gives finished vectors and no token vectors: nothing is pooled here.
 IN_GRAPH = "in_graph"
@@ -34,6 +34,11 @@ class InputRole(Enum):
 
     ADAPTER is the number of the task's adapter, one for a whole call; its graph input is of rank 0, which a config
     with `max_batch_size: 0` writes as dims [1].
+
+    A model that has ROW_LENGTHS takes its rows unpadded, one after the other: TOKEN_IDS is then of rank 1, and the rest
+    of these roles are its inputs. ROW_ADAPTERS has an adapter a row. PIXELS are the images' bytes, row after row, and
+    IMAGE_SIZES [rows, 2] their heights and widths, zeros for a text. SPANS [spans, 2] are half-open token ranges within
+    their rows, and SPAN_COUNTS says how many each row has. All four of these are optional inputs.
     """
 
     TOKEN_IDS = "token_ids"
@@ -41,31 +46,53 @@ class InputRole(Enum):
     TOKEN_TYPE_IDS = "token_type_ids"
     POSITION_IDS = "position_ids"
     ADAPTER = "adapter"
+    ROW_LENGTHS = "row_lengths"
+    ROW_ADAPTERS = "row_adapters"
+    PIXELS = "pixels"
+    IMAGE_SIZES = "image_sizes"
+    SPANS = "spans"
+    SPAN_COUNTS = "span_counts"
 
 
 class OutputRole(Enum):
-    """What a graph output holds. Stated by the card, never derived from a shape."""
+    """What a graph output holds. Stated by the card, never derived from a shape.
+
+    The last three are those of a model that takes rows unpadded: sums of hidden states over the spans [spans, size],
+    a vector a token of all rows [tokens, token size], and a `ROW_OK` or another of these numbers a row.
+    """
 
     SENTENCE_EMBEDDING = "sentence_embedding"
     TOKEN_EMBEDDINGS = "token_embeddings"
     LOGIT = "logit"
+    SPAN_SUMS = "span_sums"
+    TOKEN_VECTORS = "token_vectors"
+    ROW_STATUS = "row_status"
 
+
+# What ROW_STATUS says of a row: its values are there, or it did not fit into the device's memory.
+ROW_OK = 0
+ROW_OUT_OF_MEMORY = 1
 
 # Axes of each output: rows, for token vectors tokens, and numbers.
 OUTPUT_RANKS: Mapping[OutputRole, int] = {
     OutputRole.SENTENCE_EMBEDDING: 2,
     OutputRole.TOKEN_EMBEDDINGS: 3,
     OutputRole.LOGIT: 2,
+    OutputRole.SPAN_SUMS: 2,
+    OutputRole.TOKEN_VECTORS: 2,
+    OutputRole.ROW_STATUS: 1,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A graph input or output as Triton's config states it: full dims (max_batch_size is 0), -1 where symbolic."""
+    """A graph input or output as Triton's config states it: full dims (max_batch_size is 0), -1 where symbolic. An
+    `optional` input may be left out of a call."""
 
     name: str
     data_type: str
     dims: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +128,11 @@ class TritonSpec:
         return next((output for output in self.outputs if output.role is role), None)
 
     @property
+    def takes_rows_unpadded(self) -> bool:
+        """Whether a call's rows are sent one after the other, without padding."""
+        return self.input(InputRole.ROW_LENGTHS) is not None
+
+    @property
     def embedding_output(self) -> GraphOutput | None:
         """The output that vectors are made from: the graph's own pooled one where it has one, else token vectors."""
         return self.output(OutputRole.SENTENCE_EMBEDDING) or self.output(OutputRole.TOKEN_EMBEDDINGS)
@@ -119,17 +151,36 @@ class TokenizerSpec:
 class VectorSpec:
     """`pooling` names one of `gateway.vectors.pooling.POOLINGS`, for a graph that does not pool itself, or is
     `IN_GRAPH`. `matryoshka` lists the sizes the model was trained to be cut to; empty if it was not. `overlap_tokens`
-    is what neighbouring windows share when late chunking reads a document longer than the model's window."""
+    is what neighbouring windows share when late chunking reads a document longer than the model's window.
+    `token_dimensions` is the size of a token's own vector, for a model that gives one a token."""
 
     dimensions: int
     pooling: str
     matryoshka: tuple[int, ...] = ()
     overlap_tokens: int = 256
+    token_dimensions: int | None = None
 
     @property
     def may_chunk_late(self) -> bool:
         """Whether a part of a document has a vector of its own: the mean of its tokens."""
         return self.pooling == "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """How a model reads an image. `prompt` is what it reads for one, in which `pad_token` stands once and is repeated
+    for each token of the image.
+
+    An image is resized so that its sides are multiples of `unit_pixels` and its area is from `min_pixels` to
+    `max_pixels`; each square of that side is one token. `max_pixels` changes vectors, so it is pinned here.
+    """
+
+    prompt: str
+    pad_token: str
+    unit_pixels: int
+    min_pixels: int
+    max_pixels: int
+    max_aspect_ratio: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +236,8 @@ class FileSpec:
     `path` is relative to the model folder. `hub_path` is its path in the hub repository; `wheel_path` its path inside
     the wheel named by `WheelSpec`. A file with neither is built here: `built_by` names the builder, and the hash is
     that of the bytes it writes, which are the same on every machine. `variant` names the precision that needs the
-    file; None for one that all need. Size and hash are None where nobody has published them: the first pull writes
+    file; None for one that all need. With `lists_shards` the file is an index of safetensors files, and those that it
+    names are the model's files as well. Size and hash are None where nobody has published them: the first pull writes
     them to the lock, and they are enforced from then on.
     """
 
@@ -196,6 +248,7 @@ class FileSpec:
     wheel_path: str | None = None
     built_by: str | None = None
     variant: str | None = None
+    lists_shards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +321,7 @@ class Card:
     files: tuple[FileSpec, ...]
     canary: CanarySpec
     vectors: VectorSpec | None = None
+    images: ImageSpec | None = None
     reranking: RerankSpec | None = None
     tasks: TaskTable = field(default_factory=TaskTable)
     batching: BatchSpec = field(default_factory=BatchSpec)

@@ -65,6 +65,10 @@ class Section:
     def optional_integer(self, key: str, *, minimum: int) -> int | None:
         return self.integer(key, minimum=minimum) if key in self._values else None
 
+    def boolean(self, key: str, *, default: bool) -> bool:
+        value = self._take(key, default)
+        return value if isinstance(value, bool) else self.fault(key, "true or false")
+
     def number(self, key: str, *, default: float) -> float:
         value = self._take(key, default)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:

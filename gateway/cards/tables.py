@@ -14,6 +14,7 @@ from gateway.cards.schema import (
     GraphInput,
     GraphOutput,
     GraphSpec,
+    ImageSpec,
     InputRole,
     OutputRole,
     RerankSpec,
@@ -53,11 +54,29 @@ def read_vectors(section: Section | None, *, max_tokens: int) -> VectorSpec | No
         pooling=section.one_of("pooling", (*POOLINGS, IN_GRAPH)),
         matryoshka=section.integers("matryoshka", default=()),
         overlap_tokens=section.integer("overlap_tokens", minimum=0, default=min(256, max_tokens // 4)),
+        token_dimensions=section.optional_integer("token_dimensions", minimum=1),
     )
     if spec.overlap_tokens >= max_tokens:
         section.fault("overlap_tokens", f"less than tokenizer.max_tokens, {max_tokens}")
     if any(not 1 <= size <= dimensions for size in spec.matryoshka):
         section.fault("matryoshka", f"a list of sizes from 1 to {dimensions}")
+    section.finish()
+    return spec
+
+
+def read_images(section: Section | None) -> ImageSpec | None:
+    if section is None:
+        return None
+    spec = ImageSpec(
+        prompt=section.text("prompt"),
+        pad_token=section.text("pad_token"),
+        unit_pixels=section.integer("unit_pixels", minimum=1),
+        min_pixels=section.integer("min_pixels", minimum=1),
+        max_pixels=section.integer("max_pixels", minimum=1),
+        max_aspect_ratio=section.integer("max_aspect_ratio", minimum=1, default=200),
+    )
+    if spec.prompt.count(spec.pad_token) != 1:
+        section.fault("prompt", "a text in which pad_token stands once")
     section.finish()
     return spec
 
@@ -146,7 +165,9 @@ def _tensor(section: Section) -> TensorSpec:
     data_type = section.text("data_type")
     if not data_type.startswith("TYPE_"):
         section.fault("data_type", "a Triton data type such as TYPE_INT64")
-    return TensorSpec(name=section.text("name"), data_type=data_type, dims=dims)
+    return TensorSpec(
+        name=section.text("name"), data_type=data_type, dims=dims, optional=section.boolean("optional", default=False)
+    )
 
 
 def read_file(section: Section) -> FileSpec:
@@ -158,6 +179,7 @@ def read_file(section: Section) -> FileSpec:
         wheel_path=section.optional_text("wheel_path"),
         built_by=section.optional_text("built_by"),
         variant=section.optional_text("variant"),
+        lists_shards=section.boolean("lists_shards", default=False),
     )
     if spec.sha256 is not None and not SHA256.fullmatch(spec.sha256):
         section.fault("sha256", "64 lower-case hexadecimal digits")

@@ -111,7 +111,7 @@ class InputReader:
         return vocabulary
 
     def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow) -> TokenRow:
-        assert not isinstance(given, TextInput)
+        assert isinstance(given, TokenInput)
         if not given.ids:
             check_text("", index=index, strict_empty=self.limits.strict_empty)
         ids = model_ids(given.ids, self.tokenizer, index=index)

@@ -50,3 +50,5 @@ def _tensor(given: GraphInput, ids: Int64Array, mask: Int64Array, adapter: int |
             if adapter is None or adapter < 0:
                 raise ValueError(f"the graph needs the number of an adapter and was given {adapter}")
             return np.array([adapter], dtype=dtype)
+        case _:
+            raise ValueError(f"an input of role {given.role.value} is none of a model whose rows are padded")
