@@ -158,8 +158,8 @@ class TokenRow:
 
     `ids` is int64, shape [tokens]. `token_count` is what usage reports; it equals `len(ids)`. `spans` is int64, shape
     [spans, 2], half-open token ranges, for `RowOutput.SPAN_SUMS` and only there. `adapter` is the row's own, for a
-    model that takes one for each row. `pixels` is uint8 [height, width, 3], RGB at the size that the model reads, for an
-    image and only there; its ids are then the model's image prompt.
+    model that takes one for each row. `pixels` is uint8 [height, width, 3], RGB at the size that the model reads, for
+    an image and only there; its ids are then the model's image prompt.
     """
 
     ids: Int64Array
