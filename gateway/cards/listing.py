@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gateway.cards.schema import Model
 
+TEXT, IMAGE = "text", "image"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelListing:
@@ -17,3 +19,14 @@ class ModelListing:
     tasks: tuple[str, ...] = ()
     variant: str | None = None
     batch_invariant: bool = True
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What an input may be: `text`, `image`."""
+        return (TEXT,) if self.model.card.images is None else (TEXT, IMAGE)
+
+    @property
+    def multi_vector(self) -> bool:
+        """Whether the model gives a vector for each token where it is asked to."""
+        vectors = self.model.card.vectors
+        return vectors is not None and vectors.token_dimensions is not None
