@@ -34,9 +34,24 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return twin_repository(tmp_path_factory.mktemp("twins"))
 
 
+V4 = "jina-embeddings-v4"
+
+
 def test_every_jina_model_has_a_twin() -> None:
-    shipped = [model.name for model in Registry.from_repository(SHIPPED).models]
-    assert list(twin_names()) == [name for name in shipped if name.startswith("jina-")]
+    shipped = [model.name for model in Registry.from_repository(SHIPPED).models if model.name.startswith("jina-")]
+    assert list(twin_names()) == [name for name in shipped if not name.startswith(V4)]
+    assert all(twins_of(name) for name in shipped if name.startswith(V4))
+
+
+def test_a_model_of_the_python_backend_has_its_code_beside_the_card(tmp_path: Path) -> None:
+    (card,) = Registry.from_repository(twin_repository(tmp_path, V4)).cards
+    code = "1/model.py"
+    assert card.path_of(code).read_bytes() == (SHIPPED / V4 / code).read_bytes()
+    ours, theirs = (
+        leaves(tomllib.loads((root / V4 / "card.toml").read_text(encoding="utf-8"))) for root in (tmp_path, SHIPPED)
+    )
+    differing = {path[-1] for path in theirs if ours[path] != theirs[path]}
+    assert differing == {"dimensions", "token_dimensions", "dims", "matryoshka", "pad_id", "revision"}
 
 
 @pytest.mark.parametrize("name", twin_names())

@@ -7,6 +7,7 @@ files, aliases) is the card that users get.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,8 +22,9 @@ from gateway.artifacts.sources import Fetching, SourceChoice
 from gateway.cards.loading import CARD_FILE
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import config_path, render_config
+from gateway.cards.schema import VERSION_FOLDER, Card
 from tests.support.local_hub import LocalHub, local_hub
-from tests.support.twins import publishing, reranker_v2, v2_base_en, v3, v5_nano, v5_small, v5_text
+from tests.support.twins import publishing, reranker_v2, v2_base_en, v3, v4, v4_weights, v5_nano, v5_small, v5_text
 from tests.support.twins.twin import Twin
 
 SHIPPED = Path(__file__).parents[2] / "model_repository"
@@ -34,15 +36,18 @@ BUILDERS: Mapping[str, Callable[[], Twin]] = {
     v2_base_en.REPOSITORY: v2_base_en.build,
     v3.REPOSITORY: v3.build,
     reranker_v2.REPOSITORY: reranker_v2.build,
+    v4.REPOSITORY: v4.build,
+    **{v4.merged_repository(task): partial(v4.build_merged, task) for task in v4_weights.TASKS},
     **{f"jinaai/jina-embeddings-v5-text-nano-{task}": partial(v5_nano.build, task) for task in v5_text.TASKS},
     **{f"jinaai/jina-embeddings-v5-text-small-{task}": partial(v5_small.build, task) for task in v5_text.TASKS},
 }
 
 
 def twin_names() -> tuple[str, ...]:
-    """The public names of the shipped models that have twins."""
+    """The public names of the shipped models that have twins and are graphs. Those of the Python backend need torch, so
+    they are had by name alone."""
     models = Registry.from_repository(SHIPPED).models
-    return tuple(model.name for model in models if all(card.repository in BUILDERS for card in model.cards))
+    return tuple(model.name for model in models if all(_is_twin_graph(card) for card in model.cards))
 
 
 def twin_repository(
@@ -62,7 +67,21 @@ def twin_repository(
     for card in Registry.from_repository(folder).cards:
         card.folder.mkdir(exist_ok=True)
         config_path(card).write_text(render_config(card), encoding="utf-8")
+        _copy_code(card)
     return folder
+
+
+def _is_twin_graph(card: Card) -> bool:
+    return card.repository in BUILDERS and card.triton.backend == "onnxruntime"
+
+
+def _copy_code(card: Card) -> None:
+    """What Triton's Python backend loads is part of this project, and nothing that is pulled."""
+    shipped = SHIPPED / card.name / VERSION_FOLDER / "model.py"
+    if shipped.is_file():
+        own = card.path_of(f"{VERSION_FOLDER}/model.py")
+        own.parent.mkdir(exist_ok=True)
+        shutil.copyfile(shipped, own)
 
 
 def pull_twins(folder: Path, *, staging: Path, variant: str | None = None) -> None:
@@ -126,8 +145,12 @@ def _patch_window(document: Table, overlap_tokens: int | None) -> None:
 
 def _patch_vectors(document: Table, twin: Twin) -> None:
     vectors = document["vectors"]
+    sizes = {vectors["dimensions"]: twin.dimensions}
+    if "token_dimensions" in vectors:
+        sizes[vectors["token_dimensions"]] = twin.token_dimensions
+        vectors["token_dimensions"] = twin.token_dimensions
     for output in document["triton"]["outputs"]:
-        output["dims"] = [twin.dimensions if size == vectors["dimensions"] else size for size in output["dims"]]
+        output["dims"] = [sizes.get(size, size) for size in output["dims"]]
     vectors["dimensions"] = twin.dimensions
     if "matryoshka" in vectors:
         vectors["matryoshka"] = list(twin.matryoshka)

@@ -16,7 +16,8 @@ class Twin:
     """`files` maps upstream paths to bytes. `weights` (float32, by upstream names) and `config` are for oracles.
 
     `forward` takes the int64 ids [tokens] of one row without padding, and a task where the model has several; it gives
-    float64 [tokens, dimensions], in NumPy and from `weights` alone.
+    float64 [tokens, dimensions], in NumPy and from `weights` alone. `token_dimensions` is the size of a token's own
+    vector, of a model that gives one a token.
     """
 
     repository: str
@@ -29,6 +30,7 @@ class Twin:
     config: Mapping[str, object]
     forward: Callable[..., np.ndarray]
     matryoshka: tuple[int, ...] = ()
+    token_dimensions: int | None = None
 
     def hidden_states(self, ids: np.ndarray, **choice: int) -> np.ndarray:
         """float64 [tokens, dimensions] for one row of int64 ids [tokens]; `task=` where there are several."""
