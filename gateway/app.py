@@ -22,6 +22,7 @@ from gateway.cards.schema import Card
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
+from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
@@ -143,7 +144,7 @@ def create_app(
 def _dialects(settings: Settings) -> list[Dialect]:
     """The public APIs; the first one words the errors of paths that belong to nobody."""
     limits = EndpointLimits(
-        max_inputs=settings.max_inputs,
+        inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from gateway.dialects.fields import Fields, flag, given, model_name, refuse_if_asked, whole_number, word
-from gateway.dialects.inputs import read_inputs
+from gateway.dialects.fields import Fields, flag, given, model_name, whole_number, word
+from gateway.dialects.inputs import InputLimits, read_inputs
 from gateway.errors import InvalidField
 from gateway.types import EmbedRequest, Overflow, Vocabulary
 
@@ -22,6 +22,8 @@ TASK_NAMES = ("task", "task_type")
 SIDE_NAMES = ("input_type", "prompt_name")
 DIMENSIONS_NAMES = ("dimensions", "output_dimension", "output_dimensionality")
 TRUNCATE_NAMES = ("truncate", "truncation")
+MULTI_VECTOR = "return_multivector"
+RETURN_TOKENS = "return_tokenized_input"
 # OpenAI's name comes last: its SDKs send it without being asked.
 ENCODING_NAMES = ("embedding_type", "embedding_types", "encoding_type", "output_dtype", "encoding_format")
 
@@ -50,16 +52,16 @@ class EmbeddingsCall:
 
 
 def parse_embeddings_call(
-    fields: Fields, *, vocabulary_header: str | None, max_inputs: int, deadline: float
+    fields: Fields, *, vocabulary_header: str | None, limits: InputLimits, deadline: float
 ) -> EmbeddingsCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
-    `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
+    `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
     input_name, value = given(fields, *INPUT_NAMES)
     vocabulary = _vocabulary(fields.get("token_vocabulary"), vocabulary_header)
     request = EmbedRequest(
-        inputs=read_inputs(value, name=input_name, vocabulary=vocabulary, max_inputs=max_inputs),
+        inputs=read_inputs(value, name=input_name, vocabulary=vocabulary, limits=limits),
         deadline=deadline,
         model=model_name(fields),
         dimensions=whole_number(
@@ -72,14 +74,45 @@ def parse_embeddings_call(
 
 def _beyond_openai(fields: Fields) -> dict[str, Any]:
     """The parts of the request that OpenAI has no field for; reading them takes as long as all others."""
-    refuse_if_asked(fields, "return_multivector", "return_tokenized_input")
+    multi_vector = flag(fields, MULTI_VECTOR, default=False)
+    (_check_multi_vector if multi_vector else _check_single_vector)(fields)
     return {
         "overflow": overflow(fields),
         "task": word(fields, *TASK_NAMES),
         "side": word(fields, *SIDE_NAMES),
         "normalised": flag(fields, "normalized", default=True),
         "late_chunking": flag(fields, "late_chunking", default=False),
+        "multi_vector": multi_vector,
+        "return_tokens": flag(fields, RETURN_TOKENS, default=False),
     }
+
+
+def _check_single_vector(fields: Fields) -> None:
+    if flag(fields, RETURN_TOKENS, default=False):
+        raise InvalidField(
+            f"'{RETURN_TOKENS}' goes with '{MULTI_VECTOR}' alone. Send both, or leave it out.", param=RETURN_TOKENS
+        )
+
+
+def _check_multi_vector(fields: Fields) -> None:
+    """What says nothing about the vectors of single tokens is refused rather than left undone."""
+    size_name, size = given(fields, *DIMENSIONS_NAMES)
+    if size is not None:
+        raise InvalidField(
+            f"'{size_name}' is for one vector an input; the vectors of '{MULTI_VECTOR}' have one size. Leave one of "
+            "the two out.",
+            param=size_name,
+        )
+    if flag(fields, "late_chunking", default=False):
+        raise InvalidField(
+            f"'late_chunking' gives one vector a part and '{MULTI_VECTOR}' one a token. Leave one of the two out.",
+            param="late_chunking",
+        )
+    if not flag(fields, "normalized", default=True):
+        raise InvalidField(
+            f"The vectors of '{MULTI_VECTOR}' are of unit length. Leave 'normalized' out or send true.",
+            param="normalized",
+        )
 
 
 def overflow(fields: Fields) -> Overflow:

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
+from gateway.dialects.inputs import InputLimits
 from gateway.errors import MalformedBody
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
@@ -29,10 +30,10 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class EndpointLimits:
-    """`max_inputs` bounds the texts of one request, `max_body_values` the JSON values of its body; the latter has to
+    """`inputs` bounds what one request may ask for, `max_body_values` the JSON values of its body; the latter has to
     leave room for the most token ids."""
 
-    max_inputs: int
+    inputs: InputLimits
     max_body_values: int
     request_timeout_seconds: float
 

@@ -1,54 +1,82 @@
-"""Reads texts and token ids out of a JSON body, in all the forms that clients of several APIs send them."""
+"""Reads texts, images and token ids out of a JSON body, in all the forms that clients of several APIs send them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.fields import kind_of
+from gateway.dialects.input_objects import UNSUPPORTED, is_media, read_object
 from gateway.errors import InvalidField, TooManyInputs
-from gateway.types import Input, TextInput, TokenInput, Vocabulary
+from gateway.types import ImageInput, Input, TextInput, TokenInput, Vocabulary
 
 _LARGEST_TOKEN_ID = 2**31 - 1
 
-_TEXT_FORMS = 'a string, an object {"text": ...}, or a list of these'
+_ITEM_FORMS = 'a string, an object {"text": ...} or {"image": ...}, or a list of these'
 _LIST_FORMS = 'a list of strings or {"text": ...} objects'
-_INPUT_FORMS = (
-    'a string, a list of strings or {"text": ...} objects, a list of token ids, or a list of lists of token ids'
-)
+_INPUT_FORMS = f"{_ITEM_FORMS}, or a list of token ids, or a list of lists of token ids"
 
-# What items that are no text are called, by Jina's and other clients.
-_MEDIA_KEYS = ("image", "pdf", "url", "bytes", "image_url", "image_base64", "audio", "audio_base64", "video")
 _NUMBERS = (int, float, bool)
 
 
-def read_inputs(value: Any, *, name: str, vocabulary: Vocabulary | None, max_inputs: int) -> tuple[Input, ...]:
-    """One input or several, as text or as token ids; a flat list of integers is one input.
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """`max_image_bytes` bounds the file of an image that comes with the request."""
 
-    `name` is what the field was called. Raises `InvalidField`, `TooManyInputs`.
+    max_inputs: int
+    max_image_bytes: int
+
+
+def read_inputs(value: Any, *, name: str, vocabulary: Vocabulary | None, limits: InputLimits) -> tuple[Input, ...]:
+    """One input or several, as text, image or token ids; a flat list of integers is one input. A string is a text,
+    whatever it looks like.
+
+    `name` is what the field was called. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
-    if isinstance(value, str):
-        return (TextInput(value),)
-    if isinstance(value, dict):
-        return (TextInput(text_of(value, where=f"'{name}'", param=name)),)
+    if isinstance(value, str | dict):
+        return read_items(value, name=name, limits=limits)
     items = _items(value, name=name, forms=_INPUT_FORMS)
     if type(items[0]) in _NUMBERS:
         return (TokenInput(_token_ids(items, where=f"'{name}'", param=name), vocabulary),)
-    _check_count(items, name=name, max_inputs=max_inputs)
-    return _many_inputs(items, name=name, vocabulary=vocabulary)
+    _check_count(items, name=name, max_inputs=limits.max_inputs)
+    kinds = set(map(type, items))
+    if kinds <= {str, dict}:
+        return read_items(items, name=name, limits=limits)
+    if kinds == {list}:
+        return tuple(
+            TokenInput(_token_ids(item, where=f"'{name}[{index}]'", param=name), vocabulary)
+            for index, item in enumerate(items)
+        )
+    if len(kinds) > 1:
+        raise InvalidField(f"'{name}' mixes kinds of items. Give {_INPUT_FORMS}.", param=name)
+    raise InvalidField(f"'{name}' has to be {_INPUT_FORMS}, not a list holding {kind_of(items[0])}.", param=name)
 
 
-def read_texts(value: Any, *, name: str, max_inputs: int) -> tuple[str, ...]:
-    """One text or several. Raises `InvalidField`, `TooManyInputs`."""
+def read_items(value: Any, *, name: str, limits: InputLimits) -> tuple[TextInput | ImageInput, ...]:
+    """As `read_inputs`, without token ids."""
     if isinstance(value, str | dict):
-        return (text_of(value, where=f"'{name}'", param=name),)
-    items = _items(value, name=name, forms=_TEXT_FORMS)
-    _check_count(items, name=name, max_inputs=max_inputs)
-    return texts_of(items, name=name)
+        return (_item(value, where=f"'{name}'", param=name, limits=limits),)
+    items = _items(value, name=name, forms=_ITEM_FORMS)
+    _check_count(items, name=name, max_inputs=limits.max_inputs)
+    if set(map(type, items)) == {str}:
+        return tuple(map(TextInput, items))
+    return tuple(_item(item, where=f"'{name}[{index}]'", param=name, limits=limits) for index, item in enumerate(items))
+
+
+def _item(value: Any, *, where: str, param: str, limits: InputLimits) -> TextInput | ImageInput:
+    if isinstance(value, str):
+        return TextInput(value)
+    if isinstance(value, dict):
+        return read_object(value, where=where, param=param, max_image_bytes=limits.max_image_bytes)
+    raise InvalidField(
+        f'{where} has to be a string or an object {{"text": ...}} or {{"image": ...}}, not {kind_of(value)}.',
+        param=param,
+    )
 
 
 def read_text_list(value: Any, *, name: str, max_inputs: int) -> tuple[str, ...]:
-    """As `read_texts`, of a list alone. Raises `InvalidField`, `TooManyInputs`."""
+    """Texts alone, in a list. Raises `InvalidField`, `TooManyInputs`."""
     items = _items(value, name=name, forms=_LIST_FORMS)
     _check_count(items, name=name, max_inputs=max_inputs)
     return texts_of(items, name=name)
@@ -70,13 +98,13 @@ def text_of(item: Any, *, where: str, param: str) -> str:
         raise InvalidField(
             f'{where} has to be a string or an object {{"text": ...}}, not {kind_of(item)}.', param=param
         )
-    kind, text = item.get("type"), item.get("text")
-    if kind not in (None, "text") or any(item.get(key) is not None for key in _MEDIA_KEYS):
+    if is_media(item):
         raise InvalidField(
-            f'{where} is no text, and this model reads text only. Send {{"text": ...}}.',
+            f'{where} is no text, and what is asked for here reads text only. Send {{"text": ...}}.',
             param=param,
-            code="unsupported_modality",
+            code=UNSUPPORTED,
         )
+    text = item.get("text")
     if not isinstance(text, str):
         raise InvalidField(f"{where} is an object, so it needs a string field 'text'.", param=param)
     return text
@@ -98,22 +126,6 @@ def _check_count(items: list[Any], *, name: str, max_inputs: int) -> None:
             f"'{name}' has {len(items)} items and the limit is {max_inputs}. Send them in several requests.",
             param=name,
         )
-
-
-def _many_inputs(items: list[Any], *, name: str, vocabulary: Vocabulary | None) -> tuple[Input, ...]:
-    kinds = set(map(type, items))
-    if kinds == {str}:
-        return tuple(map(TextInput, items))
-    if kinds <= {str, dict}:
-        return tuple(map(TextInput, texts_of(items, name=name)))
-    if kinds == {list}:
-        return tuple(
-            TokenInput(_token_ids(item, where=f"'{name}[{index}]'", param=name), vocabulary)
-            for index, item in enumerate(items)
-        )
-    if len(kinds) > 1:
-        raise InvalidField(f"'{name}' mixes kinds of items. Give {_INPUT_FORMS}.", param=name)
-    raise InvalidField(f"'{name}' has to be {_INPUT_FORMS}, not a list holding {kind_of(items[0])}.", param=name)
 
 
 def _token_ids(items: list[Any], *, where: str, param: str) -> tuple[int, ...]:

@@ -9,10 +9,10 @@ from typing import Any
 from gateway.dialects.embeddings_request import INPUT_NAMES, TASK_NAMES, overflow
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, given, kind_of, model_name, word
-from gateway.dialects.inputs import read_texts
+from gateway.dialects.inputs import InputLimits, read_items
 from gateway.dialects.json_rows import json_list, written
 from gateway.errors import InvalidField
-from gateway.types import ClassifyRequest, ClassifyResult, TextInput
+from gateway.types import ClassifyRequest, ClassifyResult
 
 # As many as Jina's API takes, in all groups together: each makes an entry for every input.
 MAX_LABELS = 512
@@ -31,16 +31,16 @@ class ClassifyCall:
 
 async def classify(call: Call) -> Answer:
     """The answer of `POST /v1/classify`."""
-    asked = parse_classify_call(call.fields, max_inputs=call.limits.max_inputs, deadline=call.deadline)
+    asked = parse_classify_call(call.fields, limits=call.limits.inputs, deadline=call.deadline)
     result = await call.wait_for(call.services.classifier.classify(asked.request))
     call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)
     return Answer(await encode_classes(result, asked))
 
 
-def parse_classify_call(fields: Fields, *, max_inputs: int, deadline: float) -> ClassifyCall:
+def parse_classify_call(fields: Fields, *, limits: InputLimits, deadline: float) -> ClassifyCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
-    `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
+    `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
     if fields.get("classifier_id") is not None:
         raise InvalidField(
@@ -49,10 +49,9 @@ def parse_classify_call(fields: Fields, *, max_inputs: int, deadline: float) -> 
             param="classifier_id",
         )
     name, value = given(fields, *INPUT_NAMES)
-    texts = read_texts(value, name=name, max_inputs=max_inputs)
     groups, labels = _labels(fields.get("labels"))
     request = ClassifyRequest(
-        inputs=tuple(map(TextInput, texts)),
+        inputs=read_items(value, name=name, limits=limits),
         label_groups=labels,
         deadline=deadline,
         model=model_name(fields),

@@ -72,11 +72,11 @@ async def _embed(call: Call) -> Answer:
     asked = parse_embeddings_call(
         call.fields,
         vocabulary_header=call.header(VOCABULARY_HEADER),
-        max_inputs=call.limits.max_inputs,
+        limits=call.limits.inputs,
         deadline=call.deadline,
     )
     result = await call.wait_for(call.services.embedder.embed(asked.request))
-    call.note(model=result.model, inputs=len(result.vectors), usage=result.usage, stages=result.stages)
+    call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)
     body = await encode_answer(result, asked.encodings)
     return Answer(body, warnings=result.warnings, headers=(_VERSION_HEADER,))
 

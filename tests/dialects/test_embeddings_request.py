@@ -10,14 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.embeddings_request import EmbeddingsCall, Encoding, parse_embeddings_call
+from gateway.dialects.inputs import InputLimits
 from gateway.errors import InvalidField
-from gateway.types import EmbedRequest, Overflow, TextInput, TokenInput, Vocabulary
+from gateway.types import EmbedRequest, ImageInput, Overflow, TextInput, TokenInput, Vocabulary
 
 CANARY = "canary-8c1f"
 
 
-def parse(fields: dict[str, Any], *, header: str | None = None, max_inputs: int = 8) -> EmbeddingsCall:
-    return parse_embeddings_call(fields, vocabulary_header=header, max_inputs=max_inputs, deadline=1.0)
+def parse(fields: dict[str, Any], *, header: str | None = None) -> EmbeddingsCall:
+    limits = InputLimits(max_inputs=8, max_image_bytes=1000)
+    return parse_embeddings_call(fields, vocabulary_header=header, limits=limits, deadline=1.0)
 
 
 def request(**fields: Any) -> EmbedRequest:
@@ -32,7 +34,7 @@ def test_a_request_without_fields_of_its_own_asks_for_the_defaults() -> None:
     assert parse({"input": "a"}) == EmbeddingsCall(
         EmbedRequest(
             inputs=(TextInput("a"),), deadline=1.0, model=None, dimensions=None, overflow=Overflow.REFUSE, task=None,
-            side=None, normalised=True, late_chunking=False,
+            side=None, normalised=True, late_chunking=False, multi_vector=False, return_tokens=False,
         ),
         (Encoding.FLOAT,),
     )  # fmt: skip
@@ -46,6 +48,7 @@ ALIASES: dict[str, tuple[tuple[str, ...], Any, Any]] = {
     "overflow": (("truncate", "truncation"), True, Overflow.TRUNCATE),
     "normalised": (("normalized",), False, False),
     "late_chunking": (("late_chunking",), True, True),
+    "multi_vector": (("return_multivector",), True, True),
     "model": (("model",), " m ", "m"),
 }
 EVERY_ALIAS = [(meaning, name) for meaning, (names, _, _) in ALIASES.items() for name in names]
@@ -81,6 +84,7 @@ def test_refused_dimensions(name: str, value: Any) -> None:
     assert caught.value.param == name
 
 
+MULTI_FLAGS = ["return_multivector", "return_tokenized_input"]
 ENCODING_NAMES = ["embedding_type", "embedding_types", "encoding_type", "output_dtype", "encoding_format"]
 
 
@@ -138,7 +142,7 @@ def test_encodings_that_are_named_twice(fields: dict[str, Any], expected: list[s
     assert encodings(**fields) == expected
 
 
-@pytest.mark.parametrize("name", ["truncate", "truncation", "normalized", "late_chunking"])
+@pytest.mark.parametrize("name", ["truncate", "truncation", "normalized", "late_chunking", *MULTI_FLAGS])
 @pytest.mark.parametrize("value", ["true", 1, 0, [], {}, "END", "", 0.5])
 def test_refused_flags(name: str, value: Any) -> None:
     with pytest.raises(InvalidField, match="true or false") as caught:
@@ -161,16 +165,40 @@ def test_blank_words_are_not_given(blank: str | None) -> None:
     assert request(task="", task_type="separation").task == "separation"
 
 
+def test_images_and_texts_in_one_request() -> None:
+    call = parse({"input": ["a", {"image": "iVBORw"}, {"url": "https://example.org/a.png"}], "model": "m"})
+    expected = (TextInput("a"), ImageInput(data=b"\x89PNG"), ImageInput(url="https://example.org/a.png"))
+    assert call.request.inputs == expected
+
+
+def test_tokens_are_given_beside_their_vectors() -> None:
+    asked = request(return_multivector=True, return_tokenized_input=True)
+    assert (asked.multi_vector, asked.return_tokens) == (True, True)
+    asked = request(return_multivector=True, return_tokenized_input=None, dimensions=None, normalized=True)
+    assert (asked.multi_vector, asked.return_tokens) == (True, False)
+
+
+@pytest.mark.parametrize("value", [None, False])
 @pytest.mark.parametrize("name", ["return_multivector", "return_tokenized_input"])
-def test_what_no_model_here_offers_is_refused_only_when_asked_for(name: str) -> None:
-    for harmless in (None, False):
-        assert parse({"input": "a", name: harmless}) == parse({"input": "a"})
-    for value in (True, "yes", 1):
-        with pytest.raises(InvalidField) as caught:
-            request(**{name: value})
-        assert caught.value.param == name
-    with pytest.raises(InvalidField, match="is not served by this model"):
-        request(**{name: True})
+def test_what_is_not_asked_for_changes_nothing(name: str, value: bool | None) -> None:
+    assert parse({"input": "a", "dimensions": 8, name: value}) == parse({"input": "a", "dimensions": 8})
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"return_multivector": True, "dimensions": 128}, "dimensions"),
+        ({"return_multivector": True, "output_dimension": 128}, "output_dimension"),
+        ({"return_multivector": True, "late_chunking": True}, "late_chunking"),
+        ({"return_multivector": True, "normalized": False}, "normalized"),
+        ({"return_tokenized_input": True}, "return_tokenized_input"),
+        ({"return_tokenized_input": True, "return_multivector": False}, "return_tokenized_input"),
+    ],
+)
+def test_fields_that_exclude_each_other(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidField, match=r"Leave|Send both") as caught:
+        request(**fields)
+    assert caught.value.param == param
 
 
 @pytest.mark.parametrize(
@@ -203,23 +231,21 @@ def test_unknown_and_ignored_fields_change_nothing() -> None:
     assert parse({"input": "a", "user": {"any": 1}, "dimension": 3, "x" * 1000: None}) == plain
 
 
+MEDIA_KEYS = ["a", "text", "type", "image", "url", "image_url", "bytes", "value", "format", "content", "pdf", "audio"]
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.sampled_from(["float", "base64", "binary", "ubinary", "retrieval.query", "text"])
+    | st.sampled_from(["float", "base64", "binary", "ubinary", "retrieval.query", "text", "image", "iVBORw=="])
     | st.text("ab\xe4", max_size=8).map(lambda text: CANARY + text),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["a", "text", "type", "image"]), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(MEDIA_KEYS), inner, max_size=3),
     max_leaves=12,
 )
 FIELDS = (
     *(name for names, _, _ in ALIASES.values() for name in names),
     *ENCODING_NAMES,
-    "return_multivector", "return_tokenized_input", "token_vocabulary", "user",
+    *MULTI_FLAGS, "token_vocabulary", "user",
 )  # fmt: skip
 
 
@@ -238,6 +264,6 @@ def test_any_json_is_translated_or_refused_without_being_quoted(fields: dict[str
         assert CANARY not in refusal.message
     else:
         assert call.request.inputs
-        assert all(isinstance(item, TextInput | TokenInput) for item in call.request.inputs)
+        assert all(isinstance(item, TextInput | TokenInput | ImageInput) for item in call.request.inputs)
         assert call.encodings
         assert len(set(call.encodings)) == len(call.encodings)

@@ -12,6 +12,7 @@ from gateway.dialects.faults import fault_of
 
 EXPECTED = {
     errors.InvalidField("m", param="input"): 400,
+    errors.InvalidImage("m", param="input"): 400,
     errors.TokenLimitExceeded("m", param="input"): 400,
     errors.TooManyInputs("m", param="input"): 400,
     errors.MalformedBody("m"): 400,
@@ -21,6 +22,7 @@ EXPECTED = {
     errors.BodyTooLarge("m"): 413,
     errors.UnsupportedBody("m"): 415,
     errors.Overloaded("m"): 429,
+    errors.DeviceOutOfMemory("m"): 503,
     errors.EngineUnavailable("m"): 503,
     errors.BackendProcessDied("m"): 503,
     errors.DeadlineExceeded("m"): 504,
@@ -49,7 +51,7 @@ def test_param_is_passed_on() -> None:
     assert fault_of(errors.DeadlineExceeded("m")).param is None
 
 
-@pytest.mark.parametrize("kind", [errors.Overloaded, errors.EngineUnavailable])
+@pytest.mark.parametrize("kind", [errors.Overloaded, errors.EngineUnavailable, errors.DeviceOutOfMemory])
 @pytest.mark.parametrize(("seconds", "written"), [(7, "7"), (0, "1")])
 def test_retry_headers(kind: type[errors.NotServing], seconds: int, written: str) -> None:
     headers = fault_of(kind("m", retry_after_seconds=seconds)).headers

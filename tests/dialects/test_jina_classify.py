@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina_classify import MAX_LABELS, ClassifyCall, encode_classes, parse_classify_call
 from gateway.errors import InvalidField
-from gateway.types import ClassifyRequest, ClassifyResult, Overflow, TextInput, Usage
+from gateway.types import ClassifyRequest, ClassifyResult, ImageInput, Overflow, TextInput, Usage
 
 PLAIN = {"input": ["a", "b"], "labels": ["x", "y"]}
 
 
-def parse(fields: dict[str, Any], max_inputs: int = 8) -> ClassifyCall:
-    return parse_classify_call(fields, max_inputs=max_inputs, deadline=1.0)
+def parse(fields: dict[str, Any]) -> ClassifyCall:
+    return parse_classify_call(fields, limits=InputLimits(max_inputs=8, max_image_bytes=100), deadline=1.0)
 
 
 async def answer(scores: list[Any], **fields: Any) -> dict[str, Any]:
@@ -33,6 +34,12 @@ def test_the_shortest_request() -> None:
 @pytest.mark.parametrize("value", ["a", {"text": "a"}, ["a"], [{"text": "a"}]])
 def test_inputs(value: Any) -> None:
     assert parse({**PLAIN, "input": value}).request.inputs == (TextInput("a"),)
+
+
+def test_images_are_classified_among_texts() -> None:
+    call = parse({**PLAIN, "input": ["a", {"image": "iVBORw"}, {"url": "https://example.org/a.png"}]})
+    expected = (TextInput("a"), ImageInput(data=b"\x89PNG"), ImageInput(url="https://example.org/a.png"))
+    assert call.request.inputs == expected
 
 
 def test_groups_of_labels_keep_their_order_and_equal_labels_count_once() -> None:
@@ -64,7 +71,7 @@ def test_refused_labels(labels: Any) -> None:
     assert caught.value.param == "labels"
 
 
-@pytest.mark.parametrize("value", [None, [], [1], [[1]], 1, {}, [{"image": "x"}]])
+@pytest.mark.parametrize("value", [None, [], [1], [[1]], 1, {}, [{"image": "x"}], [{"pdf": "JVBER"}]])
 def test_refused_inputs(value: Any) -> None:
     with pytest.raises(InvalidField) as caught:
         parse({**PLAIN, "input": value})
