@@ -17,7 +17,7 @@ from gateway.triton.input_tensors import input_tensors, pad
 from gateway.types import RowGroup, TokenRow
 
 # An answer of more bytes is read in a thread: pooling 1 MiB of token vectors takes some 2 ms, and 8,192 tokens are 32.
-_INLINE_BYTES = 1024 * 1024
+INLINE_BYTES = 1024 * 1024
 
 
 class TritonCall:
@@ -36,19 +36,19 @@ class TritonCall:
     async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
         """Rows are of one group, and of an output that the graph gives. Raises what the engine raises, and
         `InvalidVector` for an answer of a wrong shape."""
-        group = _group_of(rows)
+        group = group_of(rows)
         reading = self._readings[group.output]
         ids, mask = pad([row.ids for row in rows], pad_id=self._pad_id)
         inputs = input_tensors(self._inputs, ids, mask, adapter=group.adapter)
         call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output,))
         outputs = await self._engine.infer(call, timeout_seconds=timeout_seconds)
         answer = outputs[reading.output]
-        if answer.nbytes > _INLINE_BYTES:
+        if answer.nbytes > INLINE_BYTES:
             return await asyncio.to_thread(reading.read, answer, mask, rows)
         return reading.read(answer, mask, rows)
 
 
-def _group_of(rows: Sequence[TokenRow]) -> RowGroup:
+def group_of(rows: Sequence[TokenRow]) -> RowGroup:
     """The rows' one group. A graph takes one adapter a call and would use it for every row without a word."""
     group = rows[0].group
     if any(row.group is not group and row.group != group for row in rows):

@@ -67,14 +67,17 @@ def read_vectors(vectors_of: _VectorsOf, *, unit: bool) -> Read:
 
     def read(answer: Tensor, mask: Int64Array, _rows: Sequence[TokenRow]) -> CallResult:
         vectors = vectors_of(answer, mask)
-        invalid = invalid_rows(vectors)
-        if not unit:
-            return CallResult(list(vectors), invalid)
-        if invalid:
-            vectors[list(invalid)] = 1.0  # a stand-in, so that the others can be normalised in one step
-        return CallResult(list(normalise(vectors)), invalid)
+        return unit_vectors(vectors) if unit else CallResult(list(vectors), invalid_rows(vectors))
 
     return read
+
+
+def unit_vectors(vectors: Float32Array) -> CallResult:
+    """float32 [size] a row, of unit length, from float32 [rows, size], which is overwritten where it is no vector."""
+    invalid = invalid_rows(vectors)
+    if invalid:
+        vectors[list(invalid)] = 1.0  # a stand-in, so that the others can be normalised in one step
+    return CallResult(list(normalise(vectors)), invalid)
 
 
 def read_span_sums(size: int) -> Read:
@@ -82,12 +85,16 @@ def read_span_sums(size: int) -> Read:
 
     def read(answer: Tensor, mask: Int64Array, rows: Sequence[TokenRow]) -> CallResult:
         _check_token_shape(answer, mask, size)
-        values = [_sums(hidden, row) for hidden, row in zip(answer, rows, strict=True)]
-        message = "The model gave token vectors with NaN or infinite values for this input."
-        bad = [place for place, sums in enumerate(values) if not np.isfinite(sums).all()]
-        return CallResult(values, {place: InvalidVector(message) for place in bad})
+        return finite_sums([_sums(hidden, row) for hidden, row in zip(answer, rows, strict=True)])
 
     return read
+
+
+def finite_sums(values: Sequence[npt.NDArray[np.float64]]) -> CallResult:
+    """Sums over spans, float64 [spans, size] a row, and which rows' are none."""
+    message = "The model gave token vectors with NaN or infinite values for this input."
+    bad = [place for place, sums in enumerate(values) if not np.isfinite(sums).all()]
+    return CallResult(values, {place: InvalidVector(message) for place in bad})
 
 
 def _sums(hidden: Tensor, row: TokenRow) -> npt.NDArray[np.float64]:

@@ -125,10 +125,18 @@ def _request(call: InferCall) -> Any:
         given.name = name
         given.datatype = _TRITON_NAMES[tensor.dtype]
         given.shape.extend(tensor.shape)
-        request.raw_input_contents.append(tensor.tobytes())
+        request.raw_input_contents.append(_raw(tensor))
     for name in call.outputs:
         request.outputs.add().name = name
     return request
+
+
+def _raw(tensor: Tensor) -> bytes:
+    """A tensor's bytes; those that it is a view of, where it is one of all of them: images are not copied again."""
+    whole: object = tensor.base
+    if isinstance(whole, bytes) and tensor.flags.c_contiguous and len(whole) == tensor.nbytes:
+        return whole
+    return tensor.tobytes()
 
 
 def _outputs(call: InferCall, response: Any) -> dict[str, Tensor]:

@@ -162,7 +162,7 @@ async def test_large_answers_are_read_in_a_thread_with_the_same_result(
     card = with_outputs(tiny_card(tmp_path), *BOTH)
     given = rows(RowOutput.RAW_VECTOR)
     inline = await TritonCall(card, Answering(hidden()))(given, timeout_seconds=1)
-    monkeypatch.setattr("gateway.service.model_call._INLINE_BYTES", 0)
+    monkeypatch.setattr("gateway.service.model_call.INLINE_BYTES", 0)
     threaded = await TritonCall(card, Answering(hidden()))(given, timeout_seconds=1)
     np.testing.assert_array_equal(inline.values, threaded.values)
 

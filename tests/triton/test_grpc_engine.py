@@ -28,8 +28,10 @@ class Answering(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[
 
     answer = service_pb2.ModelInferResponse()
     hold = False
+    request: object = None
 
     async def ModelInfer(self, request: object, context: object) -> object:  # noqa: N802 - the stub's own name
+        self.request = request
         if self.hold:
             await asyncio.sleep(3600)
         return self.answer
@@ -63,6 +65,22 @@ def response(*outputs: tuple[str, str, tuple[int, ...], bytes]) -> service_pb2.M
         output.shape.extend(shape)
         answer.raw_output_contents.append(raw)
     return answer
+
+
+async def test_a_tensors_own_bytes_are_sent_whatever_it_is_a_view_of(answering: tuple[Answering, GrpcEngine]) -> None:
+    servicer, engine = answering
+    servicer.answer = response(("a", "FP32", (0,), b""))
+    whole = np.frombuffer(b"0123456789ab", dtype=np.uint8)
+    tensors = {
+        "whole": whole,
+        "part": whole[3:7],
+        "turned": whole.reshape(3, 4).T,
+        "wider": np.frombuffer(b"0123456789ab", dtype=np.int32),
+        "twice": np.broadcast_to(whole, (2, 12)),
+    }
+    await engine.infer(InferCall("any", tensors, ("a",)), timeout_seconds=5)
+    contents = servicer.request.raw_input_contents  # type: ignore[attr-defined]
+    assert list(contents) == [b"0123456789ab", b"3456", b"04815926a37b", b"0123456789ab", 2 * b"0123456789ab"]
 
 
 async def test_outputs_are_matched_to_contents_by_position(answering: tuple[Answering, GrpcEngine]) -> None:
