@@ -23,7 +23,7 @@ from gateway.artifacts.pulling import PULL_LOCK_FILE
 from gateway.artifacts.tokenizer_check import check_tokenizer
 from gateway.artifacts.variants import default_variant, graph_of
 from gateway.cards.installation import Installation, expected_canary, read_installation
-from gateway.cards.rendering import CONFIG_FILE, is_rendered
+from gateway.cards.rendering import CONFIG_FILE, stale_files
 from gateway.cards.schema import Card
 from gateway.errors import ArtifactError, ConfigurationError
 
@@ -71,9 +71,10 @@ def _published(card: Card, installation: Installation) -> Path | None:
 
 
 def _config(card: Card) -> Finding:
-    if is_rendered(card):
+    stale = stale_files(card)
+    if not stale:
         return Finding("config", CONFIG_FILE, True, "It is what the card says.")
-    return Finding("config", CONFIG_FILE, False, "It differs from the card.", f"gateway models render {card.name}")
+    return Finding("config", stale[0].name, False, "It differs from the card.", f"gateway models render {card.name}")
 
 
 def _values(card: Card, installation: Installation, published: Path | None) -> Iterator[Finding]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from gateway.cards.schema import IN_GRAPH, OUTPUT_RANKS, Card, InputRole, Model, OutputRole
 from gateway.cards.section import Section
 from gateway.cards.tasks import is_task_word
+from gateway.cards.unpadded_checking import check_code, check_rows
 
 
 def check_card(card: Card, root: Section) -> None:
     """Raises `ConfigurationError` naming the key to mend, as all of this module do."""
     _check_kind(card, root)
     _check_inputs(card, root)
+    check_rows(card, root)
+    check_code(card, root)
     _check_files(card, root)
     _check_canary(card, root)
     _check_reranking(card, root)
@@ -104,12 +107,14 @@ def _check_members(model: Model, root: Section) -> None:
     if len(set(names)) != len(names):
         root.fault("members", "a list in which every suffix comes once")
     if any(_shared(card) != _shared(model.card) for card in model.cards):
-        root.fault("members", "without a tokenizer, vectors, reranking or tasks of their own: they share the card's")
+        root.fault(
+            "members", "without a tokenizer, vectors, images, reranking or tasks of their own: they share the card's"
+        )
 
 
 def _shared(card: Card) -> tuple[object, ...]:
     """What is read from one card for all of a family."""
-    return (card.tokenizer, card.vectors, card.reranking, card.tasks)
+    return (card.tokenizer, card.vectors, card.images, card.reranking, card.tasks)
 
 
 def _check_task_members(model: Model, root: Section) -> None:

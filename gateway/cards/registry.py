@@ -17,8 +17,8 @@ from gateway.errors import ConfigurationError, UnknownModel
 class Named:
     """What a name stands for.
 
-    `models` are those that answer to it, in the order of their names; more than one for a name that models share, of
-    which the first that is served takes it. `task` is the task that rode on the name, `default` the one that this name
+    `models` are those that answer to it; more than one for a name that models share, of which the first that is served
+    takes it. The one whose own name it is comes first, the others follow in the order of their names. `task` is the task that rode on the name, `default` the one that this name
     stands for where the request names none.
     """
 
@@ -72,16 +72,17 @@ class Registry:
         return own or self.find(name).models[0].cards
 
     def _exact(self, name: str) -> Named | None:
-        model = self._by_name.get(name.lower())
-        if model is not None:
-            return Named((model,), default=_member_task(model, name))
+        owner = self._by_name.get(name.lower())
         shared = [
             (model, task)
             for model in self.models
             for alias, task in model.shared_aliases.items()
-            if alias.lower() == name.lower()
+            if alias.lower() == name.lower() and model is not owner
         ]
-        return Named(tuple(model for model, _ in shared), default=shared[0][1]) if shared else None
+        others = tuple(model for model, _ in shared)
+        if owner is not None:
+            return Named((owner, *others), default=_member_task(owner, name))
+        return Named(others, default=shared[0][1]) if shared else None
 
     def _with_task(self, name: str) -> Iterator[Named]:
         """Readings of `name` as a model's name and a task, parted by a colon or a dash; longer model names first."""

@@ -1,4 +1,5 @@
-"""Triton's `config.pbtxt`, written from the card so that the two cannot disagree.
+"""What Triton reads beside the weights, written from the card so that the two cannot disagree: `config.pbtxt`, and for
+a model of the Python backend the `model.py` that all of these share.
 
 Own code rather than protobuf's text printer: the card layer must not need tritonclient. A test parses the result with
 Triton's own message.
@@ -7,17 +8,47 @@ Triton's own message.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.cards.schema import Card, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, Card, TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 HEADER = "# Rendered from card.toml by `gateway models render`; edit the card."
 
+# Thin on purpose: weights lie beside it, and what it does has tests of its own.
+MODEL_CODE = '''"""Triton's Python backend loads this file; what it does lies in `gateway.python_backend`."""
+
+from gateway.python_backend.serving import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
+'''
+
 
 def config_path(card: Card) -> Path:
     return card.path_of(CONFIG_FILE)
+
+
+def rendered_files(card: Card) -> Mapping[Path, str]:
+    """Every file that is written from the card, with its text."""
+    files = {config_path(card): render_config(card)}
+    if not card.triton.has_graph:
+        files[card.path_of(f"{VERSION_FOLDER}/{card.triton.default_model_filename}")] = MODEL_CODE
+    return files
+
+
+def stale_files(card: Card) -> tuple[Path, ...]:
+    """Those of them that are not on disk as the card says today."""
+    return tuple(path for path, text in rendered_files(card).items() if not _has_text(path, text))
+
+
+def write_rendered(card: Card) -> tuple[Path, ...]:
+    """Write what is stale; returns which files those were."""
+    stale = stale_files(card)
+    for path in stale:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(rendered_files(card)[path], encoding="utf-8", newline="\n")
+    return stale
 
 
 def render_config(card: Card) -> str:
@@ -30,9 +61,12 @@ def render_config(card: Card) -> str:
 
 
 def is_rendered(card: Card) -> bool:
-    """Whether the `config.pbtxt` on disk is what the card says today."""
-    path = config_path(card)
-    return path.is_file() and path.read_text(encoding="utf-8") == render_config(card)
+    """Whether what is on disk is what the card says today."""
+    return not stale_files(card)
+
+
+def _has_text(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
 def _lines(card: Card) -> Iterator[str]:

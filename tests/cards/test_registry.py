@@ -15,6 +15,7 @@ from tests.support.tiny_bert import TinyModel
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 SHIPPED = Registry.from_repository(REPOSITORY)
 V3, NANO, SMALL = "jina-embeddings-v3", "jina-embeddings-v5-text-nano", "jina-embeddings-v5-text-small"
+V4, MERGED = "jina-embeddings-v4", ("code", "retrieval", "text-matching")
 MEMBERS = ("retrieval", "text-matching", "clustering", "classification")
 
 WITH_TASKS = [(model.name, task.name) for model in SHIPPED.models for task in model.card.tasks.tasks]
@@ -30,11 +31,15 @@ def test_short_name_hub_id_and_alias_are_found_in_any_case(tmp_path: Path) -> No
     assert registry.models[0].names == ("tiny-bert", "someone/tiny-bert", "tiny")
 
 
-def test_the_shipped_models_are_the_text_models_of_the_family() -> None:
+def test_the_shipped_models_are_the_family() -> None:
     assert [model.name for model in SHIPPED.models] == [
         "all-MiniLM-L6-v2",
         "jina-embeddings-v2-base-en",
         "jina-embeddings-v3",
+        "jina-embeddings-v4",
+        "jina-embeddings-v4-vllm-code",
+        "jina-embeddings-v4-vllm-retrieval",
+        "jina-embeddings-v4-vllm-text-matching",
         "jina-embeddings-v5-text-nano",
         "jina-embeddings-v5-text-small",
         "jina-reranker-v2-base-multilingual",
@@ -46,7 +51,7 @@ def test_every_shipped_model_is_found_by_every_name(model: Model) -> None:
     for name in model.names:
         for spelling in (name, name.upper(), name.lower(), name.title()):
             found = SHIPPED.find(spelling)
-            assert (found.models, found.task, found.default) == ((model,), None, None)
+            assert (found.models[0], found.task, found.default) == (model, None, None)
 
 
 @pytest.mark.parametrize(("model", "task"), WITH_TASKS)
@@ -55,8 +60,29 @@ def test_every_shipped_model_is_found_by_every_name(model: Model) -> None:
 def test_every_task_may_ride_on_the_name(model: str, task: str, joint: str, owner: str) -> None:
     # A member has the name of its model and task, and stands for that task then.
     found = SHIPPED.find(f"{owner}{model}{joint}{task}")
-    assert [one.name for one in found.models] == [model]
+    assert found.models[0].name == model
     assert (found.task or found.default) == task
+
+
+@pytest.mark.parametrize("name", [V4, f"jinaai/{V4}", V4.upper()])
+def test_the_merged_checkpoints_stand_in_for_the_model_whose_name_they_share(name: str) -> None:
+    found = SHIPPED.find(name)
+    assert [model.name for model in found.models] == [V4, *(f"{V4}-vllm-{task}" for task in MERGED)]
+    assert (found.task, found.default) == (None, None)
+    # To an operator it is the model of that name alone.
+    assert [card.name for card in SHIPPED.cards_of(name)] == [V4]
+
+
+def test_a_task_rides_on_a_name_that_models_share() -> None:
+    found = SHIPPED.find(f"{V4}:text-matching")
+    assert found.models[0].name == V4
+    assert len(found.models) == 1 + len(MERGED)
+    assert found.task == "text-matching"
+
+
+@pytest.mark.parametrize("task", MERGED)
+def test_a_merged_checkpoints_own_name_is_its_alone(task: str) -> None:
+    assert [model.name for model in SHIPPED.find(f"jinaai/{V4}-vllm-{task}").models] == [f"{V4}-vllm-{task}"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from gateway.cards.installation import LOCK_FILE
 from gateway.cards.loading import load_card
 from gateway.cards.registry import Registry
-from gateway.cards.rendering import config_path, is_rendered, render_config
+from gateway.cards.rendering import config_path, is_rendered, render_config, stale_files, write_rendered
 from gateway.cards.schema import Card
 from tests.support.tiny_bert import TinyModel
 
@@ -40,6 +40,7 @@ def test_triton_reads_what_the_card_says(card: Card) -> None:
     for group, tensors in ((config.input, card.triton.inputs), (config.output, card.triton.outputs)):
         read = [(item.name, model_config_pb2.DataType.Name(item.data_type), tuple(item.dims)) for item in group]
         assert read == [(item.tensor.name, item.tensor.data_type, item.tensor.dims) for item in tensors]
+    assert [item.optional for item in config.input] == [item.tensor.optional for item in card.triton.inputs]
     assert {key: value.string_value for key, value in config.parameters.items()} == card.triton.parameters
     (instances,) = config.instance_group
     assert instances.count == 1
@@ -113,3 +114,29 @@ def test_a_config_that_drifted_is_noticed(tmp_path: Path) -> None:
     assert is_rendered(card)
     config_path(card).write_text(render_config(card).replace("count: 1", "count: 2"), encoding="utf-8")
     assert not is_rendered(card)
+
+
+def test_what_a_call_may_leave_out_is_told_to_triton() -> None:
+    (v4,) = [card for card in CARDS if card.name == "jina-embeddings-v4"]
+    config = parsed(v4)
+    assert [item.name for item in config.input if item.optional] == ["pixels", "image_sizes", "spans", "span_counts"]
+    assert config.backend == "python"
+
+
+def test_code_that_drifted_is_noticed_and_mended(tmp_path: Path) -> None:
+    (v4,) = [card for card in CARDS if card.name == "jina-embeddings-v4"]
+    card = replace(v4, folder=tmp_path / "jina-embeddings-v4")
+    code, config = card.path_of("1/model.py"), config_path(card)
+    assert write_rendered(card) == (config, code)
+    assert (stale_files(card), write_rendered(card)) == ((), ())
+    assert code.read_text(encoding="utf-8") == v4.path_of("1/model.py").read_text(encoding="utf-8")
+    code.write_text(code.read_text(encoding="utf-8") + "\nimport os\n", encoding="utf-8")
+    assert stale_files(card) == (code,)
+    assert not is_rendered(card)
+    assert write_rendered(card) == (code,)
+    assert is_rendered(card)
+
+
+def test_a_model_that_is_a_graph_has_no_code(tmp_path: Path) -> None:
+    card = load_card(TinyModel().write_card(tmp_path, scratch=tmp_path))
+    assert write_rendered(card) == (config_path(card),)

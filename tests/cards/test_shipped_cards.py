@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from gateway.cards.loading import load_model
 from gateway.cards.registry import Registry
+from gateway.cards.rendering import rendered_files
 from gateway.cards.schema import Card, InputRole, Model, ModelKind, OutputRole, Role
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 SHIPPED = Registry.from_repository(REPOSITORY)
 FROM_ONNX = [card for card in SHIPPED.cards if card.graph is not None and card.graph.builder == "serving"]
+V4, MERGED = (
+    "jina-embeddings-v4",
+    {
+        "retrieval": "retrieval.passage",
+        "text-matching": "text-matching",
+        "code": "code.passage",
+    },
+)
 SIZES = {"nano": (768, 128001), "small": (1024, 151643)}
 
 
@@ -175,7 +185,7 @@ def test_every_model_is_one_instance_on_whatever_there_is(one: Card) -> None:
 @pytest.mark.parametrize("one", SHIPPED.cards, ids=lambda one: one.name)
 def test_models_of_a_long_window_give_back_what_a_long_text_needed(one: Card) -> None:
     shrinks = one.triton.parameters.get("memory.enable_memory_arena_shrinkage")
-    assert shrinks == ("cpu:0" if one.tokenizer.max_tokens >= 8192 else None)
+    assert shrinks == ("cpu:0" if one.triton.has_graph and one.tokenizer.max_tokens >= 8192 else None)
 
 
 @pytest.mark.parametrize("one", FROM_ONNX, ids=lambda one: one.name)
@@ -201,10 +211,72 @@ def test_every_variant_has_one_graph_of_its_own(one: Card) -> None:
 @pytest.mark.parametrize("one", SHIPPED.cards, ids=lambda one: one.name)
 def test_a_readers_folder_needs_nothing_but_what_the_card_lists(one: Card) -> None:
     assert one.tokenizer.file in [file.path for file in one.files]
-    assert f"1/{one.triton.default_model_filename}" in [file.path for file in one.files]
+    assert f"1/{one.triton.default_model_filename}" in [
+        *(file.path for file in one.files),
+        *(str(path.relative_to(one.folder)) for path in rendered_files(one)),
+    ]
 
 
 @pytest.mark.parametrize("one", SHIPPED.models, ids=lambda one: one.name)
 def test_licences_are_the_authors(one: Model) -> None:
     free = {"all-MiniLM-L6-v2", "jina-embeddings-v2-base-en"}
-    assert one.card.licence == ("Apache-2.0" if one.name in free else "CC-BY-NC-4.0")
+    if one.name.startswith(V4):
+        # Its pages contradict one another; neither allows commercial use.
+        assert "Qwen Research License" in one.card.licence
+        assert "CC-BY-NC-4.0" in one.card.licence
+    else:
+        assert one.card.licence == ("Apache-2.0" if one.name in free else "CC-BY-NC-4.0")
+
+
+def test_v4_says_what_its_authors_code_does() -> None:
+    v4 = card(V4)
+    assert [(task.name, task.prompt, task.role, task.adapter) for task in v4.tasks.tasks] == [
+        ("retrieval.query", "Query: ", Role.QUERY, 0),
+        ("retrieval.passage", "Passage: ", Role.DOCUMENT, 0),
+        # Its texts are queries on both sides.
+        ("text-matching", "Query: ", None, 1),
+        ("code.query", "Query: ", Role.QUERY, 2),
+        ("code.passage", "Passage: ", Role.DOCUMENT, 2),
+    ]
+    assert v4.tasks.default == "retrieval.passage"
+    assert v4.triton.parameters == {"adapters": "retrieval,text-matching,code"}
+    assert (v4.tokenizer.max_tokens, v4.tokenizer.pad_id) == (32768, 151643)
+    assert (v4.embedding.dimensions, v4.embedding.token_dimensions, v4.embedding.pooling) == (2048, 128, "mean")
+    assert v4.embedding.matryoshka == (128, 256, 512, 1024, 2048)
+    assert v4.revision == "853c867b65b749f3c3c72a06868140d842e04f06"
+
+
+@pytest.mark.parametrize("name", [V4, *(f"{V4}-vllm-{task}" for task in MERGED)])
+def test_every_copy_of_v4_reads_an_image_in_the_same_way(name: str) -> None:
+    images = card(name).images
+    assert images is not None
+    assert images.prompt == (
+        "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Describe the image.<|im_end|>\n"
+    )
+    assert images.pad_token == "<|image_pad|>"
+    assert (images.unit_pixels, images.min_pixels, images.max_pixels) == (28, 3136, 602112)
+    assert images.max_aspect_ratio == 200
+
+
+@pytest.mark.parametrize(("task", "default"), MERGED.items())
+def test_a_merged_checkpoint_is_v4_less_its_adapters(task: str, default: str) -> None:
+    v4, merged = card(V4), model(f"{V4}-vllm-{task}")
+    own = merged.card
+    assert merged.hub_id == own.repository == f"jinaai/{V4}-vllm-{task}"
+    assert own.tasks.default == default
+    assert [(one.name, one.prompt, one.role) for one in own.tasks.tasks] == [
+        (one.name, one.prompt, one.role) for one in v4.tasks.tasks if one.name.partition(".")[0] == task
+    ]
+    assert {one.adapter for one in own.tasks.tasks} == {0}
+    assert own.embedding == replace(v4.embedding, token_dimensions=None)
+    assert (own.tokenizer, own.batching) == (v4.tokenizer, v4.batching)
+    assert own.triton.inputs == v4.triton.inputs
+    assert set(v4.triton.outputs) - set(own.triton.outputs) == {v4.triton.output(OutputRole.TOKEN_VECTORS)}
+    assert [file.path for file in own.files] == [file.path for file in v4.files if "adapters/" not in file.path]
+
+
+def test_code_of_the_python_backend_is_the_same_for_all() -> None:
+    coded = [one for one in SHIPPED.cards if not one.triton.has_graph]
+    texts = {one.path_of("1/model.py").read_text(encoding="utf-8") for one in coded}
+    assert (len(coded), len(texts)) == (4, 1)
+    assert set(REPOSITORY.glob("*/1/model.py")) == {one.path_of("1/model.py") for one in coded}
