@@ -244,10 +244,12 @@ class FileSpec:
     `path` is relative to the model folder. `hub_path` is its path in the hub repository; `wheel_path` its path inside
     the wheel named by `WheelSpec`. A file with neither is built here: `built_by` names the builder, and the hash is
     that of the bytes it writes, which are the same on every machine. `variant` names the precision that needs the
-    file; None for one that all need. With `lists_shards` the file is an index of safetensors files, and those that it
-    names are the model's files as well; a repository that has none keeps all weights in one file beside it, called
-    `model.safetensors` where the index is `model.safetensors.index.json`. Size and hash are None where nobody has published them: the first pull writes
+    file; None for one that all need. Size and hash are None where nobody has published them: the first pull writes
     them to the lock, and they are enforced from then on.
+
+    With `lists_shards` the file is an index of safetensors files, and those that it names are the model's files as
+    well. A repository without an index keeps all weights in one file in its place, called `model.safetensors` where the
+    index is `model.safetensors.index.json`.
     """
 
     path: str

@@ -65,21 +65,29 @@ class TextTask:
     prefix: str
 
 
-def choose_task(table: TaskTable, *, task: str | None, role: str | None, default: str | None = None) -> TaskChoice:
+def choose_task(
+    table: TaskTable,
+    *,
+    task: str | None,
+    role: str | None,
+    default: str | None = None,
+    fallback: str | None = None,
+) -> TaskChoice:
     """The choice that a request's words stand for.
 
     `task` is what the request calls its task, `role` what it calls the side of the search (`input_type`,
     `prompt_name`), either of which may hold a word of the other kind; `default` is the task that the model's name
-    stood for. A model without tasks ignores all three. Raises `UnknownTask` listing the model's tasks.
+    stood for. `fallback` stands in for the card's own default, for requests that say nothing at all. A model without
+    tasks ignores all of them. Raises `UnknownTask` listing the model's tasks.
     """
     if not table.tasks:
         return TaskChoice(None)
     words = _words(table, task, role)
     if words.task is None and words.side is not None:
         # A name that stands for a task keeps it; else a side is one of a search.
-        return _on_side(table, _find_task(table, default or ""), words.side)
+        return _on_side(table, find_task(table, default or ""), words.side)
     if words.task is None:
-        found = _find_task(table, default or table.default or "")
+        found = find_task(table, default or fallback or table.default or "")
         return TaskChoice(found, role=found.role if found else None)
     if words.is_family:
         return _on_side(table, words.task, words.side) if words.side else TaskChoice(words.task, role=words.task.role)
@@ -108,7 +116,7 @@ def prompt_of(table: TaskTable, task: TaskSpec | None, role: Role | None) -> str
 
 def is_task_word(table: TaskTable, word: str) -> bool:
     """Whether a model with these tasks understands `word` as a task or a side of a search."""
-    return bool(table.tasks) and (_find_task(table, word) is not None or plain_word(word) in _ROLE_WORDS)
+    return bool(table.tasks) and (find_task(table, word) is not None or plain_word(word) in _ROLE_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ def _words(table: TaskTable, task: str | None, role: str | None) -> _Words:
     for param, word in (("task", task), ("input_type", role)):
         if not word or not word.strip():
             continue
-        named, side = _find_task(table, word), _ROLE_WORDS.get(plain_word(word))
+        named, side = find_task(table, word), _ROLE_WORDS.get(plain_word(word))
         if named is None and side is None:
             raise _unknown(table, param=param)
         if named is None:
@@ -145,7 +153,8 @@ def _plain_aliases(table: TaskTable) -> dict[str, str]:
     return {plain_word(word): name for word, name in table.aliases.items()}
 
 
-def _find_task(table: TaskTable, word: str) -> TaskSpec | None:
+def find_task(table: TaskTable, word: str) -> TaskSpec | None:
+    """The task that goes by `word`, or None; a word for a side of a search is none."""
     word = plain_word(word)
     wanted = {word, plain_word(_plain_aliases(table).get(word, word))}
     wanted.update(*(line for line in _SYNONYMS if word in line))
@@ -171,7 +180,7 @@ def _task_for_side(table: TaskTable, side: Role) -> TaskSpec | None:
     own = [task for task in table.tasks if task.role is side]
     retrieval = next((task for task in own if task.name.startswith(f"{RETRIEVAL}.")), None)
     with_prompt = next((task for task in own if task.prompt is not None), None)
-    return retrieval or with_prompt or _find_task(table, table.default or "")
+    return retrieval or with_prompt or find_task(table, table.default or "")
 
 
 def _own_prefix(table: TaskTable, text: str) -> tuple[bool, Role | None]:
