@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     triton_grpc_port: int = Field(8001, ge=0, le=65535, description="gRPC port of the embedded Triton.")
     triton_http_port: int = Field(8002, ge=0, le=65535, description="HTTP port of the embedded Triton.")
     triton_metrics_port: int = Field(8003, ge=0, le=65535, description="Metrics port of the embedded Triton.")
+    triton_home: Path | None = Field(
+        None,
+        description="Folder of the tritonserver for `gateway up`, such as `/opt/tritonserver`; unset: the wheel's.",
+    )
     model_repository: Path = Field(Path("model_repository"), description="Folder of model folders.")
     models: CommaList = Field((), description="Serve only these models, comma-separated; empty for all complete ones.")
     default_model: str | None = Field(
@@ -180,6 +184,7 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
+        "triton_home",
         "default_model",
         "default_reranker",
         "tokenizer_path",

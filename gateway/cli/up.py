@@ -28,8 +28,9 @@ from gateway.cli.setting_help import PORT, default_of
 from gateway.errors import ArtifactError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
-from gateway.triton.embedded import distribution
+from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
+from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.supervisor import EmbeddedTriton
 
 
@@ -86,7 +87,7 @@ def up(
         model_repository=model_repository,
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
-    distribution.locate()
+    installed_server.located(settings.triton_home)
     with contextlib.suppress(StopRequested), stop_signals(), run_file.sole_run(settings.run_folder) as record:
         settings = chosen_ports(settings, auto=auto_ports)
         run(settings, record)
@@ -109,6 +110,8 @@ def run(settings: Settings, record: Path) -> None:
         run_folder=settings.run_folder,
         ports=triton_ports(settings),
         on_progress=line,
+        home=settings.triton_home,
+        python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
     )
     with BackgroundTriton(triton) as background:
         report = background.start(names)

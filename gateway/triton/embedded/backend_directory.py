@@ -11,6 +11,11 @@ OUR_BACKENDS = Path(__file__).parent / "backends"
 PYTHON_BACKEND_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")
 
 
+def prepared(distribution: Distribution, folder: Path) -> Path:
+    """Where the server finds its backends: its own directory as it is where it has one, else one built at `folder`."""
+    return distribution.own_backends or build(distribution, folder)
+
+
 def build(distribution: Distribution, folder: Path) -> Path:
     """A fresh backend directory at `folder`, built from scratch so that no file of an older version stays in it.
 

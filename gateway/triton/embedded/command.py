@@ -10,11 +10,20 @@ from pathlib import Path
 
 from gateway.errors import EmbeddedTritonError
 from gateway.triton.embedded.distribution import Distribution
-from gateway.triton.embedded.model_configs import need_auto_completion
+from gateway.triton.embedded.model_configs import has_python_models, need_auto_completion
 from gateway.triton.embedded.ports import LOOPBACK, Ports
+from gateway.triton.embedded.python_models import (
+    PythonModelSettings,
+    backend_options,
+    stub_environment,
+    torch_computes_on_gpus,
+)
 
 # All that passes from our environment: keys and hub tokens have no business in Triton, and PYTHONHOME breaks a stub.
 PASSED_VARIABLES = ("HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+
+# Which GPUs there are, and in which order they are counted.
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
 
 # Triton puts these paths into a shell's command line as they are, and waits for ever for a stub that it did not start.
 SHELL_CHARACTERS = re.compile(r"""[\s'"\\$`&|;<>()*?\[\]{}#~!]""")
@@ -47,6 +56,7 @@ def command_line(
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in models),
         *(() if need_auto_completion(repository, models) else ("--disable-auto-complete-config",)),
+        *(backend_options() if has_python_models(repository, models) else ()),
         "--exit-on-error=false",
         f"--grpc-address={LOOPBACK}",
         f"--grpc-port={ports.grpc}",
@@ -54,14 +64,13 @@ def command_line(
         f"--http-port={ports.http}",
         f"--metrics-address={LOOPBACK}",
         f"--metrics-port={ports.metrics}",
-        "--allow-gpu-metrics=false",
-        "--pinned-memory-pool-byte-size=0",
+        *(() if distribution.is_installed_apart else ("--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0")),
         "--log-format=ISO8601",
     ]
 
 
 def plain(path: Path, folder: Path | None) -> Path:
-    given = path.relative_to(folder) if folder is not None else path
+    given = path.relative_to(folder) if folder is not None and path.is_relative_to(folder) else path
     if SHELL_CHARACTERS.search(str(given)):
         raise EmbeddedTritonError(
             f"The embedded Triton cannot use a folder with a blank, quote or the like in its name: {path}.",
@@ -70,16 +79,33 @@ def plain(path: Path, folder: Path | None) -> Path:
     return given
 
 
-def environment(distribution: Distribution) -> dict[str, str]:
+def environment(
+    distribution: Distribution, *, settings: PythonModelSettings, has_python_models: bool
+) -> dict[str, str]:
     """The stub ignores VIRTUAL_ENV and finds its packages through the first `python3` on PATH: ours.
 
-    GATEWAY_STUB_PREFIX lets our backend refuse to run in any other environment. No GPU is shown: what is installed here
-    is the CPU build of ONNX Runtime.
+    GATEWAY_STUB_PREFIX lets our backend refuse to run in any other environment.
     """
+    libraries = [str(folder) for folder in distribution.library_folders]
+    shown = sees_gpus(distribution, has_python_models=has_python_models)
+    if shown and (own := os.environ.get("LD_LIBRARY_PATH")):
+        libraries.append(own)  # where containers mount the driver
     return {
-        **{name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
+        **passed_on(PASSED_VARIABLES),
+        **(passed_on(GPU_VARIABLES) if shown else {"CUDA_VISIBLE_DEVICES": ""}),
+        **(stub_environment(settings) if has_python_models else {}),
         "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
-        "LD_LIBRARY_PATH": os.pathsep.join(str(folder) for folder in distribution.library_folders),
+        "LD_LIBRARY_PATH": os.pathsep.join(libraries),
         "GATEWAY_STUB_PREFIX": sys.prefix,
-        "CUDA_VISIBLE_DEVICES": "",
     }
+
+
+def sees_gpus(distribution: Distribution, *, has_python_models: bool) -> bool:
+    """Whether anything in there would compute on one. The ONNX Runtime that is installed here is its build for CPU, and
+    Triton starts one process of it for every GPU that it sees.
+    """
+    return distribution.is_installed_apart or (has_python_models and torch_computes_on_gpus())
+
+
+def passed_on(names: Sequence[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -30,17 +30,23 @@ class Distribution:
     """Where the parts of the embedded Triton lie.
 
     `library_folders` go on LD_LIBRARY_PATH, in this order. `python_backend` holds libtriton_python.so and its Python
-    module; `stub` is the stub process for the running Python.
+    module; `stub` is the stub process for the running Python. `own_backends` is the whole backend directory of a
+    tritonserver that is installed apart from the gateway, to be used as it is; None for the wheel's.
     """
 
     server: Path
     stub: Path
     python_backend: Path
     library_folders: tuple[Path, ...]
+    own_backends: Path | None = None
+
+    @property
+    def is_installed_apart(self) -> bool:
+        return self.own_backends is not None
 
 
 def locate() -> Distribution:
-    """All parts, checked. Raises `EmbeddedTritonError` with the remedy for the first thing that is missing."""
+    """All parts of the wheel, checked. Raises `EmbeddedTritonError` with the remedy for the first that is missing."""
     check_platform()
     check_python()
     check_glibc()

@@ -13,10 +13,12 @@ from types import TracebackType
 import httpx
 
 from gateway.errors import EmbeddedTritonError
-from gateway.triton.embedded import backend_directory, distribution, server_log
+from gateway.triton.embedded import backend_directory, distribution, installed_server, server_log
 from gateway.triton.embedded.command import command_line, environment, working_folder
+from gateway.triton.embedded.model_configs import has_python_models
 from gateway.triton.embedded.ports import LOOPBACK, Ports
 from gateway.triton.embedded.probe import DEAF_PROBES, Probe
+from gateway.triton.embedded.python_models import LOAD_SECONDS, PythonModelSettings
 from gateway.triton.embedded.server_process import ServerProcess
 from gateway.triton.engine import ModelStatus
 
@@ -25,7 +27,8 @@ logger = logging.getLogger(__name__)
 LOG_NAME = "triton.log"
 BACKENDS_NAME = "backends"
 POLL_SECONDS = 0.05
-START_SECONDS = 600.0  # a 2 GB graph on a slow disk; a server that dies is noticed at once
+# A server that dies is noticed at once; one that loads for too long gives up that model by itself.
+START_SECONDS = LOAD_SECONDS + 300.0
 
 # The first restart comes at once: most crashes are single ones, and callers are waiting.
 RESTART_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -74,12 +77,17 @@ class EmbeddedTriton:
         run_folder: Path,
         ports: Ports,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        home: Path | None = None,
+        python_models: PythonModelSettings | None = None,
     ) -> None:
+        """`home`: the folder of a tritonserver to use instead of the wheel's, such as /opt/tritonserver."""
         self._repository = repository.resolve()
         self._run_folder = run_folder.resolve()
         self._folder = working_folder(self._repository, self._run_folder)
         self._ports = ports
         self._on_progress = on_progress
+        self._home = home
+        self._python_models = python_models or PythonModelSettings()
         self._models: tuple[str, ...] = ()
         self._command: list[str] = []
         self._environment: dict[str, str] = {}
@@ -143,11 +151,13 @@ class EmbeddedTriton:
             self._server = None
 
     def _prepare(self, models: tuple[str, ...]) -> None:
-        found = distribution.locate()
+        found = installed_server.located(self._home)
         self._run_folder.mkdir(parents=True, exist_ok=True)
-        backends = backend_directory.build(found, self._run_folder / BACKENDS_NAME)
+        backends = backend_directory.prepared(found, self._run_folder / BACKENDS_NAME)
         self._models = models
-        self._environment = environment(found)
+        self._environment = environment(
+            found, settings=self._python_models, has_python_models=has_python_models(self._repository, models)
+        )
         self._command = command_line(
             found,
             folder=self._folder,

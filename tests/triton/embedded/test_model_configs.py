@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.triton.embedded.model_configs import need_auto_completion
+from gateway.triton.embedded.model_configs import has_python_models, need_auto_completion
 from tests.support import graphs
 
 FULL = graphs.full_config(graphs.dense())
@@ -31,3 +31,11 @@ def test_auto_completion_is_needed_unless_inputs_and_outputs_are_stated(
             (tmp_path / name / "config.pbtxt").write_text(text)
     assert need_auto_completion(tmp_path, ["whole", "asked"]) is needed
     assert need_auto_completion(tmp_path, ["whole"]) is False
+
+
+def test_models_of_the_python_backend_are_told_from_others(tmp_path: Path) -> None:
+    for name, text in (("graph", FULL), ("program", 'backend: "python"\n'), ("broken", "not a config {")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").write_text(text)
+    assert has_python_models(tmp_path, ["graph", "program"])
+    assert not has_python_models(tmp_path, ["graph", "broken", "absent"])

@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 from gateway.errors import EmbeddedTritonError
 from gateway.triton.embedded import command, distribution, probe, supervisor, warden
 from gateway.triton.embedded.ports import Ports, pick_free
+from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 from tests.support import graphs
 
@@ -316,8 +317,11 @@ async def test_no_model_at_all_is_an_error_with_tritons_reason(triton: EmbeddedT
 async def test_a_stub_in_another_environment_is_found_out_at_the_start(
     triton: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def elsewhere(found: distribution.Distribution) -> dict[str, str]:
-        return {**command.environment(found), "GATEWAY_STUB_PREFIX": "/nowhere"}
+    def elsewhere(
+        found: distribution.Distribution, *, settings: PythonModelSettings, has_python_models: bool
+    ) -> dict[str, str]:
+        rightly = command.environment(found, settings=settings, has_python_models=has_python_models)
+        return {**rightly, "GATEWAY_STUB_PREFIX": "/nowhere"}
 
     monkeypatch.setattr(supervisor, "environment", elsewhere)
     with pytest.raises(EmbeddedTritonError, match="another Python environment") as caught:
