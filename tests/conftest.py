@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,11 @@ from gateway.settings import Settings
 from gateway.triton.embedded import distribution
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
+from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
 from tests.support.live_server import LiveServer, live_server
-from tests.support.twin_repository import pull_twins, twin_repository
+from tests.support.twin_repository import pull_twins, twin_repository, twins_of
+from tests.support.twins import publishing
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 VOCABULARIES = REPOSITORY.parent / "vocabularies"
@@ -61,6 +65,11 @@ def missing_bundled_model() -> str | None:
     folder = REPOSITORY / BUNDLED_MODEL
     missing = [name for name in BUNDLED_FILES if not (folder / name).is_file()]
     return f"{BUNDLED_MODEL}: {', '.join(missing)} missing; gateway models pull {BUNDLED_MODEL}" if missing else None
+
+
+def missing_torch() -> str | None:
+    missing = [name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} missing; scripts/install_torch.sh" if missing else None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -152,3 +161,57 @@ def twin_gateway_server(twin_triton: ServedTriton, twin_models: Path) -> Iterato
 def twin_gateway_url(twin_gateway_server: LiveServer) -> str:
     """`http://host:port` of `twin_gateway_server`."""
     return twin_gateway_server.url
+
+
+V4 = "jina-embeddings-v4"
+MERGED_V4 = "jina-embeddings-v4-vllm-retrieval"
+TEXT_MODEL = "jina-embeddings-v2-base-en"
+
+
+@pytest.fixture(scope="session")
+def v4_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By model, a folder with its repository's files in their own layout, for the oracle."""
+    folder = tmp_path_factory.mktemp("v4-files")
+    return {name: publishing.write(twins_of(name)[0], folder / name) for name in (V4, MERGED_V4)}
+
+
+@pytest.fixture(scope="session")
+def v4_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository: jina-embeddings-v4 and one of its merged models over their twins, and one that reads texts
+    alone, pulled from a hub on loopback."""
+    need(missing_torch())
+    names = (V4, MERGED_V4, TEXT_MODEL)
+    repository = twin_repository(tmp_path_factory.mktemp("v4"), *names)
+    pull_twins(repository, *names, staging=tmp_path_factory.mktemp("v4-downloads"))
+    return repository
+
+
+@contextmanager
+def serving_v4(repository: Path, run_folder: Path) -> Iterator[ServedTriton]:
+    """A server of its own for all that `repository` holds, apart from `twin_triton`, because these models import torch.
+    They compute in float32, whatever the device."""
+    triton = EmbeddedTriton(
+        repository=repository,
+        run_folder=run_folder,
+        ports=Ports(*pick_free(3)),
+        python_models=PythonModelSettings(dtype="float32"),
+    )
+    with BackgroundTriton(triton) as background:
+        report = background.start([card.name for card in Registry.from_repository(repository).cards])
+        assert report.failed == {}
+        ends = report.endpoints
+        yield ServedTriton(ends.grpc, ends.http, ends.metrics, V4, report, background)
+
+
+@pytest.fixture(scope="session")
+def v4_triton(tritonserver: None, v4_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTriton]:
+    """One real server on free ports for every model of `v4_models`."""
+    with serving_v4(v4_models, tmp_path_factory.mktemp("v4-triton")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def v4_gateway_url(v4_triton: ServedTriton, v4_models: Path) -> Iterator[str]:
+    """`http://host:port` of the whole gateway in front of `v4_triton`."""
+    for server in ready_gateway(v4_triton, v4_models):
+        yield server.url

@@ -84,10 +84,10 @@ def _copy_code(card: Card) -> None:
         shutil.copyfile(shipped, own)
 
 
-def pull_twins(folder: Path, *, staging: Path, variant: str | None = None) -> None:
-    """Pull every card in `folder` from a hub on loopback, as `gateway models pull` does."""
+def pull_twins(folder: Path, *names: str, staging: Path, variant: str | None = None) -> None:
+    """Pull every card in `folder`, those of the named models, from a hub on loopback, as `gateway models pull` does."""
     with local_hub() as hub:
-        publish_twins(hub)
+        publish_twins(hub, *names)
         fetching = Fetching(staging=staging, choice=SourceChoice.HUB, hub=HubAccess(endpoint=hub.url))
         for card in Registry.from_repository(folder).cards:
             pull(card, fetching, variant=variant)

@@ -60,6 +60,10 @@ class V4Oracle:
             pooled = hidden[start : end + 1].mean(axis=0)
         return unit(unit(pooled)[:dimensions])
 
+    def vector_of_ids(self, task: str, ids: Sequence[int]) -> np.ndarray:
+        """float64 [size] of unit length, of a text's ids."""
+        return unit(self._forward(task, input_ids=torch.tensor([list(ids)])).mean(axis=0))
+
     def token_vectors(self, task: str, given: str | bytes) -> np.ndarray:
         """float64 [tokens, token size], each of unit length: of every position, whatever it stands for."""
         hidden = self.text_hidden(task, given) if isinstance(given, str) else self._image_hidden(task, given)[1]
