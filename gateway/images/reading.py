@@ -1,0 +1,134 @@
+"""A request's images, from wherever they are to the pixels that the model reads, under the bounds that all requests
+share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.cards.schema import ImageSpec
+from gateway.errors import DeadlineExceeded, InvalidImage
+from gateway.images.decoding import DecodeLimits, ImageDecoder, UndecodableImage
+from gateway.images.encoded import decode_image, is_data_uri
+from gateway.images.fetching import FetchLimits, ImageFetcher, UnfetchableImage
+from gateway.images.memory import ImageMemory, MemoryShare
+from gateway.images.sizes import most_pixels
+from gateway.images.url_policy import UrlPolicy
+from gateway.types import ImageInput, UInt8Array
+
+_PARAM = "input"
+
+PreparedImages = dict[int, UInt8Array]
+"""By the input's number: uint8 [height, width, 3], RGB at the size that the model reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """The settings `GATEWAY_IMAGE_...` and `GATEWAY_MAX_IMAGE...`, by the same names and with the same defaults."""
+
+    urls: str = "public"
+    max_image_bytes: int = 10 * 1024 * 1024
+    max_image_pixels: int = 20_000_000
+    max_images_bytes: int = 1024 * 1024 * 1024
+    fetch_seconds: float = 10.0
+    fetches: int = 16
+    workers: int = 2
+
+
+class ImageReader:
+    """Fetches, checks and decodes. Nothing is started before the first image.
+
+    Raises `ConfigurationError` where `limits.urls` says nothing that can be done. `fetcher` and `decoder` are made from
+    the limits unless given.
+    """
+
+    def __init__(
+        self, limits: ImageLimits, *, fetcher: ImageFetcher | None = None, decoder: ImageDecoder | None = None
+    ) -> None:
+        self._limits = limits
+        self._fetcher = fetcher or ImageFetcher(
+            UrlPolicy.parse(limits.urls), FetchLimits(max_bytes=limits.max_image_bytes, seconds=limits.fetch_seconds)
+        )
+        self._decoder = decoder or ImageDecoder(
+            DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, workers=limits.workers)
+        )
+        self._fetches = asyncio.Semaphore(limits.fetches)
+        self.memory = ImageMemory(limits.max_images_bytes)
+
+    @asynccontextmanager
+    async def prepared(
+        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float
+    ) -> AsyncIterator[PreparedImages]:
+        """The images of `inputs`, which are (number, image), read in parallel; within the block they count as taken
+        memory.
+
+        `deadline` is a reading of `time.monotonic()`. Of several inputs that fail the first one decides. Raises
+        `InvalidImage`, which names the input's number, `Overloaded`, `DeadlineExceeded` and `EngineUnavailable`.
+        """
+        with self.memory.share() as share:
+            remaining = deadline - time.monotonic()
+            try:
+                async with asyncio.timeout(remaining):
+                    images = await self._read_all(inputs, spec, share)
+            except TimeoutError:
+                raise DeadlineExceeded("The request took longer than it may.") from None
+            yield images
+
+    async def close(self) -> None:
+        """Ends the processes. What is still being read fails."""
+        self._fetcher.close()
+        await self._decoder.close()
+
+    async def _read_all(
+        self, inputs: Sequence[tuple[int, ImageInput]], spec: ImageSpec, share: MemoryShare
+    ) -> PreparedImages:
+        # No more than half of the fetches for one request, so that one with many slow URLs leaves room for others.
+        own = asyncio.Semaphore(max(1, self._limits.fetches // 2))
+        reading = [asyncio.create_task(self._read(number, given, spec, share, own)) for number, given in inputs]
+        try:
+            return {number: await image for (number, _), image in zip(inputs, reading, strict=True)}
+        finally:
+            for image in reading:
+                image.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
+
+    async def _read(
+        self, number: int, given: ImageInput, spec: ImageSpec, share: MemoryShare, own: asyncio.Semaphore
+    ) -> UInt8Array:
+        try:
+            async with own:
+                if given.url is not None and not is_data_uri(given.url):
+                    return await self._read_url(given.url, spec, share)
+                return await self._decode(self._content(number, given), spec, share)
+        except (UnfetchableImage, UndecodableImage) as unusable:
+            raise InvalidImage(f"Input {number} {unusable.reason}.", param=_PARAM) from None
+
+    async def _read_url(self, url: str, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
+        """Its place among the fetches is kept until it is decoded: files do not pile up before the processes."""
+        async with self._fetches:
+            share.take(self._limits.max_image_bytes)
+            try:
+                return await self._decode(await self._fetcher.fetch(url), spec, share)
+            finally:
+                share.give_back(self._limits.max_image_bytes)
+
+    def _content(self, number: int, given: ImageInput) -> bytes:
+        if given.url is not None:
+            where = f"Input {number}"
+            return decode_image(given.url, where=where, param=_PARAM, max_bytes=self._limits.max_image_bytes)
+        content = given.data or b""
+        if len(content) > self._limits.max_image_bytes:
+            raise UndecodableImage(
+                f"is an image of more than {self._limits.max_image_bytes} bytes, the most that is read here"
+            )
+        return content
+
+    async def _decode(self, content: bytes, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
+        most_bytes = 3 * most_pixels(spec)
+        share.take(most_bytes)
+        pixels = await self._decoder.decode(content, spec)
+        share.give_back(most_bytes - pixels.nbytes)
+        return pixels
