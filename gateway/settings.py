@@ -31,6 +31,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "max_model_tokens": ("MAX_MODEL_LEN",),
     "gpu_memory_utilization": ("GPU_MEMORY_UTILIZATION",),
     "dtype": ("DTYPE",),
+    "job_concurrency": ("RUNPOD_MAX_CONCURRENCY",),
     "hf_token": ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
     "hf_endpoint": ("HF_ENDPOINT",),
     "log_level": ("LOG_LEVEL",),
@@ -133,7 +134,10 @@ class Settings(BaseSettings):
         0.9, gt=0, le=1, description="Share of the GPU's memory that a model of the Python backend may take."
     )
     image_urls: str = Field(
-        "public", description="Images given by URL: `public` hosts, `off`, or only these hosts, comma-separated."
+        "public",
+        description="Images given by URL: `off`, or where they may be fetched from, comma-separated: `public` (all of "
+        "the internet, ports 80 and 443), `images.example.com`, `*.example.com`, `host:8080`. A host with a private "
+        "address needs `+private` behind it: `intranet.example+private`.",
     )
     max_image_bytes: int = Field(10 * 1024 * 1024, ge=1024, description="Largest image file read, in bytes.")
     max_image_pixels: int = Field(20_000_000, ge=1, description="Largest image decoded, in pixels.")
@@ -161,6 +165,10 @@ class Settings(BaseSettings):
     tokenizer_threads: int = Field(2, ge=1, description="Threads that tokenize.")
     canary_interval_seconds: float = Field(
         1.0, gt=0, description="How often each model must prove itself with a known vector for `/ready`."
+    )
+    job_concurrency: int = Field(32, ge=1, description="RunPod jobs that one worker takes at a time, to share batches.")
+    max_job_output_bytes: int = Field(
+        20_000_000, ge=10_000, description="Largest answer to a RunPod job, in bytes of JSON; RunPod drops larger ones."
     )
     drain_seconds: float = Field(5.0, ge=0, description="How long running requests may finish after a stop signal.")
 

@@ -12,6 +12,7 @@ import typer
 from gateway.cli.doctor import doctor
 from gateway.cli.errors import render
 from gateway.cli.models import build_models_command
+from gateway.cli.runpod import runpod
 from gateway.cli.serve import serve
 from gateway.cli.up import up
 from gateway.errors import GatewayError
@@ -37,6 +38,7 @@ def build_command() -> typer.Typer:
     command.callback()(options)
     command.command()(up)
     command.command()(serve)
+    command.command()(runpod)
     command.command()(doctor)
     command.add_typer(build_models_command(), name="models")
     return command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -31,7 +31,7 @@ from gateway.telemetry.logging import configure_logging
 from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.python_models import PythonModelSettings
-from gateway.triton.embedded.supervisor import EmbeddedTriton
+from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 
 
 def _port(purpose: str, field: str) -> OptionInfo:
@@ -105,15 +105,7 @@ def run(settings: Settings, record: Path) -> None:
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
-    triton = EmbeddedTriton(
-        repository=settings.model_repository,
-        run_folder=settings.run_folder,
-        ports=triton_ports(settings),
-        on_progress=line,
-        home=settings.triton_home,
-        python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
-    )
-    with BackgroundTriton(triton) as background:
+    with BackgroundTriton(embedded_triton(settings, line)) as background:
         report = background.start(names)
         line.finish(report)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
@@ -121,6 +113,18 @@ def run(settings: Settings, record: Path) -> None:
         block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
             run_server(settings, create_app(settings))
+
+
+def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None]) -> EmbeddedTriton:
+    """The server that these settings describe, not started yet."""
+    return EmbeddedTriton(
+        repository=settings.model_repository,
+        run_folder=settings.run_folder,
+        ports=triton_ports(settings),
+        on_progress=on_progress,
+        home=settings.triton_home,
+        python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
+    )
 
 
 def complete_cards(settings: Settings) -> tuple[Card, ...]:

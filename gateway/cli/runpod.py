@@ -1,0 +1,140 @@
+"""`gateway runpod`: a worker of RunPod serverless. Triton and the service in one process group, jobs from the runpod
+package."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import structlog
+import typer
+
+from gateway.app import VERSION, served_by_triton
+from gateway.cards.schema import Card
+from gateway.cli import run_file
+from gateway.cli.announcement import ProgressLine
+from gateway.cli.named_models import RepositoryOption
+from gateway.cli.port_choice import chosen_ports
+from gateway.cli.runpod_models import ready_models
+from gateway.cli.setting_help import PORT
+from gateway.cli.up import ModelOption, StopRequested, embedded_triton, memory_note, stop_signals
+from gateway.dialects.base import Services
+from gateway.dialects.inputs import InputLimits
+from gateway.runpod import package
+from gateway.runpod.arguments import Arguments, LogLevel, test_input
+from gateway.runpod.jobs import JobHandler
+from gateway.runpod.limits import JobLimits
+from gateway.runpod.readiness import until_ready
+from gateway.runpod.service_thread import LoopThread
+from gateway.settings import Settings, load_settings
+from gateway.telemetry.logging import configure_logging
+from gateway.telemetry.metrics import build_metrics
+from gateway.triton.embedded import installed_server
+from gateway.triton.embedded.background import BackgroundTriton
+from gateway.triton.embedded.ports import check_free
+
+# Its lock and logs are not those of a `gateway up` beside it.
+RUN_FOLDER = "runpod"
+
+TestInputOption = Annotated[
+    str | None,
+    typer.Option("--test_input", metavar="JSON", help="Run this one job and print its answer.", show_default=False),
+]
+ServeOption = Annotated[bool, typer.Option("--rp_serve_api", help="Serve runpod's local test API instead of jobs.")]
+ApiHostOption = Annotated[str, typer.Option("--rp_api_host", metavar="ADDRESS", help="Where that API listens.")]
+ApiPortOption = Annotated[int, typer.Option("--rp_api_port", metavar=PORT, min=1, max=65535, help="Its port.")]
+ApiConcurrencyOption = Annotated[
+    int,
+    typer.Option(
+        "--rp_api_concurrency", min=1, help="Taken for runpod's sake: one process answers any number of jobs at a time."
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel | None,
+    typer.Option(
+        "--rp_log_level",
+        case_sensitive=False,
+        help="Of the runpod package's own log; at DEBUG it holds inputs and answers.",
+    ),
+]
+DebuggerOption = Annotated[bool, typer.Option("--rp_debugger", help="Add runpod's timings to each job's answer.")]
+
+
+def runpod(
+    test_input_: TestInputOption = None,
+    rp_serve_api: ServeOption = False,
+    rp_api_host: ApiHostOption = "localhost",
+    rp_api_port: ApiPortOption = 8000,
+    rp_api_concurrency: ApiConcurrencyOption = 1,
+    rp_log_level: LogLevelOption = None,
+    rp_debugger: DebuggerOption = False,
+    model: ModelOption = None,
+    model_repository: RepositoryOption = None,
+) -> None:
+    """Run a RunPod serverless worker; its model is MODEL_NAME."""
+    del rp_api_concurrency
+    settings = load_settings(models=tuple(model) if model else None, model_repository=model_repository)
+    configure_logging(level=settings.log_level, log_format=settings.log_format)
+    arguments = Arguments(
+        test_input=test_input(test_input_, serves=rp_serve_api, environment=os.environ),
+        serve_api=rp_serve_api,
+        api_host=rp_api_host,
+        api_port=rp_api_port,
+        log_level=rp_log_level,
+        debugger=rp_debugger,
+    )
+    raise typer.Exit(run(settings, arguments))
+
+
+def run(settings: Settings, arguments: Arguments) -> int:
+    """From settings to the exit code. Raises `SetupError` for what an operator can mend."""
+    serverless = package.load()
+    installed_server.located(settings.triton_home)
+    settings = settings.model_copy(update={"run_folder": settings.run_folder / RUN_FOLDER})
+    code = 0
+    with contextlib.suppress(StopRequested), stop_signals(), run_file.sole_run(settings.run_folder):
+        settings, cards = ready_models(settings)
+        settings = with_ports(settings, arguments)
+        with LoopThread("service") as loop, running(settings, cards, loop) as services:
+            handler = loop.bridged(JobHandler(services, limits_of(settings)).answer)
+            words = arguments.as_words(os.environ)
+            if arguments.is_test:
+                code = package.run_once(serverless, handler, words=words)
+            else:
+                code = package.serve(serverless, handler, words=words, concurrency=settings.job_concurrency)
+    return code
+
+
+@contextlib.contextmanager
+def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> Iterator[Services]:
+    """Triton and, in `loop`, the service, once every model has proved itself."""
+    log = structlog.get_logger("gateway.runpod")
+    for note in memory_note(cards):
+        log.warning(note)
+    line = ProgressLine(sys.stderr)
+    with BackgroundTriton(embedded_triton(settings, line)) as background:
+        line.finish(background.start([card.name for card in cards]))
+        start = served_by_triton(settings, None)
+        with loop.running(start(build_metrics(version=VERSION))) as services:
+            loop.call(until_ready(services.health, tell=log.info))
+            log.info("ready for jobs", models=[card.name for card in cards], concurrency=settings.job_concurrency)
+            yield services
+
+
+def with_ports(settings: Settings, arguments: Arguments) -> Settings:
+    """Triton on free ports, none of them the local API's. Raises `EmbeddedTritonError` where that one is taken."""
+    if arguments.serve_api:
+        check_free(arguments.api_port, purpose="RunPod's local API", option="--rp_api_port")
+        settings = settings.model_copy(update={"port": arguments.api_port})
+    return chosen_ports(settings, auto=True)
+
+
+def limits_of(settings: Settings) -> JobLimits:
+    return JobLimits(
+        inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),
+        request_timeout_seconds=settings.request_timeout_seconds,
+        max_output_bytes=settings.max_job_output_bytes,
+    )

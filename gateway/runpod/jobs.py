@@ -1,0 +1,138 @@
+"""From a RunPod job to its answer: the input is told apart, worked on by the services, and every fault is put in words.
+
+Nothing raises out of here: the runpod package would hand a traceback to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from gateway.dialects.base import Services
+from gateway.dialects.embeddings_request import EmbeddingsCall, parse_embeddings_call
+from gateway.dialects.faults import Fault
+from gateway.dialects.fields import flag
+from gateway.dialects.rerank_request import parse_rerank_call
+from gateway.errors import InvalidField
+from gateway.runpod.embeddings_output import embeddings_output
+from gateway.runpod.job_faults import failed, job_fault, openai_error
+from gateway.runpod.limits import Job, JobLimits
+from gateway.runpod.openai_route import ROUTE, answer_route
+from gateway.runpod.output_size import refuse_hopeless
+from gateway.runpod.ranking_output import ranking_output
+from gateway.types import Usage
+
+_INPUT_FORM = 'A job\'s "input" has to be an object such as {"input": ["some text"]}.'
+
+
+@dataclass(slots=True)
+class _Done:
+    """One job's facts for its log line; never its content."""
+
+    kind: str = "none"
+    model: str = ""
+    inputs: int = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    def note(self, *, model: str, inputs: int, usage: Usage) -> None:
+        self.model, self.inputs, self.tokens = model, inputs, usage.total_tokens
+
+
+class JobHandler:
+    """Answers jobs, any number at the same time, in the event loop that the services run in."""
+
+    def __init__(self, services: Services, limits: JobLimits) -> None:
+        self._services = services
+        self._limits = limits
+        self._log = structlog.get_logger("gateway.runpod")
+
+    async def answer(self, job: Job) -> dict[str, Any]:
+        """The handler's answer: the output, or `{"error": ...}`, which makes the job FAILED."""
+        done = _Done()
+        deadline = time.monotonic() + self._limits.seconds_for(job)
+        fields = job.get("input")
+        is_openai = isinstance(fields, dict) and ROUTE in fields
+        try:
+            output = await self._output(fields, done, deadline=deadline)
+        except Exception as error:  # noqa: BLE001
+            # The edge: whatever a job ran into, its caller gets a sentence and the next job its turn.
+            fault = job_fault(error, job_id=job.get("id"))
+            self._tell(job, done, fault, error)
+            return openai_error(fault) if is_openai else failed(fault)
+        self._tell(job, done)
+        return output
+
+    async def _output(self, fields: object, done: _Done, *, deadline: float) -> dict[str, Any]:
+        if not isinstance(fields, dict):
+            raise InvalidField(_INPUT_FORM, param="input")
+        if ROUTE in fields:
+            done.kind = "openai"
+            body: dict[str, Any] = await answer_route(fields, self._services, self._limits, deadline=deadline)
+            return body
+        if fields.get("query") is not None:
+            done.kind = "rerank"
+            return await self._ranking(fields, done, deadline=deadline)
+        done.kind = "embeddings"
+        return await self._embeddings(fields, done, deadline=deadline)
+
+    async def _embeddings(self, fields: Mapping[str, Any], done: _Done, *, deadline: float) -> dict[str, Any]:
+        call = parse_embeddings_call(fields, vocabulary_header=None, limits=self._limits.inputs, deadline=deadline)
+        self._refuse_hopeless(call)
+        result = await self._services.embedder.embed(call.request)
+        done.note(model=result.model, inputs=len(call.request.inputs), usage=result.usage)
+        return await asyncio.to_thread(
+            embeddings_output,
+            result,
+            call.encodings,
+            model=self._name_in_answer(call.request.model, result.model),
+            max_bytes=self._limits.max_output_bytes,
+        )
+
+    def _refuse_hopeless(self, call: EmbeddingsCall) -> None:
+        """An answer that RunPod would drop is refused before anything is computed. Raises `InvalidField`."""
+        request = call.request
+        vectors = self._services.models.resolve(request.model).model.card.vectors
+        if vectors is not None and not request.multi_vector:
+            refuse_hopeless(
+                vectors=len(request.inputs),
+                dimensions=request.dimensions or vectors.dimensions,
+                encodings=call.encodings,
+                max_bytes=self._limits.max_output_bytes,
+            )
+
+    def _name_in_answer(self, asked: str | None, used: str) -> str:
+        """A model that also answers to a shared name, as one merged task does to the whole model's, answers under it
+        unless it was called by a name of its own."""
+        shared = self._services.models.resolve(used).model.shared_aliases
+        called = next(iter(shared), used) if asked is None else asked
+        known = next((alias for alias in shared if alias.lower() == called.lower()), used)
+        return known.rpartition("/")[2]
+
+    async def _ranking(self, fields: Mapping[str, Any], done: _Done, *, deadline: float) -> dict[str, Any]:
+        call = parse_rerank_call(fields, max_inputs=self._limits.inputs.max_inputs, deadline=deadline)
+        with_documents = flag(fields, "return_docs", "return_documents", default=False)
+        result = await self._services.reranker.rerank(call.request)
+        done.note(model=result.model, inputs=len(call.request.documents), usage=result.usage)
+        return ranking_output(result, call, with_documents=with_documents, max_bytes=self._limits.max_output_bytes)
+
+    def _tell(self, job: Job, done: _Done, fault: Fault | None = None, error: Exception | None = None) -> None:
+        facts: dict[str, Any] = {
+            "job": str(job.get("id"))[:64],
+            "kind": done.kind,
+            "status": fault.status if fault else 200,
+            "milliseconds": round((time.perf_counter() - done.started) * 1000, 2),
+        }
+        if done.model:
+            facts |= {"model": done.model, "inputs": done.inputs, "tokens": done.tokens}
+        if fault is None:
+            self._log.info("job", **facts)
+        elif fault.status == 500:
+            self._log.error("job", code=fault.code, exc_info=error, **facts)
+        else:
+            self._log.info("job", code=fault.code, **facts)
