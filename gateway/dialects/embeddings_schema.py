@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from gateway.dialects.image_schema import AnyImage
+
 TokenId = Annotated[int, Field(ge=0)]
 
 EXAMPLES: list[JsonValue] = [
@@ -22,6 +24,18 @@ EXAMPLES: list[JsonValue] = [
         "task": "retrieval.passage",
         "late_chunking": True,
         "input": ["Berlin is the capital of Germany.", "The city has 3.8 million inhabitants."],
+    },
+    {
+        "model": "jina-embeddings-v4",
+        "task": "retrieval.passage",
+        "input": [{"image": "https://example.org/harbour.jpg"}, {"text": "A harbour in the morning."}],
+    },
+    {
+        "model": "jina-embeddings-v4",
+        "task": "retrieval.query",
+        "return_multivector": True,
+        "return_tokenized_input": True,
+        "input": ["boats in a harbour"],
     },
 ]
 
@@ -40,10 +54,11 @@ class EmbeddingsRequest(BaseModel):
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": EXAMPLES})
 
     input: Annotated[
-        str | TextObject | list[str | TextObject] | list[TokenId] | list[list[TokenId]],
+        str | TextObject | AnyImage | list[str | TextObject | AnyImage] | list[TokenId] | list[list[TokenId]],
         Field(
-            description="One text, several texts, one input as token ids, or several inputs as token ids. "
-            "A flat list of integers is one input. Also `content`, `texts`."
+            description="One text or image, several of both, one input as token ids, or several inputs as token ids. "
+            "A flat list of integers is one input. For a model that reads images, a string that begins with "
+            "`data:image/` is one. Also `content`, `texts`."
         ),
     ]
     model: str | None = Field(
@@ -88,7 +103,7 @@ class EmbeddingsRequest(BaseModel):
     late_chunking: bool | None = Field(
         None,
         description="All inputs are parts of one document, in order; each vector is the mean over its part's tokens in "
-        "the context of the whole. For models whose vectors are means.",
+        "the context of the whole. For texts alone, and models whose vectors are means.",
     )
     token_vocabulary: str | None = Field(
         None,
@@ -96,18 +111,40 @@ class EmbeddingsRequest(BaseModel):
         "too. Left out: what the operator set, `cl100k_base` unless changed.",
         examples=["cl100k_base", "model"],
     )
-    return_multivector: Literal[False] | None = Field(None, description="No model here gives a vector a token.")
+    return_multivector: bool | None = Field(
+        None,
+        description="One vector for each token, for models that `GET /v1/models` lists with `multi_vector`. Not "
+        "together with `dimensions`, `late_chunking` or `normalized` false.",
+    )
+    return_tokenized_input: bool | None = Field(
+        None, description="List the tokens beside their vectors; with `return_multivector` alone."
+    )
     user: Any = Field(None, description="Ignored.")
 
 
 Encoded = list[float] | str
+TypeName = Literal["float", "base64", "binary", "ubinary"]
 
 
 class EmbeddingItem(BaseModel):
     object: Literal["embedding"]
     index: int
-    embedding: Encoded | dict[Literal["float", "base64", "binary", "ubinary"], Encoded] = Field(
+    embedding: Encoded | dict[TypeName, Encoded] = Field(
         description="A list of numbers, a base64 string, or an object of both where several types were asked for."
+    )
+
+
+class MultiVectorItem(BaseModel):
+    """What `return_multivector` gives for an input."""
+
+    object: Literal["embeddings"]
+    index: int
+    embeddings: list[Encoded] | dict[TypeName, list[Encoded]] = Field(
+        description="A vector for each token, the task's prefix included: a list of numbers or a base64 string each; "
+        "or an object of such lists where several types were asked for."
+    )
+    tokenized_input: list[str] | None = Field(
+        None, description="Each token's text, where `return_tokenized_input` asked for it; left out otherwise."
     )
 
 
@@ -116,10 +153,13 @@ class EmbeddingsUsage(BaseModel):
         description="Tokens by the model's own tokenizer, special tokens and the task's prefix included."
     )
     total_tokens: int
+    image_tokens: int | None = Field(
+        None, description="Those among them that stand for images, their prompt included; left out where none was sent."
+    )
 
 
 class EmbeddingsResponse(BaseModel):
     object: Literal["list"]
-    data: list[EmbeddingItem] = Field(description="One item per input, in input order.")
+    data: list[EmbeddingItem] | list[MultiVectorItem] = Field(description="One item per input, in input order.")
     model: str
     usage: EmbeddingsUsage

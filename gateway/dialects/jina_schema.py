@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.dialects.embeddings_schema import TextObject
+from gateway.dialects.image_schema import AnyImage
 
 Labels = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
@@ -20,6 +21,11 @@ _CLASSIFY_EXAMPLE: dict[str, Any] = {
     "model": "jina-embeddings-v3",
     "input": ["Calculate the compound interest on a loan.", "Write a poem about the sea."],
     "labels": ["finance", "poetry"],
+}
+_CLASSIFY_IMAGES_EXAMPLE: dict[str, Any] = {
+    "model": "jina-embeddings-v4",
+    "input": [{"image": "https://example.org/harbour.jpg"}],
+    "labels": ["boats", "mountains"],
 }
 _SEGMENT_EXAMPLE: dict[str, Any] = {
     "content": "Berlin is the capital of Germany. It has 3.8 million inhabitants.",
@@ -76,10 +82,13 @@ class RerankResponse(BaseModel):
 class ClassifyRequest(BaseModel):
     """Unknown fields are ignored, and null means the same as leaving a field out."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_CLASSIFY_EXAMPLE]})
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [_CLASSIFY_EXAMPLE, _CLASSIFY_IMAGES_EXAMPLE]}
+    )
 
-    input: str | TextObject | Annotated[list[str | TextObject], Field(min_length=1)] = Field(
-        description="One text, or several. Also `content`, `texts`."
+    input: str | TextObject | AnyImage | Annotated[list[str | TextObject | AnyImage], Field(min_length=1)] = Field(
+        description="One text or image, or several of both; images for a model that reads them. Also `content`, "
+        "`texts`."
     )
     labels: Labels | Annotated[dict[str, Labels], Field(min_length=1)] = Field(
         description="What to choose from: a list, or an object of lists with one choice each; 512 labels at most."

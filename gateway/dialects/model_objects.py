@@ -11,7 +11,7 @@ from datetime import time as time_of_day
 from typing import Any
 
 from gateway.cards.listing import ModelListing
-from gateway.cards.schema import Card, Model, ModelKind
+from gateway.cards.schema import Model, ModelKind
 from gateway.dialects.base import ModelDirectory
 
 _OUTPUT_MODALITIES: Mapping[ModelKind, str] = {ModelKind.EMBEDDING: "embeddings", ModelKind.RERANKER: "rerank"}
@@ -33,7 +33,7 @@ def model_object(listing: ModelListing, models: ModelDirectory) -> dict[str, Any
         "hub_id": model.hub_id,
         "aliases": [*model.aliases, *_shared_names(model, models)],
         "kind": card.kind.value,
-        **_vector_facts(card),
+        **_vector_facts(listing),
         "tasks": list(listing.tasks),
         "default_task": card.tasks.default,
         "max_tokens": card.tokenizer.max_tokens,
@@ -48,12 +48,14 @@ def _shared_names(model: Model, models: ModelDirectory) -> list[str]:
     return [name for name in model.shared_aliases if models.resolve(name).model.name == model.name]
 
 
-def _vector_facts(card: Card) -> dict[str, Any]:
-    vectors = card.vectors
+def _vector_facts(listing: ModelListing) -> dict[str, Any]:
+    vectors = listing.model.card.vectors
     return {
         "dimensions": vectors.dimensions if vectors else None,
         "matryoshka_dimensions": list(vectors.matryoshka) if vectors else [],
         "late_chunking": vectors is not None and vectors.may_chunk_late,
+        "multi_vector": listing.multi_vector,
+        "token_dimensions": vectors.token_dimensions if vectors else None,
     }
 
 
@@ -66,7 +68,7 @@ def _jina_keys(listing: ModelListing) -> dict[str, Any]:
         "description": card.summary,
         "context_length": card.tokenizer.max_tokens,
         "max_output_length": card.vectors.dimensions if card.vectors else 1,
-        "input_modalities": ["text"],
+        "input_modalities": list(listing.modalities),
         "output_modalities": [_OUTPUT_MODALITIES[card.kind]],
         "quantization": listing.variant or "",
         "supported_sampling_parameters": [],

@@ -18,6 +18,8 @@ class ModelResponse(BaseModel):
     dimensions: int | None = Field(description="Size of its vectors; null for a reranker.")
     matryoshka_dimensions: list[int] = Field(description="Sizes the model was trained to be cut to; empty if none.")
     late_chunking: bool = Field(description="Whether it takes `late_chunking`.")
+    multi_vector: bool = Field(description="Whether it takes `return_multivector`.")
+    token_dimensions: int | None = Field(description="Size of a token's own vector; null where it has none.")
     tasks: list[str] = Field(description="Values of `task` that are served; empty for a model without tasks.")
     default_task: str | None = Field(description="The task of a request that names none.")
     max_tokens: int = Field(description="Longest text, in its own tokens, special tokens included.")
@@ -31,7 +33,7 @@ class ModelResponse(BaseModel):
     description: str
     context_length: int
     max_output_length: int
-    input_modalities: list[str]
+    input_modalities: list[str] = Field(description="What an input may be: `text`, and `image` where it reads images.")
     output_modalities: list[str]
     quantization: str
     supported_sampling_parameters: list[str]

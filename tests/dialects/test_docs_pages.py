@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from gateway.dialects import embeddings_request, rerank_request
 from tests.support.edge import Edge, edge
+from tests.support.instant_models import IMAGE_MODEL, RERANKER
 
 JINA_GUIDE = Path(__file__).parents[2] / "docs" / "jina-api.md"
 
@@ -74,6 +75,7 @@ def test_docs_can_be_switched_off() -> None:
             assert running.client.get(path).status_code == 404
 
 
+IMAGE = {"image": "https://example.org/a.png"}
 BODIES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "/v1/rerank": (
         "Rerank",
@@ -84,7 +86,11 @@ BODIES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "/v1/classify": (
         "Classify",
-        [{"input": ["a", {"text": "b"}], "labels": ["x", "y"]}, {"input": "a", "labels": {"g": ["x"], "h": ["y"]}}],
+        [
+            {"input": ["a", {"text": "b"}], "labels": ["x", "y"]},
+            {"input": "a", "labels": {"g": ["x"], "h": ["y"]}},
+            {"model": IMAGE_MODEL, "input": ["a", IMAGE], "labels": ["x", "y"]},
+        ],
     ),
     "/v1/segment": (
         "Segment",
@@ -104,6 +110,13 @@ def test_answers_are_what_the_document_says(shared: Edge) -> None:
     types = ["float", "base64", "binary", "ubinary"]
     schema_of(document, "EmbeddingsResponse").validate(shared.embed(embedding_type=types).json())
     schema_of(document, "EmbeddingsResponse").validate(shared.embed(embedding_type="binary").json())
+    for encoding in (*types, types):
+        tokens = shared.embed(
+            model=IMAGE_MODEL, input=["a b", IMAGE], return_multivector=True, return_tokenized_input=True,
+            embedding_type=encoding,
+        )  # fmt: skip
+        assert tokens.status_code == 200
+        schema_of(document, "EmbeddingsResponse").validate(tokens.json())
     for path, (name, body) in BODIES.items():
         for fields in body:
             schema_of(document, f"{name}Request").validate(fields)
@@ -132,6 +145,14 @@ def test_answers_are_what_the_document_says(shared: Edge) -> None:
         {"input": "a", "encoding_format": "BASE64"},
         {"input": {"text": "a"}, "embedding_type": ["float", "ubinary"], "task": "classification"},
         {"input": ["a", {"text": "b"}], "late_chunking": True, "normalized": False, "input_type": "query"},
+        {"input": "a", "return_multivector": False, "return_tokenized_input": None},
+        {"model": IMAGE_MODEL, "input": IMAGE, "return_multivector": True, "return_tokenized_input": True},
+        {"model": IMAGE_MODEL, "input": ["a", {"url": "https://h/a.png"}, {"bytes": "AAAA"}, {"image_base64": "AAAA"}]},
+        {
+            "model": IMAGE_MODEL,
+            "input": [{"image_url": "https://h/a.png"}, {"image_url": {"url": "data:;base64,AAAA"}}],
+        },
+        {"model": IMAGE_MODEL, "input": [{"type": "image", "format": "base64", "value": "AAAA"}]},
     ],
 )
 def test_what_the_document_allows_is_accepted(shared: Edge, fields: dict[str, Any]) -> None:
@@ -176,8 +197,11 @@ def test_every_name_of_a_field_is_documented(shared: Edge, schema: str, field: s
 
 def test_the_documents_examples_work(shared: Edge) -> None:
     document = shared.client.get("/openapi.json").json()
-    for name, model in (("Embeddings", "tiny"), ("Rerank", "tiny-reranker"), ("Classify", "tiny"), ("Segment", None)):
+    for name in ("Embeddings", "Rerank", "Classify", "Segment"):
         for example in document["components"]["schemas"][f"{name}Request"]["examples"]:
+            model = {"jina-embeddings-v4": IMAGE_MODEL, "jina-reranker-v2-base-multilingual": RERANKER}.get(
+                example.get("model"), "tiny"
+            )
             answer = shared.client.post(f"/v1/{name.lower()}", json=example | {"model": model})
             assert answer.status_code == 200
 

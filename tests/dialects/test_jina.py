@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.app import create_app
-from gateway.types import LongDocuments, TextInput
+from gateway.types import ImageInput, LongDocuments, TextInput
 from tests.support.edge import Edge, check_error, edge, settings
+from tests.support.instant_models import IMAGE_MODEL
 from tests.support.instant_services import (
     Instant,
     InstantServices,
@@ -97,6 +98,21 @@ def test_classify(shared: Edge) -> None:
         assert item["prediction"] == "xyz"[scores.argmax()]
 
 
+def test_images_are_classified_by_a_model_that_reads_them(shared: Edge) -> None:
+    fields = CLASSIFY | {"input": ["a", {"image": "iVBORw"}]}
+    body = shared.client.post("/v1/classify", json=fields | {"model": IMAGE_MODEL}).json()
+    scores = expected_label_scores(ImageInput(data=b"\x89PNG"), ("x", "y", "z"))
+    assert [one["score"] for one in body["data"][1]["predictions"]] == pytest.approx(scores.tolist())
+    assert check_error(shared.client.post("/v1/classify", json=fields), 400)["code"] == "unsupported_modality"
+
+
+@pytest.mark.parametrize("change", [{"documents": ["a", {"image": "iVBORw"}]}, {"query": {"url": "https://h/a.png"}}])
+def test_rerankers_read_text_only(shared: Edge, change: dict[str, Any]) -> None:
+    error = check_error(shared.client.post("/v1/rerank", json=RERANK | change), 400)
+    assert (error["code"], error["param"]) == ("unsupported_modality", next(iter(change)))
+    assert "reads text only" in error["message"]
+
+
 def test_segment_by_post_and_by_get(shared: Edge) -> None:
     posted = shared.client.post("/v1/segment", json=SEGMENT | {"return_chunks": True, "max_chunk_length": 4}).json()
     assert posted["chunks"] == ["one ", "two ", "thre", "e"]
@@ -128,7 +144,9 @@ def test_unknown_models(shared: Edge, path: str) -> None:
 RAISED: list[tuple[Exception, int, str]] = [
     (errors.InvalidField("m", param="query"), 400, "invalid_value"),
     (errors.TokenLimitExceeded("m", param="input"), 400, "context_length_exceeded"),
+    (errors.InvalidImage("m", param="input"), 400, "invalid_image"),
     (errors.Overloaded("m"), 429, "overloaded"),
+    (errors.DeviceOutOfMemory("m"), 503, "device_out_of_memory"),
     (errors.EngineUnavailable("m"), 503, "engine_unavailable"),
     (errors.DeadlineExceeded("m"), 504, "deadline_exceeded"),
     (errors.InferenceFailed("m"), 500, "inference_failed"),

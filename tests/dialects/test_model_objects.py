@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.dialects.model_objects import model_object
-from tests.support.instant_models import ScriptedModels, family_listing, plain_listing, reranker_listing
+from tests.support.instant_models import ScriptedModels, family_listing, image_listing, plain_listing, reranker_listing
 
 NO_PRICE = dict.fromkeys(("prompt", "completion", "image", "request", "input_cache_read", "input_cache_write"), "0")
 
@@ -21,6 +21,8 @@ def test_a_plain_model() -> None:
         "dimensions": 384,
         "matryoshka_dimensions": [],
         "late_chunking": True,
+        "multi_vector": False,
+        "token_dimensions": None,
         "tasks": [],
         "default_task": None,
         "max_tokens": 256,
@@ -64,3 +66,9 @@ def test_a_reranker_has_no_vectors() -> None:
     described = model_object(reranker_listing(), ScriptedModels())
     assert (described["kind"], described["dimensions"], described["late_chunking"]) == ("reranker", None, False)
     assert described["output_modalities"] == ["rerank"]
+
+
+def test_a_model_that_reads_images_and_gives_a_vector_a_token() -> None:
+    described = model_object(image_listing(), ScriptedModels())
+    assert described["input_modalities"] == ["text", "image"]
+    assert (described["multi_vector"], described["token_dimensions"]) == (True, 16)

@@ -14,9 +14,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gateway import errors
-from gateway.types import Overflow, TextInput, TokenInput, Vocabulary
+from gateway.types import ImageInput, Overflow, TextInput, TokenInput, Vocabulary
+from tests.support.captured_log import captured_log
 from tests.support.edge import Edge, check_error, edge
-from tests.support.instant_services import expected_vector
+from tests.support.instant_models import IMAGE_MODEL
+from tests.support.instant_services import TOKENS_AN_IMAGE, expected_token_vectors, expected_tokens, expected_vector
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,51 @@ def test_json_is_read_whatever_the_content_type(shared: Edge, content_type: str 
     assert shared.client.post("/v1/embeddings", content=b'{"input":"a"}', headers=headers).status_code == 200
 
 
+def test_images_and_texts_have_their_vectors_in_input_order(shared: Edge) -> None:
+    given = ["a", {"image": "iVBORw"}, {"text": "b"}, {"url": "https://example.org/a.png"}]
+    answer = shared.embed(model=IMAGE_MODEL, input=given).json()
+    meant = (TextInput("a"), ImageInput(data=b"\x89PNG"), TextInput("b"), ImageInput(url="https://example.org/a.png"))
+    for item, expected in zip(answer["data"], meant, strict=True):
+        assert np.array_equal(np.asarray(item["embedding"], np.float32), expected_vector(expected))
+    tokens = 2 + 2 * TOKENS_AN_IMAGE
+    assert answer["usage"] == {
+        "prompt_tokens": tokens,
+        "total_tokens": tokens,
+        "image_tokens": 2 * TOKENS_AN_IMAGE,
+    }
+    assert "image_tokens" not in shared.embed(model=IMAGE_MODEL).json()["usage"]
+
+
+def test_a_vector_a_token(shared: Edge) -> None:
+    fields = {"return_multivector": True, "return_tokenized_input": True}
+    answer = shared.embed(model=IMAGE_MODEL, input=["one two", {"bytes": "iVBORw"}], **fields).json()
+    for item, meant in zip(answer["data"], (TextInput("one two"), ImageInput(data=b"\x89PNG")), strict=True):
+        assert np.array_equal(np.asarray(item["embeddings"], np.float32), expected_token_vectors(meant))
+        assert item["tokenized_input"] == list(expected_tokens(meant))
+
+
+def test_a_model_that_lacks_what_was_asked_for_refuses(shared: Edge) -> None:
+    error = check_error(shared.embed(input=[{"image": "iVBORw"}]), 400)
+    assert (error["code"], error["param"]) == ("unsupported_modality", "input")
+    assert check_error(shared.embed(return_multivector=True), 400)["param"] == "return_multivector"
+
+
+def test_the_log_line_counts_inputs_whatever_was_asked_for_them(own: Edge) -> None:
+    with captured_log() as log:
+        own.embed(model=IMAGE_MODEL, input=["a", "b", "c"], return_multivector=True)
+    [line] = map(json.loads, log.getvalue().splitlines())
+    assert line["inputs"] == 3
+
+
+def test_an_image_is_bounded_by_the_setting_before_it_is_decoded() -> None:
+    with edge(max_image_bytes=1024) as running:
+        largest = base64.b64encode(bytes(1024)).decode()
+        assert running.embed(model=IMAGE_MODEL, input={"image": largest}).status_code == 200
+        error = check_error(running.embed(model=IMAGE_MODEL, input=["a", {"image": "!" * 1368}]), 400)
+        assert (error["code"], error["param"]) == ("invalid_image", "input")
+        assert error["message"].startswith("'input[1]' is an image of more than 1024 bytes")
+
+
 def test_fields_reach_the_service(own: Edge) -> None:
     own.embed(input=[[1, 2]], model="acme/tiny-model", dimensions=8, truncate=True, token_vocabulary="model")
     seen = own.services.embedder.seen[0]
@@ -95,7 +142,7 @@ def test_answers_carry_id_time_and_version(shared: Edge) -> None:
 def test_models(shared: Edge, path: str) -> None:
     answer = shared.client.get(path).json()
     assert answer["object"] == "list"
-    assert [model["id"] for model in answer["data"]] == ["tiny", "tiny-reranker"]
+    assert [model["id"] for model in answer["data"]] == ["tiny", "tiny-reranker", "tiny-images"]
     assert answer["data"][0] == shared.client.get("/v1/models/tiny").json()
 
 
@@ -125,9 +172,11 @@ def test_head_is_get_without_a_body(shared: Edge, path: str) -> None:
 RAISED: list[tuple[Exception, int, str, str]] = [
     (errors.InvalidField("m", param="dimensions"), 400, "invalid_request_error", "invalid_value"),
     (errors.TokenLimitExceeded("m", param="input"), 400, "invalid_request_error", "context_length_exceeded"),
+    (errors.InvalidImage("m", param="input"), 400, "invalid_request_error", "invalid_image"),
     (errors.UnknownModel("m"), 404, "invalid_request_error", "model_not_found"),
     (errors.Overloaded("m", retry_after_seconds=3), 429, "rate_limit_error", "overloaded"),
     (errors.EngineUnavailable("m", retry_after_seconds=3), 503, "server_error", "engine_unavailable"),
+    (errors.DeviceOutOfMemory("m", retry_after_seconds=3), 503, "server_error", "device_out_of_memory"),
     (errors.DeadlineExceeded("m"), 504, "server_error", "deadline_exceeded"),
     (errors.InferenceFailed("m"), 500, "server_error", "inference_failed"),
     (errors.InvalidVector("m"), 500, "server_error", "embedding_invalid"),
@@ -207,17 +256,15 @@ def test_odd_but_valid_bodies(shared: Edge, body: bytes) -> None:
     assert shared.client.post("/v1/embeddings", content=body).status_code == 200
 
 
+ITEM_KEYS = ["text", "type", "image", "url", "image_url", "bytes", "image_base64", "value", "content", "pdf", "a"]
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["float", "base64", "binary", "ubinary"])
+    | st.sampled_from(["float", "base64", "binary", "ubinary", IMAGE_MODEL, "iVBORw", "https://h/a.png"])
     | st.text("a\u00e4", max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["text", "type", "image", "a"]), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(ITEM_KEYS), inner, max_size=3),
     max_leaves=10,
 )
 FIELDS = (

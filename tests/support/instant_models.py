@@ -1,4 +1,5 @@
-"""Cards for tests of the HTTP edge: a plain model, one with tasks in several parts, and a reranker."""
+"""Cards for tests of the HTTP edge: a plain model, one that reads images, one with tasks in several parts, and a
+reranker."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from gateway.cards.listing import ModelListing
 from gateway.cards.schema import (
     CanarySpec,
     Card,
+    ImageSpec,
     Model,
     ModelKind,
     RerankSpec,
@@ -27,6 +29,8 @@ from gateway.errors import InvalidField, UnknownModel
 DIMENSIONS = 384
 RERANKER = "tiny-reranker"
 FAMILY = "tiny-family"
+IMAGE_MODEL = "tiny-images"
+TOKEN_DIMENSIONS = 16
 
 FAMILY_TASKS = TaskTable(
     tasks=(
@@ -63,6 +67,17 @@ def plain_listing() -> ModelListing:
     return ModelListing(Model(name="tiny", hub_id="acme/Tiny-Model", cards=(card(),), aliases=("text-embedding-tiny",)))
 
 
+def image_listing() -> ModelListing:
+    """A model that reads images and gives a vector for each token."""
+    own = card(
+        IMAGE_MODEL,
+        "acme/Tiny-Images",
+        vectors=VectorSpec(dimensions=DIMENSIONS, pooling="mean", token_dimensions=TOKEN_DIMENSIONS),
+        images=ImageSpec(prompt="<image>", pad_token="<image>", unit_pixels=28, min_pixels=784, max_pixels=784),
+    )
+    return ModelListing(Model(name=IMAGE_MODEL, hub_id=own.hub_id, cards=(own,)))
+
+
 def reranker_listing() -> ModelListing:
     own = card(RERANKER, "acme/Tiny-Reranker", vectors=None, reranking=RerankSpec())
     return ModelListing(Model(name=RERANKER, hub_id=own.hub_id, cards=(own,)), variant="fp32")
@@ -85,7 +100,7 @@ def family_listing(name: str = FAMILY) -> ModelListing:
 class ScriptedModels:
     """The first listing of a kind is the default one of that kind."""
 
-    listings: Sequence[ModelListing] = (plain_listing(), reranker_listing())
+    listings: Sequence[ModelListing] = (plain_listing(), reranker_listing(), image_listing())
 
     def list(self) -> Sequence[ModelListing]:
         return self.listings

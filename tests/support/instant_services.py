@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from gateway.cards.listing import IMAGE, ModelListing
 from gateway.cards.schema import ModelKind
 from gateway.dialects.base import Services
 from gateway.errors import InvalidField
@@ -25,6 +26,7 @@ from gateway.types import (
     EmbedRequest,
     EmbedResult,
     Float32Array,
+    ImageInput,
     Input,
     RerankRequest,
     RerankResult,
@@ -32,22 +34,40 @@ from gateway.types import (
     TextInput,
     Usage,
 )
-from tests.support.instant_models import DIMENSIONS, ScriptedModels
+from tests.support.instant_models import DIMENSIONS, TOKEN_DIMENSIONS, ScriptedModels
 
 _Request = TypeVar("_Request")
 
 TOKENIZER = "cl100k_base"
+TOKENS_AN_IMAGE = 4
 
 
 def _drawn(content: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big"))
 
 
+def _content(item: Input) -> str:
+    return item.text if isinstance(item, TextInput) else repr(item)
+
+
+def expected_tokens(item: Input) -> tuple[str, ...]:
+    """A text has a token a word and one for its end."""
+    return ("<image>",) * TOKENS_AN_IMAGE if isinstance(item, ImageInput) else (*_content(item).split(), "<end>")
+
+
 def expected_vector(item: Input, dimensions: int = DIMENSIONS) -> Float32Array:
     """What `InstantEmbedder` gives for one input: float32 [dimensions], unit length."""
-    content = item.text if isinstance(item, TextInput) else repr(item.ids)
-    vector = _drawn(content).standard_normal(dimensions).astype(np.float32)
-    return vector / np.float32(np.linalg.norm(vector))
+    return _unit_rows(_drawn(_content(item)).standard_normal((1, dimensions)))[0]
+
+
+def expected_token_vectors(item: Input) -> Float32Array:
+    """What `InstantEmbedder` gives for one input's tokens: float32 [tokens, TOKEN_DIMENSIONS], each of unit length."""
+    return _unit_rows(_drawn(_content(item)).standard_normal((len(expected_tokens(item)), TOKEN_DIMENSIONS)))
+
+
+def _unit_rows(rows: np.ndarray) -> Float32Array:
+    single = rows.astype(np.float32)
+    return single / np.linalg.norm(single, axis=1, keepdims=True)
 
 
 def expected_score(query: str, document: str) -> np.float32:
@@ -57,8 +77,7 @@ def expected_score(query: str, document: str) -> np.float32:
 
 def expected_label_scores(item: Input, labels: tuple[str, ...]) -> Float32Array:
     """What `InstantClassifier` gives for one input and one group: float32 [labels], adding up to 1."""
-    content = item.text if isinstance(item, TextInput) else repr(item.ids)
-    scores = np.array([_drawn(f"{content}\n{label}").random() for label in labels])
+    scores = np.array([_drawn(f"{_content(item)}\n{label}").random() for label in labels])
     return (scores / scores.sum()).astype(np.float32)
 
 
@@ -96,8 +115,15 @@ class Instant(Generic[_Request]):
             raise
 
 
+def _check_inputs(listing: ModelListing, inputs: Sequence[Input]) -> None:
+    if IMAGE not in listing.modalities and any(isinstance(item, ImageInput) for item in inputs):
+        raise InvalidField("This model reads text only.", param="input", code="unsupported_modality")
+
+
 @dataclass
 class InstantEmbedder(Instant[EmbedRequest]):
+    """Counts a token an input, and an image's own."""
+
     warnings: tuple[str, ...] = ()
     fixed: Float32Array | None = None
 
@@ -107,14 +133,19 @@ class InstantEmbedder(Instant[EmbedRequest]):
         dimensions = request.dimensions or DIMENSIONS
         if dimensions > DIMENSIONS:
             raise InvalidField(f"'dimensions' is above the model's own {DIMENSIONS}.", param="dimensions")
-        tokens = len(request.inputs)
+        if request.multi_vector and not listing.multi_vector:
+            raise InvalidField("This model gives one vector an input.", param="return_multivector")
+        _check_inputs(listing, request.inputs)
+        images = sum(isinstance(item, ImageInput) for item in request.inputs)
+        tokens = len(request.inputs) - images + images * TOKENS_AN_IMAGE
+        vectors = np.stack([expected_vector(item, dimensions) for item in request.inputs])
         return EmbedResult(
             model=listing.model.name,
-            vectors=self.fixed
-            if self.fixed is not None
-            else np.stack([expected_vector(i, dimensions) for i in request.inputs]),
-            usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+            vectors=self.fixed if self.fixed is not None else vectors[:0] if request.multi_vector else vectors,
+            usage=Usage(prompt_tokens=tokens, total_tokens=tokens, image_tokens=images * TOKENS_AN_IMAGE),
             warnings=self.warnings,
+            token_vectors=tuple(map(expected_token_vectors, request.inputs)) if request.multi_vector else None,
+            tokens=tuple(map(expected_tokens, request.inputs)) if request.return_tokens else None,
         )
 
 
@@ -139,6 +170,7 @@ class InstantClassifier(Instant[ClassifyRequest]):
     async def classify(self, request: ClassifyRequest) -> ClassifyResult:
         await self.take(request)
         listing = self.models.of_kind(ModelKind.EMBEDDING, request.model)
+        _check_inputs(listing, request.inputs)
         tokens = len(request.inputs)
         return ClassifyResult(
             model=listing.model.name,
