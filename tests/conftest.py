@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -24,6 +26,9 @@ from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
 from tests.support.live_server import LiveServer, live_server
 from tests.support.twin_repository import pull_twins, twin_repository, twins_of
 from tests.support.twins import publishing
+
+if TYPE_CHECKING:
+    from tests.support.v4_oracle import V4Oracle
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 VOCABULARIES = REPOSITORY.parent / "vocabularies"
@@ -166,6 +171,8 @@ def twin_gateway_url(twin_gateway_server: LiveServer) -> str:
 V4 = "jina-embeddings-v4"
 MERGED_V4 = "jina-embeddings-v4-vllm-retrieval"
 TEXT_MODEL = "jina-embeddings-v2-base-en"
+V4_WINDOW = 2048
+CRAMPED_MODEL = Path(__file__).parent / "support" / "model_code" / "cramped_model.py"
 
 
 @pytest.fixture(scope="session")
@@ -177,12 +184,15 @@ def v4_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def v4_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository: jina-embeddings-v4 and one of its merged models over their twins, and one that reads texts
-    alone, pulled from a hub on loopback."""
+    """A model repository: jina-embeddings-v4, one of its merged models with memory for 1000 tokens at once, and a model
+    that reads texts alone. Windows are of 2048 tokens, so that texts may exceed them."""
     need(missing_torch())
-    names = (V4, MERGED_V4, TEXT_MODEL)
-    repository = twin_repository(tmp_path_factory.mktemp("v4"), *names)
-    pull_twins(repository, *names, staging=tmp_path_factory.mktemp("v4-downloads"))
+    repository = twin_repository(tmp_path_factory.mktemp("v4"), TEXT_MODEL, max_tokens=V4_WINDOW)
+    pull_twins(repository, TEXT_MODEL, staging=tmp_path_factory.mktemp("v4-downloads"))
+    twin_repository(repository, V4, MERGED_V4, max_tokens=V4_WINDOW)
+    for name in (V4, MERGED_V4):
+        publishing.write(twins_of(name)[0], repository / name / "1")
+    shutil.copyfile(CRAMPED_MODEL, repository / MERGED_V4 / "1" / "model.py")
     return repository
 
 
@@ -215,3 +225,12 @@ def v4_gateway_url(v4_triton: ServedTriton, v4_models: Path) -> Iterator[str]:
     """`http://host:port` of the whole gateway in front of `v4_triton`."""
     for server in ready_gateway(v4_triton, v4_models):
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def v4_oracle(v4_files: dict[str, Path]) -> V4Oracle:
+    """What jina-embeddings-v4 has to give for its twin."""
+    need(missing_torch())
+    from tests.support.v4_oracle import V4Oracle
+
+    return V4Oracle(v4_files[V4])

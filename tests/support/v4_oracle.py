@@ -70,17 +70,24 @@ class V4Oracle:
         weight, bias = self._projector(PROMPTS[task][0])
         return unit(hidden @ weight.T + bias)
 
-    def late_chunks(self, task: str, parts: Sequence[str]) -> np.ndarray:
-        """float64 [parts, size], each of unit length: means over the parts of one document that fits the window.
+    def late_chunks(
+        self, task: str, parts: Sequence[str], *, max_tokens: int = 32768, overlap: int = 256
+    ) -> np.ndarray:
+        """float64 [parts, size], each of unit length: means over the parts of one document.
 
         The first part has the prompt. A space is put between parts where one would be written, and belongs to the part
-        after it. A token belongs to the part in which it begins.
+        after it. A token belongs to the part in which it begins. Longer than `max_tokens`, the document is read in
+        windows, each beginning with the last `overlap` tokens of the one before, which count there.
         """
-        prompt = PROMPTS[task][1]
-        text, owner = _document(parts, prompt)
+        text, owner = _document(parts, PROMPTS[task][1])
         encoding = self.tokenizer(text, return_offsets_mapping=True)
         owners = np.array([owner[start] for start, _ in encoding["offset_mapping"]])
-        hidden = self._text_hidden(task, text.removeprefix(prompt))
+        ids = encoding["input_ids"]
+        hidden = self._forward(task, input_ids=torch.tensor([ids[:max_tokens]]))
+        while len(hidden) < len(ids):
+            start = len(hidden) - overlap
+            window = self._forward(task, input_ids=torch.tensor([ids[start : start + max_tokens]]))
+            hidden = np.concatenate([hidden, window[overlap:]])
         return unit(np.stack([hidden[owners == part].mean(axis=0) for part in range(len(parts))]))
 
     def ids(self, task: str, text: str) -> list[int]:
