@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Run every check of this project, with the real Triton in the loop.
 #
-#   scripts/run_tests.sh [--require-all] [--fast] [pytest arguments ...]
+#   scripts/run_tests.sh [--require-all] [--fast] [--with-torch | --without-torch] [pytest arguments ...]
 #
-#   --require-all   fail on what this machine cannot run (CI); without it that is skipped and listed at the end
-#   --fast          leave out the tests that install from the package index
-#   --              everything after it goes to pytest, as does every argument that is not named above
+#   --require-all     fail on what this machine cannot run (CI); without it that is skipped and listed at the end
+#   --fast            leave out the tests that install from the package index
+#   --with-torch      install torch, which models of the Python backend need, even where pip would take 4 GB of CUDA
+#                     packages with it; without this option it is installed where its build for CPU (250 MB) would come
+#   --without-torch   do not install it, whatever would come; what needs it is skipped and listed at the end
+#   --                everything after it goes to pytest, as does every argument that is not named above
 #
 # Exit code 0 when everything passed, 1 when something did not. Makes .venv if there is none.
 set -euo pipefail
@@ -16,13 +19,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/requirements.sh
 # shellcheck source=scripts/lib/environment.sh
 . scripts/lib/environment.sh
+# shellcheck source=scripts/lib/torch.sh
+. scripts/lib/torch.sh
 # shellcheck source=scripts/lib/leftovers.sh
 . scripts/lib/leftovers.sh
 
 NEEDED_MIB=3000
-DOWNLOAD='220 MB of packages and 100 MB of model files'
+DOWNLOAD='250 MB of packages and 100 MB of model files'
 
-require_all=''
+require_all='' torch=''
 pytest_arguments=()
 while (($#)); do
   case "$1" in
@@ -32,6 +37,8 @@ while (($#)); do
       ;;
     --require-all) require_all=1 ;;
     --fast) pytest_arguments+=(-m 'not network') ;;
+    --with-torch) torch=with ;;
+    --without-torch) torch=without ;;
     --)
       shift
       pytest_arguments+=("$@")
@@ -41,6 +48,40 @@ while (($#)); do
   esac
   shift
 done
+
+if [[ -n $require_all && $torch == without ]]; then
+  fail '--require-all means every test, and some need torch: leave --without-torch away.'
+fi
+
+# The environment, and torch with it unless that would bring gigabytes that nobody asked for.
+install_all() {
+  local build=''
+  install_environment "$PYTHON_FOUND" embedded,dev,runpod "$DOWNLOAD"
+  if [[ $torch == without ]]; then
+    say 'Without torch, as asked: tests of models of the Python backend are skipped.'
+    return
+  fi
+  build="$(installed_torch)"
+  if [[ -n $build ]]; then
+    install_environment "$PYTHON_FOUND" embedded,dev,runpod,torch '20 MB'
+    return
+  fi
+  if ! build="$(offered_torch)" || [[ -z $build ]]; then
+    if [[ $torch == with ]]; then fail "pip finds no $TORCH_REQUIREMENT; it says above why."; fi
+    leave_torch_out "pip finds no $TORCH_REQUIREMENT."
+  elif [[ ${build#* } == cuda && $torch != with ]]; then
+    leave_torch_out "pip would take torch ${build% *} with CUDA, about $(torch_download cuda) to download; --with-torch does."
+  else
+    say "Also torch ${build% *}, about $(torch_download "${build#* }") to download."
+    install_torch "$PYTHON_FOUND" embedded,dev,runpod,torch "${build#* }"
+  fi
+}
+
+# leave_torch_out REASON
+leave_torch_out() {
+  if [[ -n $require_all ]]; then fail "$1 --require-all means every test, and some need it."; fi
+  say "$1 It is left out; the tests that need it are skipped and listed at the end."
+}
 
 failed=()
 # step NAME COMMAND ...: runs it, says how long it took, remembers a failure and goes on.
@@ -97,7 +138,7 @@ if [[ -n $require_all ]]; then export REQUIRE_ALL=1; fi
 before="$(list_leftovers)"
 
 started="$(now_ms)"
-install_environment "$PYTHON_FOUND" embedded,dev "$DOWNLOAD"
+install_all
 say "ok      environment ($(seconds_since "$started"))"
 step 'model files' quietly .venv/bin/gateway models pull all-MiniLM-L6-v2 cl100k_base
 step 'ruff check' quietly .venv/bin/ruff check .
