@@ -1,8 +1,9 @@
 """What clients of Jina's and OpenAI's APIs put on the wire, played against the gateway in front of a real Triton.
 
 Each file of `recorded/` is one client: its headers, its bodies, and the parser of `client_parsers.py` that reads as it
-does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a
-text beyond its window and "@cl100k" for the token ids of the exchange's `texts`.
+does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a text beyond its window,
+"@cl100k" for the token ids of the exchange's `texts`, and "@first" and "@second" for an image in base64, "@first as URI"
+for the same as a data URI.
 """
 
 from __future__ import annotations
@@ -19,10 +20,18 @@ import pytest
 import tiktoken
 
 from tests.contract.client_parsers import PARSERS, Ranking
+from tests.support.images import data_uri, image_file
 
 pytestmark = pytest.mark.triton
 
 TOLERANCE = 1e-5
+READS_IMAGES = "jina-embeddings-v4"
+FILES = {"@first": image_file(40, 90, seed=1), "@second": image_file(120, 60, seed=2, kind="JPEG")}
+PLAIN_IMAGES = {name: {"image": data_uri(file)} for name, file in FILES.items()}
+IMAGES = {
+    **{name: data_uri(file).partition(",")[2] for name, file in FILES.items()},
+    **{f"{name} as URI": data_uri(file) for name, file in FILES.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,14 @@ def client(twin_gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def models(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    return {model["id"]: model for model in client.get("/v1/models").json()["data"]}
+def v4_client(v4_gateway_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=v4_gateway_url, timeout=60) as made:
+        yield made
 
 
-def body_of(exchange: Exchange, models: dict[str, dict[str, Any]], cl100k: tiktoken.Encoding) -> dict[str, Any]:
-    body = dict(exchange.body)
+def body_of(exchange: Exchange, client: httpx.Client, cl100k: tiktoken.Encoding) -> dict[str, Any]:
+    body: dict[str, Any] = with_images(exchange.body)
+    models = {model["id"]: model for model in client.get("/v1/models").json()["data"]}
     facts = models.get(body.get("model", ""), {})
     sizes = {"@native": facts.get("dimensions"), "@half": (facts.get("dimensions") or 0) // 2}
     if body.get("dimensions") in sizes:
@@ -70,11 +81,34 @@ def body_of(exchange: Exchange, models: dict[str, dict[str, Any]], cl100k: tikto
     return body
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
+def with_images(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: with_images(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [with_images(one) for one in value]
+    return IMAGES.get(value, value) if isinstance(value, str) else value
+
+
+def exchanges_with(*, images: bool) -> list[Any]:
+    return [one for one in EXCHANGES if (one.values[0].body.get("model") == READS_IMAGES) is images]
+
+
+@pytest.mark.parametrize("exchange", exchanges_with(images=False))
 def test_every_recorded_request_is_answered_as_its_client_reads_it(
-    exchange: Exchange, client: httpx.Client, models: dict[str, dict[str, Any]], cl100k_base: tiktoken.Encoding
+    exchange: Exchange, client: httpx.Client, cl100k_base: tiktoken.Encoding
 ) -> None:
-    body = body_of(exchange, models, cl100k_base)
+    check_exchange(exchange, client, cl100k_base)
+
+
+@pytest.mark.parametrize("exchange", exchanges_with(images=True))
+def test_so_is_every_one_with_images(
+    exchange: Exchange, v4_client: httpx.Client, cl100k_base: tiktoken.Encoding
+) -> None:
+    check_exchange(exchange, v4_client, cl100k_base)
+
+
+def check_exchange(exchange: Exchange, client: httpx.Client, cl100k: tiktoken.Encoding) -> None:
+    body = body_of(exchange, client, cl100k)
     answer = client.post(exchange.path, json=body, headers=exchange.headers)
     assert answer.status_code == exchange.status, answer.text
     read = PARSERS[exchange.parser](answer)
@@ -89,10 +123,10 @@ def test_every_recorded_request_is_answered_as_its_client_reads_it(
 
 
 def check_vectors(read: np.ndarray, body: dict[str, Any], exchange: Exchange, client: httpx.Client) -> None:
-    """Vectors are those that each text gets on its own, in the order sent; of a whole document only their size is
-    known here."""
-    texts = exchange.texts or tuple(texts_of(body["input"]))
-    expected = np.stack([plain_vector(text, body, client) for text in texts])
+    """Vectors are those that each text or image gets on its own, in the order sent; of a whole document only their size
+    is known here."""
+    inputs = exchange.texts or tuple(plain_inputs(exchange.body["input"]))
+    expected = np.stack([plain_vector(one, body, client) for one in inputs])
     assert read.shape == expected.shape
     if body.get("late_chunking"):
         assert np.allclose(np.linalg.norm(read, axis=1), 1, atol=TOLERANCE)
@@ -103,9 +137,17 @@ def check_vectors(read: np.ndarray, body: dict[str, Any], exchange: Exchange, cl
         assert np.abs(read - expected).max() <= TOLERANCE
 
 
-def plain_vector(text: str, body: dict[str, Any], client: httpx.Client) -> np.ndarray:
+def plain_inputs(value: Any) -> Iterator[str | dict[str, str]]:
+    """Each text as a string, and each image by its usual field."""
+    for item in [value] if isinstance(value, str) else value:
+        strings = [item] if isinstance(item, str) else list(item.values())
+        names = [one.removesuffix(" as URI") for one in strings if one in IMAGES]
+        yield PLAIN_IMAGES[names[0]] if names else next(texts_of([item]))
+
+
+def plain_vector(given: str | dict[str, str], body: dict[str, Any], client: httpx.Client) -> np.ndarray:
     asked = {name: body[name] for name in ("model", "task", "dimensions", "normalized", "prompt_name") if name in body}
-    answer = client.post("/v1/embeddings", json={**asked, "input": text})
+    answer = client.post("/v1/embeddings", json={**asked, "input": given})
     assert answer.status_code == 200, answer.text
     return np.array(answer.json()["data"][0]["embedding"], np.float32)
 
