@@ -28,6 +28,7 @@ from gateway.dialects.openai import OpenAI
 from gateway.dialects.routing import ExactRoutes, error_renderer
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.errors import ConfigurationError, SetupError, UnknownModel
+from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
@@ -273,6 +274,18 @@ def pull_order(settings: Settings, card: Card) -> PullOrder:
     )
 
 
+def image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        urls=settings.image_urls,
+        max_image_bytes=settings.max_image_bytes,
+        max_image_pixels=settings.max_image_pixels,
+        max_images_bytes=settings.max_images_bytes,
+        fetch_seconds=settings.image_fetch_seconds,
+        fetches=settings.image_fetches,
+        workers=settings.image_workers,
+    )
+
+
 def service_options(settings: Settings) -> ServiceOptions:
     """What the service needs of the settings, under the same names."""
     return ServiceOptions(
@@ -285,6 +298,9 @@ def service_options(settings: Settings) -> ServiceOptions:
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],
+        default_tasks=settings.default_tasks,
+        max_model_tokens=settings.max_model_tokens,
+        images=image_limits(settings),
         strict_empty=settings.strict_empty,
         max_request_tokens=settings.max_request_tokens,
         max_text_bytes=settings.max_text_bytes,

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from gateway.app import create_app, read_keys, service_options
 from gateway.errors import ConfigurationError
+from gateway.images.reading import ImageLimits
 from gateway.service.building import ServiceOptions
 from gateway.types import Vocabulary
 from tests.conftest import REPOSITORY
@@ -244,17 +245,28 @@ def test_it_starts_without_triton_and_says_so() -> None:
 
 
 def test_service_options_carry_every_setting_of_the_same_name() -> None:
-    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids"}
+    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids", "images"}
     changed = settings(
         triton_url="elsewhere:1", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
-        recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7,
+        recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7, default_tasks="a=b",
+        max_model_tokens=16,
     )  # fmt: skip
     options, default = service_options(changed), ServiceOptions()
     for name in fields:
         assert getattr(options, name) == getattr(changed, name)
         assert getattr(options, name) != getattr(default, name)
+
+
+def test_image_limits_carry_every_setting_for_images() -> None:
+    changed = settings(
+        image_urls="off", max_image_bytes=1024, max_image_pixels=2, max_images_bytes=3000, image_fetch_seconds=4,
+        image_fetches=5, image_workers=6,
+    )  # fmt: skip
+    given = service_options(changed).images
+    assert dataclasses.astuple(given) == ("off", 1024, 2, 3000, 4.0, 5, 6)
+    assert service_options(settings()).images == ImageLimits(), "the same defaults"
 
 
 @pytest.mark.parametrize(

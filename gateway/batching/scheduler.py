@@ -128,6 +128,7 @@ class Scheduler:
             timer.cancel()
             self._meter.dropped(self._queue.discard(submission), DropReason.CLIENT_GONE)
             submission.retrieve()
+            submission.release()
 
     def suspend(self, error: EngineUnavailable) -> None:
         """The engine is known to be gone: calls under way are given up and their rows wait for `resume`."""

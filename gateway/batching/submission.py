@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Holds the place of a value that has not arrived.
 _NO_VALUE: RowValue = np.empty(0)
+# What a row that has ended still holds.
+_NOTHING_GIVEN = TokenRow(np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,13 @@ class Submission:
         self.remaining -= 1
         if not self.remaining:
             self.future.set_result(Outcome(self.values, self.queue_seconds, self.infer_seconds))
+
+    def release(self) -> None:
+        """Lets go of rows and values once the submission has ended: the queue may hold a row that has left for a while,
+        and an image's pixels are megabytes."""
+        self.values = []
+        for row in self.rows:
+            row.given = _NOTHING_GIVEN
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""

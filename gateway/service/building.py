@@ -6,25 +6,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.batching.call import ModelCall
 from gateway.batching.meter import Meter
 from gateway.batching.scheduler import Scheduler, SchedulerLimits
 from gateway.cards.installation import Installation, expected_canary, read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
 from gateway.errors import ConfigurationError, EngineUnavailable, UnknownModel
+from gateway.images.reading import ImageLimits, ImageReader
+from gateway.service.calling import call_of
 from gateway.service.canary import Canary
 from gateway.service.classifying import ClassificationService
+from gateway.service.default_tasks import default_tasks
 from gateway.service.embedding import EmbeddingService
-from gateway.service.model_call import TritonCall
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
 from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import OnMissing, ServedModel, ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
+from gateway.text.image_prompt import ImagePrompt
 from gateway.text.reading import InputReader, ReadingLimits
 from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
@@ -39,7 +43,7 @@ class ServiceOptions:
     """What `build_service` needs to know; the settings of the same names say what each means.
 
     `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
-    None refuses token ids that come without a vocabulary.
+    None refuses token ids that come without a vocabulary. `images` are the settings for images.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -52,6 +56,9 @@ class ServiceOptions:
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
     strict_empty: bool = False
+    default_tasks: Sequence[str] = ()
+    max_model_tokens: int | None = None
+    images: ImageLimits = field(default_factory=ImageLimits)
     max_request_tokens: int = 300_000
     max_text_bytes: int = 256 * 1024
     max_queued_tokens: int = 2_000_000
@@ -86,7 +93,7 @@ async def build_service(
 
     `engine` replaces the connection to `options.triton_url` and is left open. `on_missing` is told of a card that a
     request needs and Triton has not loaded. Raises `ConfigurationError` for options that cannot be right: an unknown
-    model name, an address that is none.
+    name of a model or a task, an address that is none.
     """
     asked_for = _asked_for(registry, options)
     address = grpc_address(options.triton_url)
@@ -94,12 +101,15 @@ async def build_service(
         registry,
         default_model=options.default_model,
         default_reranker=options.default_reranker,
+        default_tasks=default_tasks(registry, options.default_tasks),
         on_missing=on_missing,
     )
     async with AsyncExitStack() as running:
         if engine is None:
             engine = GrpcEngine(address)
             running.push_async_callback(engine.close)
+        images = ImageReader(options.images)
+        running.push_async_callback(images.close)
         executor = running.enter_context(_threads(options.tokenizer_threads, name="tokenize"))
         monitor = ReadinessMonitor(
             engine,
@@ -115,7 +125,7 @@ async def build_service(
         running.push_async_callback(monitor.stop)
         await monitor.start()
         segmenting = running.enter_context(_threads(1, name="segment"))
-        yield _service(models, monitor, options=options, metrics=metrics, segmenting=segmenting)
+        yield _service(models, monitor, options=options, metrics=metrics, segmenting=segmenting, images=images)
 
 
 @contextmanager
@@ -128,9 +138,15 @@ def _threads(count: int, *, name: str) -> Iterator[ThreadPoolExecutor]:
 
 
 def _service(
-    models: ServedModels, monitor: ReadinessMonitor, *, options: ServiceOptions, metrics: Metrics, segmenting: Executor
+    models: ServedModels,
+    monitor: ReadinessMonitor,
+    *,
+    options: ServiceOptions,
+    metrics: Metrics,
+    segmenting: Executor,
+    images: ImageReader,
 ) -> Service:
-    embedding = EmbeddingService(models, metrics=metrics, own_prefixes=options.own_prefixes)
+    embedding = EmbeddingService(models, images=images, metrics=metrics, own_prefixes=options.own_prefixes)
     return Service(
         embedding=embedding,
         reranking=RerankingService(models, metrics=metrics, long_documents=options.rerank_long_documents),
@@ -190,7 +206,7 @@ class ModelBuilder:
     ) -> tuple[ServedModel, Canary]:
         """Raises `ConfigurationError` when the tokenizer cannot be read."""
         installation = read_installation(card)
-        call = TritonCall(card, self._engine)
+        call = call_of(card, self._engine)
         reader = await self._reader(card)
         model = ServedModel(
             card=card,
@@ -201,7 +217,8 @@ class ModelBuilder:
         canary = Canary(
             expected=expected_canary(card, installation),
             tolerance=card.canary.tolerance,
-            row=canary_row(card, reader.tokenizer),
+            # As it was when its expected values were measured, whatever window is served.
+            row=canary_row(card, reader.tokenizer.with_window(card.tokenizer.max_tokens)),
             call=call,
         )
         return model, canary
@@ -223,12 +240,13 @@ class ModelBuilder:
             threads=self._options.tokenizer_threads,
             cl100k_base=self._cl100k_base,
             limits=limits,
+            image_prompt=ImagePrompt.of(tokenizer, card.images) if card.images is not None else None,
         )
 
     def _tokenizer(self, card: Card) -> TextTokenizer:
         return TextTokenizer.from_file(
             self._tokenizer_path(card),
-            max_tokens=card.tokenizer.max_tokens,
+            max_tokens=min(card.tokenizer.max_tokens, self._options.max_model_tokens or card.tokenizer.max_tokens),
             max_text_bytes=self._options.max_text_bytes,
         )
 
@@ -244,7 +262,7 @@ class ModelBuilder:
     def _scheduler(
         self,
         card: Card,
-        call: TritonCall,
+        call: ModelCall,
         *,
         installation: Installation,
         on_outage: Callable[[EngineUnavailable], None],

@@ -60,6 +60,7 @@ class ClassificationService:
             usage=Usage(
                 prompt_tokens=inputs.usage.prompt_tokens + known.usage.prompt_tokens,
                 total_tokens=inputs.usage.total_tokens + known.usage.total_tokens,
+                image_tokens=inputs.usage.image_tokens + known.usage.image_tokens,
             ),
             stages=_longest(inputs.stages, known.stages),
         )

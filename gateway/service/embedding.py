@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,22 @@ from gateway.cards.schema import OutputRole
 from gateway.cards.tasks import TaskChoice
 from gateway.errors import InvalidField, InvalidVector
 from gateway.service.deadlines import before
+from gateway.service.image_inputs import ImageSource, check_least_tokens, numbered_images, with_images_known
 from gateway.service.late_chunking import LateChunking
 from gateway.service.served_models import PublicModel, ServedModels
 from gateway.service.task_rows import read_rows
+from gateway.service.token_vectors import check_token_vectors, token_texts
 from gateway.telemetry.metrics import Metrics
-from gateway.types import EmbedRequest, EmbedResult, Float32Array, OwnPrefixes, RowOutput, StageSeconds, Usage
+from gateway.types import (
+    EmbedRequest,
+    EmbedResult,
+    Float32Array,
+    OwnPrefixes,
+    RowOutput,
+    StageSeconds,
+    UInt8Array,
+    Usage,
+)
 from gateway.vectors.shortening import normalise, shorten
 
 # A graph that gives unit vectors gives them this exactly; vectors as long as they are do not come so close by chance.
@@ -24,62 +36,103 @@ _UNIT_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """`vectors` is float32 [inputs, size], not yet cut."""
+    """`vectors` is float32 [inputs, size], not yet cut; without rows where there is one a token, in `token_vectors`."""
 
     vectors: Float32Array
     tokens: int
     truncated: int
     stages: StageSeconds
+    image_tokens: int = 0
+    token_vectors: tuple[Float32Array, ...] | None = None
+    token_texts: tuple[tuple[str, ...], ...] | None = None
 
 
 class EmbeddingService:
     """Answers embedding requests with the models that are served."""
 
-    def __init__(self, models: ServedModels, *, metrics: Metrics, own_prefixes: OwnPrefixes = OwnPrefixes.ROLE) -> None:
+    def __init__(
+        self,
+        models: ServedModels,
+        *,
+        images: ImageSource,
+        metrics: Metrics,
+        own_prefixes: OwnPrefixes = OwnPrefixes.ROLE,
+    ) -> None:
         self._models = models
+        self._images = images
         self._metrics = metrics
         self._own_prefixes = own_prefixes
         self._late_chunking = LateChunking(own_prefixes=own_prefixes)
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
-        """One vector per input, in input order; of unit length unless the request asks otherwise.
+        """One vector per input, in input order; of unit length unless the request asks otherwise. Or, where it asks for
+        them, one per token of each input.
 
         Raises the errors of `gateway.errors`: `InvalidRequest` for what the caller can mend, `NotServing`,
-        `DeadlineExceeded` and `InferenceFailed` for the rest. Cancelling it drops the rows that have not been sent.
+        `DeadlineExceeded` and `InferenceFailed` for the rest. Cancelling it drops the rows that have not been sent,
+        and the images that are being fetched.
         """
         model = self._models.find(request.model, task=request.task, side=request.side)
+        check_token_vectors(request, model)
         dimensions = _checked_dimensions(request.dimensions, model)
         choice = model.choose_task(task=request.task, side=request.side)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
-        compute = self._document if request.late_chunking else self._texts
+        request = with_images_known(request, model)
+        compute = self._document if request.late_chunking else self._each
         computed = await compute(request, model, choice)
         vectors = _cut(computed.vectors, dimensions, normalised=request.normalised)
-        self._record(model.name, computed)
+        self._record(model.name, computed, inputs=len(request.inputs))
         return EmbedResult(
             model=model.name,
             vectors=vectors,
-            usage=Usage(prompt_tokens=computed.tokens, total_tokens=computed.tokens),
+            usage=Usage(
+                prompt_tokens=computed.tokens, total_tokens=computed.tokens, image_tokens=computed.image_tokens
+            ),
             truncated=computed.truncated,
             warnings=_warnings(dimensions, model),
             stages=computed.stages,
+            token_vectors=computed.token_vectors,
+            tokens=computed.token_texts,
         )
 
-    async def _texts(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
+    async def _each(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
         """Each input by itself."""
+        if not request.normalised and model.card.triton.takes_rows_unpadded:
+            raise _unit_length_only(model)
+        spec = model.card.images
+        images = numbered_images(request.inputs) if spec is not None else []
+        if spec is None or not images:
+            return await self._rows(request, model, choice)
+        check_least_tokens(len(images), spec=spec, reader=model.reader)
+        # Held until the rows are computed, so that what a request's images take is counted as long as they are there.
+        async with self._images.prepared(images, spec=spec, deadline=request.deadline) as pixels:
+            return await self._rows(request, model, choice, images=pixels)
+
+    async def _rows(
+        self,
+        request: EmbedRequest,
+        model: PublicModel,
+        choice: TaskChoice,
+        *,
+        images: Mapping[int, UInt8Array] | None = None,
+    ) -> _Computed:
         started = time.monotonic()
         async with before(request.deadline):
             rows = await read_rows(
                 model,
                 request.inputs,
                 choice=choice,
-                output=RowOutput.VECTOR if request.normalised else RowOutput.RAW_VECTOR,
+                output=_output_of(request),
                 overflow=request.overflow,
                 own_prefixes=self._own_prefixes,
+                images=images,
             )
         tokenize = time.monotonic() - started
         outcome = await rows.compute(deadline=request.deadline)
-        vectors: Float32Array = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
+        vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
+        if not request.multi_vector:
+            vectors = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
         if not request.normalised:
             _refuse_lost_lengths(vectors, model)
         return _Computed(
@@ -87,6 +140,9 @@ class EmbeddingService:
             tokens=sum(row.token_count for row in rows.rows),
             truncated=sum(row.truncated for row in rows.rows),
             stages=StageSeconds(tokenize=tokenize, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
+            image_tokens=sum(rows.rows[number].token_count for number in images or ()),
+            token_vectors=tuple(outcome.values) if request.multi_vector else None,
+            token_texts=await token_texts(model.reader.tokenizer, rows.rows) if request.return_tokens else None,
         )
 
     async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
@@ -95,12 +151,18 @@ class EmbeddingService:
         vectors = normalise(chunks.vectors) if request.normalised else chunks.vectors
         return _Computed(vectors, tokens=chunks.token_count, truncated=0, stages=chunks.stages)
 
-    def _record(self, model: str, computed: _Computed) -> None:
+    def _record(self, model: str, computed: _Computed, *, inputs: int) -> None:
         self._metrics.tokenize_seconds.labels(model).observe(computed.stages.tokenize)
-        self._metrics.inputs.labels(model).inc(len(computed.vectors))
+        self._metrics.inputs.labels(model).inc(inputs)
         self._metrics.input_tokens.labels(model).inc(computed.tokens)
         if computed.truncated:
             self._metrics.truncated_inputs.labels(model).inc(computed.truncated)
+
+
+def _output_of(request: EmbedRequest) -> RowOutput:
+    if request.multi_vector:
+        return RowOutput.TOKEN_VECTORS
+    return RowOutput.VECTOR if request.normalised else RowOutput.RAW_VECTOR
 
 
 def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | None:
@@ -136,10 +198,14 @@ def _refuse_lost_lengths(vectors: Float32Array, model: PublicModel) -> None:
         return
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if np.abs(lengths - 1.0).max() < _UNIT_TOLERANCE:
-        raise InvalidField(
-            f"The model {model.name} gives vectors of length 1 only. Please leave out 'normalized' or set it to true.",
-            param="normalized",
-        )
+        raise _unit_length_only(model)
+
+
+def _unit_length_only(model: PublicModel) -> InvalidField:
+    return InvalidField(
+        f"The model {model.name} gives vectors of length 1 only. Please leave out 'normalized' or set it to true.",
+        param="normalized",
+    )
 
 
 def _warnings(dimensions: int | None, model: PublicModel) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 from gateway.errors import DeadlineExceeded, GatewayError
 from gateway.triton.engine import Engine
@@ -14,6 +15,8 @@ from gateway.triton.engine import Engine
 # Triton 2.51 takes half a minute to take a dead process down, but loads a new one beside it after a moment.
 UNLOAD_TIMEOUT_SECONDS = 0.5
 LOAD_TIMEOUT_SECONDS = 120.0
+# Gigabytes from a slow disk take minutes, and one that is given up early is unloaded just before it is there.
+LARGE_LOAD_TIMEOUT_SECONDS = 1500.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 # A model that needed nothing for this long has recovered; its next death is the first one again.
@@ -23,8 +26,10 @@ _STEADY_SECONDS = 60.0
 class Healer:
     """Heals the models of one Triton. Two reloads at once would slow both down and compete for memory."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, large: Collection[str] = ()) -> None:
+        """`large` are the names of models that take minutes to load."""
         self._engine = engine
+        self._large = frozenset(large)
         self._one_at_a_time = asyncio.Lock()
         self._attempts: dict[str, int] = {}
         self._next_attempt_at: dict[str, float] = {}
@@ -53,10 +58,13 @@ class Healer:
 
     async def _load(self, model: str) -> str | None:
         try:
-            await self._engine.load(model, timeout_seconds=LOAD_TIMEOUT_SECONDS)
+            await self._engine.load(model, timeout_seconds=self._load_timeout(model))
         except GatewayError as error:
             return error.message
         return None
+
+    def _load_timeout(self, model: str) -> float:
+        return LARGE_LOAD_TIMEOUT_SECONDS if model in self._large else LOAD_TIMEOUT_SECONDS
 
     def _count(self, model: str) -> None:
         now = time.monotonic()

@@ -17,6 +17,7 @@ from gateway.errors import InvalidField
 from gateway.service.deadlines import before
 from gateway.service.served_models import PublicModel
 from gateway.text.documents import Document, document_parts, read_document
+from gateway.text.task_route import task_route
 from gateway.text.windows import spans_within, windows
 from gateway.types import Float32Array, Input, OwnPrefixes, RowGroup, RowOutput, StageSeconds, TokenRow
 from gateway.vectors.checking import invalid_rows
@@ -76,10 +77,11 @@ class LateChunking:
             task = task_of_text(model.card.tasks, choice, parts[0], own_prefixes=self._own_prefixes)
             member = model.member_for(task.task)
             document = await read_document(model.reader, parts, prefix=task.prefix)
-        adapter = task.task.adapter if task.task is not None else None
+        group, adapter = task_route(member.card, task.task, output=RowOutput.SPAN_SUMS)
         rows = document_rows(
             document,
-            group=RowGroup(adapter, RowOutput.SPAN_SUMS),
+            group=group,
+            adapter=adapter,
             max_tokens=model.reader.tokenizer.max_tokens,
             overlap=model.card.embedding.overlap_tokens,
         )
@@ -102,7 +104,7 @@ def check_ability(model: PublicModel) -> None:
             param="late_chunking",
             code="late_chunking_unavailable",
         )
-    if card.triton.output(OutputRole.TOKEN_EMBEDDINGS) is None:
+    if all(card.triton.output(role) is None for role in (OutputRole.TOKEN_EMBEDDINGS, OutputRole.SPAN_SUMS)):
         raise InvalidField(
             f"{model.name} cannot chunk late here: its graph gives no token vectors. Please leave 'late_chunking' out, "
             "or name another model.",
@@ -111,12 +113,15 @@ def check_ability(model: PublicModel) -> None:
         )
 
 
-def document_rows(document: Document, *, group: RowGroup, max_tokens: int, overlap: int) -> DocumentRows:
+def document_rows(
+    document: Document, *, group: RowGroup, max_tokens: int, overlap: int, adapter: int | None = None
+) -> DocumentRows:
     """A document as rows of at most `max_tokens`. Windows after the first have no start token and no prefix, as in the
     reference implementation (jina-ai/late-chunking)."""
     rows, parts_of_row = [], []
     for window in windows(len(document.ids), max_tokens=max_tokens, overlap=overlap):
         parts, spans = spans_within(document.spans, window)
-        rows.append(TokenRow(document.ids[window.start : window.end], group=group, spans=spans))
+        ids = document.ids[window.start : window.end]
+        rows.append(TokenRow(ids, group=group, spans=spans, adapter=adapter))
         parts_of_row.append(parts)
     return DocumentRows(rows, parts_of_row, document.spans[:, 1] - document.spans[:, 0])

@@ -69,7 +69,8 @@ class ReadinessMonitor:
         self._canary_interval_seconds = canary_interval_seconds
         self._address = address
         self._explain_silence = explain_silence
-        self._healer = Healer(engine)
+        # Those that take rows unpadded are models of gigabytes that a Python process loads.
+        self._healer = Healer(engine, large=[card.name for card in cards if card.triton.takes_rows_unpadded])
         self._watches: dict[str, tuple[ModelWatch, asyncio.Task[None]]] = {}
         self._others: dict[str, ModelHealth] = {}
         self._silence = "Triton has not been seen yet."

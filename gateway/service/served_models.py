@@ -43,13 +43,15 @@ class ServedModel:
 @dataclass(frozen=True, slots=True)
 class PublicModel:
     """What a caller's name stands for now: a model, those of its Triton models that are served, at least one, and the
-    task that the name brought along."""
+    task that the name brought along. `configured_task` is the operator's word on what stands in for the card's default.
+    """
 
     model: Model
     members: Mapping[str, ServedModel]
     task: str | None = None
     default_task: str | None = None
     on_missing: OnMissing = lambda _: None
+    configured_task: str | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +80,7 @@ class PublicModel:
         table = self.card.tasks
         if task or side:
             return choose_task(table, task=task, role=side, default=self.task or self.default_task)
-        return choose_task(table, task=self.task, role=None, default=self.default_task)
+        return choose_task(table, task=self.task, role=None, default=self.default_task, fallback=self.configured_task)
 
     def member_for(self, task: TaskSpec | None) -> ServedModel:
         """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`
@@ -115,11 +117,14 @@ class ServedModels:
         *,
         default_model: str | None,
         default_reranker: str | None = None,
+        default_tasks: Mapping[str, str] | None = None,
         on_missing: OnMissing = lambda _: None,
     ) -> None:
-        """The defaults are any names of models, for requests that name none."""
+        """The default models are any names of models, for requests that name none; `default_tasks` are tasks by the
+        models' public names, for requests that name none."""
         self._registry = registry
         self._defaults = {ModelKind.EMBEDDING: default_model, ModelKind.RERANKER: default_reranker}
+        self._default_tasks = default_tasks or {}
         self._on_missing = on_missing
         self._served: dict[str, ServedModel] = {}
         self._found: dict[tuple[str | None, bool], PublicModel] = {}
@@ -197,7 +202,14 @@ class ServedModels:
         if not fitting:
             raise _wrong_kind(named.models[0])
         chosen = next((model for model in fitting if self._members(model)), fitting[0])
-        return PublicModel(chosen, self._members(chosen), named.task, named.default, self._on_missing)
+        return PublicModel(
+            chosen,
+            self._members(chosen),
+            named.task,
+            named.default,
+            self._on_missing,
+            self._default_tasks.get(chosen.name),
+        )
 
     def _members(self, model: Model) -> dict[str, ServedModel]:
         return {card.name: self._served[card.name] for card in model.cards if card.name in self._served}

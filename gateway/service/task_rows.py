@@ -1,13 +1,14 @@
 """A request's inputs as rows of the Triton models that compute their tasks, and those models' answers as one.
 
 The texts of one request may differ in task: an own prefix ("Query: ...") chooses the side of a search. So the rows may
-need several adapters, which the scheduler keeps apart, and several members of a family, which are asked side by side.
+need several adapters, which the scheduler keeps apart where a call has one, and several members of a family, which are
+asked side by side. Images have no prefix and are of the request's own task.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.batching.call import RowValue
@@ -15,7 +16,8 @@ from gateway.batching.submission import Outcome
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.served_models import PublicModel, ServedModel
-from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow
+from gateway.text.task_route import task_route
+from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +68,19 @@ async def read_rows(
     output: RowOutput,
     overflow: Overflow,
     own_prefixes: OwnPrefixes,
+    images: Mapping[int, UInt8Array] | None = None,
 ) -> TaskRows:
-    """One row per input, in order, each with its task's prefix and adapter.
+    """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
+    images, by their numbers.
 
     Raises what `InputReader.rows` and `PublicModel.member_for` raise.
     """
     table = model.card.tasks
     if not table.tasks:
-        rows = await model.reader.rows(inputs, overflow=overflow)
-        if output is not RowOutput.VECTOR:
-            rows = [TokenRow(row.ids, row.truncated, RowGroup(output=output)) for row in rows]
-        return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
+        rows = await model.reader.rows(inputs, overflow=overflow, images=images)
+        if output is RowOutput.VECTOR and not images:
+            return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
+        return _routed(rows, [None] * len(rows), model=model, output=output)
     tasks = [choice.task] * len(inputs)
     if not choice.is_open:
         model.member_for(choice.task)  # before any work
@@ -86,7 +90,7 @@ async def read_rows(
         tasks[place] = found.task
         return found.prefix
 
-    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of)
+    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images)
     return _routed(rows, tasks, model=model, output=output)
 
 
@@ -95,16 +99,17 @@ def _routed(
 ) -> TaskRows:
     members: dict[str, ServedModel] = {}
     places_of: dict[str, list[int]] = {}
-    routes: dict[str | None, tuple[RowGroup, list[int]]] = {}
+    routes: dict[tuple[str | None, bool], tuple[RowGroup, int | None, list[int]]] = {}
     grouped = []
     for place, (row, task) in enumerate(zip(rows, tasks, strict=True)):
-        name = task.name if task is not None else None
-        if name not in routes:
+        route = task.name if task is not None else None, row.pixels is not None
+        if route not in routes:
             member = model.member_for(task)
             places = places_of.setdefault(member.card.name, [])
             members[member.card.name] = member
-            routes[name] = RowGroup(task.adapter if task is not None else None, output), places
-        group, places = routes[name]
+            group, adapter = task_route(member.card, task, output=output, images=row.pixels is not None)
+            routes[route] = group, adapter, places
+        group, adapter, places = routes[route]
         places.append(place)
-        grouped.append(TokenRow(row.ids, row.truncated, group))
+        grouped.append(TokenRow(row.ids, row.truncated, group, adapter=adapter, pixels=row.pixels))
     return TaskRows(grouped, [MemberRows(members[name], places) for name, places in places_of.items()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.cards.canary_task import canary_task, canary_text
 from gateway.cards.schema import Card
 from gateway.text.pairs import PairWindow
+from gateway.text.task_route import task_route
 from gateway.text.tokenizer import TextTokenizer
 from gateway.types import RowGroup, RowOutput, TokenRow
 
@@ -17,4 +18,5 @@ def canary_row(card: Card, tokenizer: TextTokenizer) -> TokenRow:
         return TokenRow(row, group=RowGroup(output=RowOutput.LOGIT))
     task = canary_task(card)
     [tokenized] = tokenizer.encode([canary_text(card)])
-    return TokenRow(tokenized.ids, group=RowGroup(adapter=task.adapter if task is not None else None))
+    group, adapter = task_route(card, task)
+    return TokenRow(tokenized.ids, group=group, adapter=adapter)

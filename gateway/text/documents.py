@@ -14,7 +14,7 @@ from gateway.text.limits import INPUT_FIELD
 from gateway.text.reading import InputReader
 from gateway.text.spans import part_spans
 from gateway.text.tokenizer import OffsetTokens, check_text
-from gateway.types import Input, Int64Array
+from gateway.types import ImageInput, Input, Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,17 @@ class Document:
 async def document_parts(reader: InputReader, inputs: Sequence[Input]) -> list[str]:
     """The texts of a document's parts.
 
-    Raises `InvalidField` for an input that cannot be one: ids in the model's own vocabulary, or no text.
+    Raises `InvalidField` for an input that cannot be one: an image, ids in the model's own vocabulary, or no text.
     """
     parts = []
     for index, text in enumerate(await reader.texts(inputs)):
+        if isinstance(inputs[index], ImageInput):
+            raise InvalidField(
+                f"Input {index} is an image. With late chunking all inputs are parts of one text: please send images "
+                "in a request of their own, without 'late_chunking'.",
+                param=INPUT_FIELD,
+                code="unsupported_modality",
+            )
         if text is None:
             raise InvalidField(
                 f"Input {index} is token ids of the model's own vocabulary. With late chunking inputs are tokenized "

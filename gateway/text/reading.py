@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from gateway.text.limits import INPUT_FIELD, request_exceeded
+from gateway.text.image_prompt import ImagePrompt
+from gateway.text.limits import INPUT_FIELD, image_exceeded, request_exceeded
 from gateway.text.pool import TokenizerPool, slices
 from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row
 from gateway.text.vocabularies import Cl100kBase, model_ids, refuse_token_ids
-from gateway.types import Input, Overflow, TextInput, TokenInput, TokenRow, Vocabulary
+from gateway.types import Input, Overflow, TextInput, TokenInput, TokenRow, UInt8Array, Vocabulary
 
 PrefixOf = Callable[[int, str], str]
 """The prefix of a text, given its place among the inputs. Ids in the model's own vocabulary have none."""
@@ -37,27 +38,37 @@ class InputReader:
         threads: int,
         cl100k_base: Cl100kBase,
         limits: ReadingLimits,
+        image_prompt: ImagePrompt | None = None,
     ) -> None:
+        """`image_prompt` is what the model reads for an image; None for one that reads none."""
         self.tokenizer = tokenizer
+        self.image_prompt = image_prompt
         self.pool = TokenizerPool(executor, threads=threads)
         self._executor = executor
         self._cl100k_base = cl100k_base
         self.limits = limits
 
     async def rows(
-        self, inputs: Sequence[Input], *, overflow: Overflow, prefix_of: PrefixOf | None = None
+        self,
+        inputs: Sequence[Input],
+        *,
+        overflow: Overflow,
+        prefix_of: PrefixOf | None = None,
+        images: Mapping[int, UInt8Array] | None = None,
     ) -> list[TokenRow]:
-        """One row per input, in order; texts are read with `prefix_of` of them in front.
+        """One row per input, in order; texts are read with `prefix_of` of them in front. `images` are the pixels of
+        those inputs that are images, by their numbers, at the size that the model reads.
 
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
         """
         texts: list[str] = []
         text_places: list[int] = []
-        given_rows: dict[int, TokenRow] = {}
+        given_rows = {index: self._row_of_image(pixels, index=index) for index, pixels in (images or {}).items()}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
-                given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
+                if index not in given_rows:
+                    given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
                 continue
             check_text(text, index=index, strict_empty=self.limits.strict_empty)
             texts.append(text if prefix_of is None else prefix_of(index, text) + text)
@@ -71,8 +82,8 @@ class InputReader:
         return [given_rows[index] for index in range(len(inputs))]
 
     async def texts(self, inputs: Sequence[Input]) -> list[str | None]:
-        """The text of each input, None for ids of the model's own vocabulary. Raises `InvalidField` for ids that cannot
-        be read."""
+        """The text of each input, None for images and for ids of the model's own vocabulary. Raises `InvalidField` for
+        ids that cannot be read."""
         decoded = await self._decoded(inputs)
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
@@ -109,6 +120,14 @@ class InputReader:
         if vocabulary is None:
             raise refuse_token_ids(index=index)
         return vocabulary
+
+    def _row_of_image(self, pixels: UInt8Array, *, index: int) -> TokenRow:
+        assert self.image_prompt is not None
+        height, width, _ = pixels.shape
+        ids = self.image_prompt.ids(height, width)
+        if len(ids) > self.tokenizer.max_tokens:
+            raise image_exceeded(len(ids), self.tokenizer.max_tokens, index=index)
+        return TokenRow(ids, pixels=pixels)
 
     def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow) -> TokenRow:
         assert isinstance(given, TokenInput)

@@ -99,6 +99,10 @@ class TextTokenizer:
             raise ConfigurationError(f"{file} is not a tokenizer that can be loaded: {error}") from error
         return cls(tokenizer, max_tokens=max_tokens, max_text_bytes=max_text_bytes)
 
+    def with_window(self, max_tokens: int) -> TextTokenizer:
+        """The same tokenizer with another window."""
+        return TextTokenizer(self._tokenizer, max_tokens=max_tokens, max_text_bytes=self._max_text_bytes)
+
     def encode(self, texts: Sequence[str]) -> list[Tokenized]:
         """Tokenizes `texts` in order; a call blocks, so it belongs in a thread.
 
@@ -133,6 +137,12 @@ class TextTokenizer:
         """As `encode`, uncut and with each token's place in its text; texts of more than `most` tokens, special ones
         included, are counted and no more."""
         return [self._with_offsets(text, most) for text in texts]
+
+    def token_texts(self, ids: Int64Array) -> list[str]:
+        """What each token stands for by itself, U+FFFD where it is a part of a character; a call blocks."""
+        known, places = np.unique(ids, return_inverse=True)
+        texts = self._tokenizer.decode_batch([[one] for one in known.tolist()], skip_special_tokens=False)
+        return [texts[place] for place in places.tolist()]
 
     def with_special_tokens(self, ids: Int64Array) -> Int64Array:
         """`ids` between the model's special tokens, as its own template would put them."""

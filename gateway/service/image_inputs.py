@@ -1,0 +1,68 @@
+"""Which inputs of a request are images, and whether the model reads any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from gateway.cards.schema import ImageSpec
+from gateway.errors import InvalidField
+from gateway.images.encoded import is_image_uri
+from gateway.service.served_models import PublicModel
+from gateway.text.reading import InputReader
+from gateway.types import EmbedRequest, ImageInput, Input, TextInput, UInt8Array
+
+
+class ImageSource(Protocol):
+    """Implemented by `gateway.images.reading.ImageReader`."""
+
+    def prepared(
+        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float
+    ) -> AbstractAsyncContextManager[Mapping[int, UInt8Array]]: ...
+
+
+def with_images_known(request: EmbedRequest, model: PublicModel) -> EmbedRequest:
+    """The request with those texts as images that are data URIs of one, for a model that reads images.
+
+    Raises `InvalidField` for an image that is for another model.
+    """
+    if model.card.images is None:
+        _refuse_images(request.inputs)
+        return request
+    if not any(map(_is_image_text, request.inputs)):
+        return request
+    return replace(request, inputs=[_as_image(given) for given in request.inputs])
+
+
+def numbered_images(inputs: Sequence[Input]) -> list[tuple[int, ImageInput]]:
+    """The images among the inputs, with their numbers."""
+    return [(number, given) for number, given in enumerate(inputs) if isinstance(given, ImageInput)]
+
+
+def check_least_tokens(count: int, *, spec: ImageSpec, reader: InputReader) -> None:
+    """Raises `TokenLimitExceeded` where so many images have more tokens than a request may, however small they are:
+    before any of them is fetched."""
+    if reader.image_prompt is not None:
+        least = reader.image_prompt.own_tokens + spec.min_pixels // spec.unit_pixels**2
+        reader.check_total(count * least, at_least=True)
+
+
+def _refuse_images(inputs: Sequence[Input]) -> None:
+    for number, given in enumerate(inputs):
+        if isinstance(given, ImageInput):
+            raise InvalidField(
+                f"Input {number} is no text, and this model reads text only. Send text, or name a model that reads "
+                "images.",
+                param="input",
+                code="unsupported_modality",
+            )
+
+
+def _is_image_text(given: Input) -> bool:
+    return isinstance(given, TextInput) and is_image_uri(given.text)
+
+
+def _as_image(given: Input) -> Input:
+    return ImageInput(url=given.text) if isinstance(given, TextInput) and is_image_uri(given.text) else given
