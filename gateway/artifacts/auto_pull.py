@@ -186,7 +186,7 @@ def _how_far(job: Job) -> str:
         return ", which has just begun" if job.total_bytes is None else f": {_megabytes(job.total_bytes)} in all"
     total = report.total_bytes
     share = f"{100 * report.done_bytes // total} % of {total / 1e6:.0f} MB" if total else _megabytes(report.done_bytes)
-    return f": {share} of {report.label}"
+    return f": {share} in all" if report.is_overall else f": {share} of {report.label}"
 
 
 def _megabytes(byte_count: int) -> str:

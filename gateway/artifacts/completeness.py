@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from gateway.artifacts.graphs.recipe import SERVING, recipe
 from gateway.artifacts.lock import FOUND, is_commit
+from gateway.artifacts.shards import indexes_of, shards_on_disk, single_file
 from gateway.artifacts.variants import default_variant, graph_of, is_guess
 from gateway.cards.installation import Installation, LockedFile, read_installation
 from gateway.cards.schema import Card, FileSpec
@@ -49,6 +50,12 @@ def needed_files(card: Card, installation: Installation) -> tuple[FileSpec, ...]
     graph = graph_of(card, variant)
     if graph is not None:
         listed[graph.path] = graph
+    for index in indexes_of(card.files_of(variant)):
+        listed |= {file.path: file for file in shards_on_disk(card, index)}
+        single = single_file(index)
+        if _is_in_place_of(single, index, card, installation):
+            del listed[index.path]
+            listed.setdefault(single.path, single)
     if installation.files:
         # Which data files there are the graph says, and the lock for it.
         listed = {
@@ -56,6 +63,13 @@ def needed_files(card: Card, installation: Installation) -> tuple[FileSpec, ...]
         }
         listed |= {path: FileSpec(path) for path in installation.files if path not in listed}
     return tuple(listed.values())
+
+
+def _is_in_place_of(single: FileSpec, index: FileSpec, card: Card, installation: Installation) -> bool:
+    """Whether all weights are in one file, as in a repository that has no index."""
+    if installation.files:
+        return single.path in installation.files and index.path not in installation.files
+    return card.path_of(single.path).exists() and not card.path_of(index.path).exists()
 
 
 def has_size(card: Card, file: FileSpec, locked: LockedFile | None = None) -> bool:
@@ -86,4 +100,5 @@ def _is_installed(card: Card, file: FileSpec, installation: Installation) -> boo
 
 
 def _is_pinned(file: FileSpec) -> bool:
-    return file.size_bytes is not None and file.sha256 is not None
+    # Of an index nobody but itself says what else there has to be.
+    return file.size_bytes is not None and file.sha256 is not None and not file.lists_shards

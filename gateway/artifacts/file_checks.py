@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway.artifacts.building import built_bytes
 from gateway.artifacts.completeness import is_as_stated, is_under_way, missing_files, needed_files
 from gateway.artifacts.findings import REPAIR, Finding
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.placing import content_of
+from gateway.artifacts.safetensors_header import read_tensors
+from gateway.artifacts.shards import SAFETENSORS, check_shards, indexes_of, shards_of
 from gateway.artifacts.variants import built_files
 from gateway.cards.installation import LOCK_FILE, Installation, LockedFile
 from gateway.cards.schema import Card, FileSpec
@@ -40,11 +42,37 @@ def check_serving(card: Card, installation: Installation) -> Iterator[Finding]:
             yield Finding("serving", file.path, True, "It is what the card makes of the published graph.")
 
 
+def check_weights(card: Card, installation: Installation) -> Iterator[Finding]:
+    """Whether safetensors files are such files, and hold what their index says."""
+    needed = needed_files(card, installation)
+    for file in needed:
+        if file.path.endswith(SAFETENSORS):
+            yield _weights(card, file.path, lambda file=file: _tensors(card, file))  # type: ignore[misc]
+    for index in indexes_of(needed):
+        yield _weights(card, index.path, lambda index=index: _indexed(card, index))  # type: ignore[misc]
+
+
+def _weights(card: Card, path: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding("weights", path, True, check())
+    except ArtifactError as error:
+        return Finding("weights", path, False, error.message, error.remedy or REPAIR.format(name=card.name))
+
+
+def _tensors(card: Card, file: FileSpec) -> str:
+    return f"It holds {len(read_tensors(card.path_of(file.path)))} tensors."
+
+
+def _indexed(card: Card, index: FileSpec) -> str:
+    check_shards(card, index)
+    return f"Its {len(shards_of(card, index))} files hold what it says."
+
+
 def _file(card: Card, file: FileSpec, locked: LockedFile | None) -> Finding:
     path, repair = card.path_of(file.path), f"gateway models pull {card.name}"
     if not path.is_file():
         return Finding("file", file.path, False, "It is missing.", repair)
-    if path.is_symlink():
+    if path.is_symlink() and card.triton.has_graph:
         detail = "It is a symbolic link; ONNX Runtime refuses linked data, so copy or hard-link the file instead."
         return Finding("file", file.path, False, detail, repair)
     try:

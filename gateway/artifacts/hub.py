@@ -63,11 +63,18 @@ def fetch_from_hub(
     metadata = file_metadata(file, access)
     known = _known(expected, metadata)
     staging.mkdir(parents=True, exist_ok=True)
-    partial = staging / f"{_fingerprint(file, metadata)}.partial"
+    # Of the commit rather than the branch: what a branch held yesterday is no beginning of what it holds today.
+    partial = partial_path(replace(file, revision=metadata.commit or file.revision), staging)
     with hub_faults(file, access):
         headers = _headers(file, metadata, access)
         _transfer(metadata, partial, known, headers=headers, progress=progress)
     return place_file(partial, destination, known, origin="the hub", before_placing=before_placing)
+
+
+def partial_path(file: HubFile, staging: Path) -> Path:
+    """Where what is there of a download lies. `file.revision` is a commit."""
+    name = hashlib.sha256(f"{file.repository}@{file.revision}/{file.path}".encode()).hexdigest()[:32]
+    return staging / f"{name}.partial"
 
 
 def _known(expected: Expected, metadata: HubMetadata) -> Expected:
@@ -169,9 +176,3 @@ def _headers(file: HubFile, metadata: HubMetadata, access: HubAccess) -> dict[st
     given, own = urlsplit(metadata.location), urlsplit(_url(file, access))
     is_own = (given.scheme, given.netloc) == (own.scheme, own.netloc)
     return build_hf_headers(token=access.token if is_own else False)
-
-
-def _fingerprint(file: HubFile, metadata: HubMetadata) -> str:
-    """Of the commit rather than the branch: what a branch held yesterday is no beginning of what it holds today."""
-    revision = metadata.commit or file.revision
-    return hashlib.sha256(f"{file.repository}@{revision}/{file.path}".encode()).hexdigest()[:32]

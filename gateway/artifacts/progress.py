@@ -9,9 +9,10 @@ from typing import Protocol
 class Progress(Protocol):
     """One transfer after another, and what comes after them. Calls come from the thread that fetches."""
 
-    def expect(self, labels: Sequence[str]) -> None:
+    def expect(self, labels: Sequence[str], *, total_bytes: int | None = None) -> None:
         """What all transfers are, in their order, those that turn out not to be needed too; told again once more of
-        them are known."""
+        them are known. `total_bytes` is what those that are still to come have together, where that is known and of
+        interest: for a model in many files."""
         ...
 
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None:
@@ -34,7 +35,7 @@ class Progress(Protocol):
 class SilentProgress:
     """For callers who show nothing."""
 
-    def expect(self, labels: Sequence[str]) -> None: ...
+    def expect(self, labels: Sequence[str], *, total_bytes: int | None = None) -> None: ...
 
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None: ...
 

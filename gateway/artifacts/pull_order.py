@@ -34,8 +34,8 @@ class PullOrder:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far a pull has come: with one file, in bytes; or at which `step` after the files it is; at its end with
-    `is_done`, or with the `error` it ended in."""
+    """How far a pull has come: with one file, in bytes, or, `is_overall`, with all of them; or at which `step` after
+    the files it is; at its end with `is_done`, or with the `error` it ended in."""
 
     label: str = ""
     done_bytes: int = 0
@@ -43,6 +43,7 @@ class Report:
     step: str = ""
     is_done: bool = False
     error: str | None = None
+    is_overall: bool = False
 
     def line(self) -> bytes:
         return _line(asdict(self))

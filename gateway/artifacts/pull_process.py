@@ -33,9 +33,12 @@ class ReportedProgress:
         self._total: int | None = None
         self._done = 0
         self._told_at = 0.0
+        self._all: int | None = None
+        self._done_before = 0
 
-    def expect(self, labels: Sequence[str]) -> None:
-        """Nobody is told of more than one file."""
+    def expect(self, labels: Sequence[str], *, total_bytes: int | None = None) -> None:  # noqa: ARG002 - the protocol's
+        """Where it is known what all files have together, that is told, else each file by itself."""
+        self._all, self._done_before = total_bytes, 0
 
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None:
         self._label, self._total, self._done = label, total_bytes, done_bytes
@@ -48,13 +51,19 @@ class ReportedProgress:
 
     def end(self) -> None:
         self._tell()
+        self._done_before += self._done
 
     def step(self, what: str) -> None:
         write(self._stream, Report(step=what))
 
     def _tell(self) -> None:
         self._told_at = time.monotonic()
-        write(self._stream, Report(label=self._label, done_bytes=self._done, total_bytes=self._total))
+        if self._all is None:
+            report = Report(label=self._label, done_bytes=self._done, total_bytes=self._total)
+        else:
+            done = self._done_before + self._done
+            report = Report(label=self._label, done_bytes=done, total_bytes=self._all, is_overall=True)
+        write(self._stream, report)
 
 
 def run(order: PullOrder, stream: BinaryIO) -> int:

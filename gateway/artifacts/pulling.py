@@ -6,7 +6,7 @@ complete (`gateway.artifacts.ledger` sees to that), and the next pull goes on fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +20,24 @@ from gateway.artifacts.hub_access import HubFile, NotOnHub
 from gateway.artifacts.hub_repository import DEFAULT_REVISION, list_files
 from gateway.artifacts.ledger import Ledger
 from gateway.artifacts.lock import FOUND, HUB, is_commit
-from gateway.artifacts.measuring import Measured, measure
+from gateway.artifacts.measuring import Measured, load_tokenizer, measure
 from gateway.artifacts.onnx_inspection import graph_path
 from gateway.artifacts.placing import Content, Expected, content_of, place_file, sweep_incoming
+from gateway.artifacts.room import bytes_there, check_room, published_sizes
+from gateway.artifacts.shards import (
+    check_index_size,
+    check_shards,
+    check_staged,
+    indexes_of,
+    shards_of,
+    single_file,
+)
 from gateway.artifacts.sources import Fetching, fetch_files
 from gateway.artifacts.variants import built_files, chosen_variant, data_of, graph_of, published_files, variants_among
 from gateway.cards.installation import read_installation
 from gateway.cards.schema import VERSION_FOLDER, Card, FileSpec
 from gateway.errors import ArtifactError, SourceUnavailable
+from gateway.text.canary_row import canary_row
 
 PULL_LOCK_FILE = f"{VERSION_FOLDER}/.pull.lock"
 
@@ -81,8 +91,8 @@ class _Pull:
         self.changed: list[str] = []
 
     def run(self, *, rehash: bool) -> PullResult:
-        """The graph comes first: it tells which data files it needs, and one that reaches out of its folder is refused
-        before anything is installed."""
+        """The graph comes first, or the index of the weights: it tells which files it needs, and one that reaches out
+        of its folder is refused before anything is installed."""
         files = {file.path: file for file in published_files(self.card, self.variant)}
         self.progress.expect(list(files))
         if self.graph is not None:
@@ -90,11 +100,15 @@ class _Pull:
             self._bring([self.graph], rehash=rehash)
             files |= {file.path: file for file in self._data_of(self.graph, self.card.path_of(self.graph.path))}
             self.progress.expect(list(files))
+        for index in indexes_of(list(files.values())):
+            del files[index.path]
+            files |= {file.path: file for file in self._weights(index, rehash=rehash)}
+            self.progress.expect(list(files))
         self._bring([file for file in files.values() if file != self.graph], rehash=rehash)
         built = built_files(self.card)
         measured = [self._build(file) for file in built if not self._is_built(file, rehash=rehash)]
         if not built and (self.changed or not self.ledger.is_whole):
-            measured = [measure(self.card, graph_path(self.card), published=None, on_step=self.progress.step)]
+            measured = [self._proved(files)]
         removed = self.ledger.seal([*files, *(file.path for file in built)], next(filter(None, measured), None))
         return PullResult(tuple(self.changed), removed=removed, variant=self.variant)
 
@@ -113,6 +127,8 @@ class _Pull:
     def before_placing(self, file: FileSpec, staged: Path | None) -> None:
         if file == self.graph and staged is not None:
             self._data_of(file, staged)
+        elif staged is not None:
+            check_staged(self.card, file, staged)
         self.ledger.about_to_change(file.path)
 
     def installed(self, file: FileSpec, content: Content, source: str) -> None:
@@ -122,7 +138,56 @@ class _Pull:
     def _bring(self, files: Iterable[FileSpec], *, rehash: bool) -> None:
         wanted = [file for file in files if not self._is_right(file, rehash=rehash)]
         if wanted:
+            # Only many large files are worth a question more to the hub.
+            if indexes_of(self.card.files) and not indexes_of(wanted):
+                self._make_sure_of_room(wanted)
             fetch_files(self.card, wanted, self.fetching, self)
+
+    def _make_sure_of_room(self, wanted: Sequence[FileSpec]) -> None:
+        """Tell how much there is to fetch, and refuse what the disk cannot hold before anything is fetched."""
+        sizes = {file.path: size for file in wanted if (size := self.expected(file).size_bytes) is not None}
+        unknown = [file for file in wanted if file.path not in sizes]
+        if unknown:
+            revision = self.revision(wanted[0])
+            sizes |= published_sizes(self.card, unknown, revision=revision, access=self.fetching.hub)
+        if len(sizes) == len(wanted):
+            self.progress.expect([file.path for file in wanted], total_bytes=sum(sizes.values()))
+        staging = self.fetching.staging
+        there = bytes_there(self.card, wanted, commit=self.ledger.commit or "", staging=staging)
+        check_room(self.card.name, sizes, there, models=self.card.folder, staging=staging)
+
+    def _weights(self, index: FileSpec, *, rehash: bool) -> tuple[FileSpec, ...]:
+        """An index, which is there now, and the files that it names; or the one file of a repository without it."""
+        if not self._has_index(index):
+            return (single_file(index),)
+        self._bring([index], rehash=rehash)
+        return (index, *shards_of(self.card, index))
+
+    def _has_index(self, index: FileSpec) -> bool:
+        """Where nobody can be asked, what lies here decides."""
+        single = single_file(index)
+        if self.ledger.proved(index) is not None:
+            return True
+        if self.ledger.stated(single) is not None:
+            return False
+        try:
+            wanted = HubFile(self.card.repository, self.revision(index), index.hub_path or index.path)
+            check_index_size(file_metadata(wanted, self.fetching.hub).size_bytes or 0)
+        except NotOnHub:
+            return False
+        except SourceUnavailable:
+            return not self.card.path_of(single.path).is_file()
+        return True
+
+    def _proved(self, files: Mapping[str, FileSpec]) -> Measured:
+        """What can be told of the files without running what is not made here. Code is not run at all: its rows are
+        independent of one another, and a running Triton tells its canary."""
+        if self.card.triton.has_graph:
+            return measure(self.card, graph_path(self.card), published=None, on_step=self.progress.step)
+        for index in indexes_of(list(files.values())):
+            check_shards(self.card, index)
+        canary_row(self.card, load_tokenizer(self.card))
+        return Measured(canary=(), size=self.card.embedding.dimensions, batch_invariant=True, spread=0.0)
 
     def _is_right(self, file: FileSpec, *, rehash: bool) -> bool:
         """Whether a file can stay. One that the lock does not know, put there by hand say, is read once."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.artifacts.exclusive import exclusive
-from gateway.artifacts.file_checks import check_files, check_serving
+from gateway.artifacts.file_checks import check_files, check_serving, check_weights
 from gateway.artifacts.findings import REPAIR, Finding, VerificationReport
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.lock import write_lock
@@ -51,6 +51,10 @@ def _findings(card: Card) -> Iterator[Finding]:
     yield from files
     yield _config(card)
     if not all(finding.ok for finding in files if finding.check == "file"):
+        return
+    if not card.triton.has_graph:
+        yield from check_weights(card, installation)
+        yield check_tokenizer(card)
         return
     published = _published(card, installation)
     graphs = [*inspect_graph(card), *(inspect_published(card, published) if published else ())]

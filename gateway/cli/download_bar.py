@@ -38,8 +38,11 @@ class DownloadBar:
     ) -> None:
         self._settle()
 
-    def expect(self, labels: Sequence[str]) -> None:
+    def expect(self, labels: Sequence[str], *, total_bytes: int | None = None) -> None:
         self._expected = list(labels)
+        if total_bytes is not None:
+            self._announce()
+            self._print(f"{_size(total_bytes)} to fetch in all")
 
     def begin(self, label: str, *, total_bytes: int | None, done_bytes: int = 0) -> None:
         self._announce()
