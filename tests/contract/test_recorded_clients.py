@@ -1,9 +1,9 @@
 """What clients of Jina's and OpenAI's APIs put on the wire, played against the gateway in front of a real Triton.
 
 Each file of `recorded/` is one client: its headers, its bodies, and the parser of `client_parsers.py` that reads as it
-does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a text beyond its window,
-"@cl100k" for the token ids of the exchange's `texts`, and "@first" and "@second" for an image in base64, "@first as URI"
-for the same as a data URI.
+does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a text beyond its
+window, "@cl100k" for the token ids of the exchange's `texts`, "@first" and "@second" for an image in base64, and
+"@first as URI" for the same as a data URI.
 """
 
 from __future__ import annotations
