@@ -13,8 +13,8 @@ from gateway.cards.installation import expected_canary, read_installation
 from gateway.cards.schema import Card
 from gateway.cli import run_file
 from gateway.errors import ConfigurationError, GatewayError
+from gateway.service.calling import call_of
 from gateway.service.canary import canary_value
-from gateway.service.model_call import TritonCall
 from gateway.settings import Settings
 from gateway.text.canary_row import canary_row
 from gateway.triton.endpoint import grpc_address
@@ -72,7 +72,7 @@ async def _finding(card: Card, engine: Engine, address: str) -> Finding:
     remedy = "Load the model again: restart Triton, or gateway up."
     try:
         row = canary_row(card, load_tokenizer(card))
-        given = await canary_value(TritonCall(card, engine), row, timeout_seconds=CALL_SECONDS)
+        given = await canary_value(call_of(card, engine), row, timeout_seconds=CALL_SECONDS)
     except ConfigurationError as error:
         return Finding("triton", address, False, error.message, error.remedy or remedy)
     except GatewayError as error:
