@@ -64,9 +64,7 @@ def _empty(config: Any, stored: Sequence[StoredTensor], attention: str) -> Netwo
 
 def _projector(shapes: Mapping[str | None, tuple[int, ...]]) -> Any | None:
     shape = shapes.get(f"{PROJECTOR}.weight")
-    if shape is None:
-        return None
-    return nn.Linear(shape[-1], shape[0], bias=f"{PROJECTOR}.bias" in shapes)
+    return None if shape is None else nn.Linear(shape[-1], shape[0])
 
 
 def _matched(network: Network, stored: Sequence[StoredTensor]) -> dict[str, StoredTensor]:

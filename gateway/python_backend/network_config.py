@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import Qwen2_5_VLConfig
 
 from gateway.python_backend.faults import LoadError
@@ -42,7 +43,7 @@ def read_network_config(path: Path) -> Any:
     text |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     try:
         return Qwen2_5_VLConfig(text_config=text, vision_config=_vision(raw["vision_config"]), **_only(raw, _TOKENS))
-    except (ValueError, TypeError, KeyError) as error:
+    except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
         raise LoadError(f"{path.name} cannot be used: {type(error).__name__} in its settings.") from error
 
 
