@@ -26,9 +26,8 @@ def built_bytes(card: Card, variant: str | None) -> bytes:
     Raises `ConfigurationError` or `ArtifactError` where card and files do not fit.
     """
     if not card.triton.has_graph:
-        raise ArtifactError(
-            f"{card.name} has no graph to build: Triton's Python backend reads its weights as they are."
-        )
+        message = f"{card.name} has no graph to build: Triton's Python backend reads its weights as they are."
+        raise ArtifactError(message)
     if card.graph is None:
         raise ArtifactError(f"{card.name} has no graph section.")
     if card.graph.builder == SERVING:

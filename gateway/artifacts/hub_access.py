@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -140,7 +141,8 @@ def _answered_with_error(file: HubFile, access: HubAccess, error: Exception, *, 
 
 def _refused(file: HubFile, access: HubAccess) -> SourceUnavailable:
     given = "the token in HF_TOKEN has no access" if access.token else "HF_TOKEN is not set"
+    page = f"{(access.endpoint or constants.ENDPOINT).rstrip('/')}/{file.repository}"
     return SourceUnavailable(
         f"The model hub does not hand out {file.repository}: it is gated, private or does not exist, and {given}.",
-        remedy=f"Accept the conditions on the page of {file.repository}, then set HF_TOKEN to a token with access.",
+        remedy=f"Accept the licence on its page, {page}, then set HF_TOKEN to a token with access.",
     )
