@@ -2,6 +2,7 @@
 
 Marks, as an HTML comment right above a block:
 `run: stack` (against a running gateway), `run: twins` (against one that serves the tiny twins of the shipped models),
+`run: v4` (against one that serves the twin of jina-embeddings-v4),
 `run: hub` (in a repository of the shipped cards, against a hub on loopback that has the twins), `run: checkout` (in
 this folder), `run: fresh` (by tests/scripts, in a fresh clone; checked here for existing scripts and options), `run:
 benchmark` (by tests/integration, shortened), `output of the block above`, `not run: needs docker`.
@@ -33,8 +34,8 @@ from tests.support.twins import generic
 BINARIES = Path(sys.executable).parent
 DOCUMENTED = "http://localhost:8000"
 MARKS = {
-    "run: stack", "run: twins", "run: hub", "run: checkout", "run: fresh", "run: benchmark", "not run: needs docker",
-    OUTPUT_MARK,
+    "run: stack", "run: twins", "run: v4", "run: hub", "run: checkout", "run: fresh", "run: benchmark",
+    "not run: needs docker", OUTPUT_MARK,
 }  # fmt: skip
 # A size that the full models have and their twins do not, and one that both have.
 DOCUMENTED_SIZE, TWIN_SIZE = '"dimensions": 256', '"dimensions": 16'
@@ -94,6 +95,14 @@ def test_works_against_a_running_gateway(block: Block, gateway_url: str) -> None
 def test_works_against_the_other_models(block: Block, twin_gateway_url: str) -> None:
     small = dataclasses.replace(block, code=block.code.replace(DOCUMENTED_SIZE, TWIN_SIZE))
     printed = run(small, url=twin_gateway_url)
+    if "curl" in block.code:
+        assert '"error"' not in printed
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("block", marked("run: v4"), ids=str)
+def test_works_against_the_model_that_reads_images(block: Block, v4_gateway_url: str) -> None:
+    printed = run(block, url=v4_gateway_url)
     if "curl" in block.code:
         assert '"error"' not in printed
 
