@@ -15,11 +15,13 @@ import jsonschema
 import pytest
 import yaml
 
+from gateway.triton.embedded import python_models
 from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "docker-compose.yml"
 GPU = ROOT / "docker-compose.gpu.yml"
+V4 = ROOT / "docker-compose.v4.yml"
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PROFILE = "all-MiniLM-L6-v2"
 
@@ -45,7 +47,7 @@ def services() -> dict[str, Any]:
     return dict(composed("-f", str(BASE), "--profile", PROFILE)["services"])
 
 
-@pytest.mark.parametrize("path", [BASE, GPU], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [BASE, GPU, V4], ids=lambda path: path.name)
 def test_follows_the_compose_specification(path: Path) -> None:
     schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json").read_text())
     jsonschema.validate(yaml.safe_load(path.read_text()), schema)
@@ -62,6 +64,7 @@ SHORT = {
     "nano": "jina-embeddings-v5-text-nano",
     "small": "jina-embeddings-v5-text-small",
     "v3": "jina-embeddings-v3",
+    "v4": "jina-embeddings-v4",
     "reranker": "jina-reranker-v2-base-multilingual",
 }
 
@@ -171,13 +174,51 @@ def test_the_gpu_file_reserves_gpus_for_triton_alone() -> None:
     assert "deploy" not in services["gateway"]
 
 
-def loaded_by_the_start_command(repository: Path, models: str) -> subprocess.CompletedProcess[str]:
-    """Run Triton's start command as the container would, with a tritonserver that prints its arguments."""
+def with_v4(**variables: str) -> dict[str, Any]:
+    return dict(composed("-f", str(BASE), "-f", str(V4), "--profile", "v4", **variables)["services"])
+
+
+def test_v4_is_served_by_the_image_that_holds_torch_on_a_gpu() -> None:
+    services = with_v4()
+    assert services["triton"]["image"] == "triton-embeddings-gateway-gpu:0.1.0"
+    build = services["triton"]["build"]
+    assert (build["dockerfile"], build["target"]) == ("Dockerfile.gateway", "gpu")
+    base = composed("-f", str(BASE))["services"]["triton"]["image"]
+    assert build["args"] == {"TRITON_IMAGE": base, "TORCH_VERSION": "2.13.0"}
+    (device,) = services["triton"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert int(services["triton"]["shm_size"]) >= 2 * 2**30
+    assert services["triton"]["depends_on"]["pull-jina-embeddings-v4"]["required"] is False
+    assert "build" not in composed("-f", str(BASE))["services"]["triton"], "others need no gigabytes of torch"
+
+
+def test_v4s_settings_reach_triton_by_either_name() -> None:
+    unset = with_v4()["triton"]["environment"]
+    assert (unset["GATEWAY_DTYPE"], unset["GATEWAY_GPU_MEMORY_UTILIZATION"]) == ("", "0.9")
+    foreign = with_v4(DTYPE="float16", GPU_MEMORY_UTILIZATION="0.8")["triton"]["environment"]
+    assert (foreign["GATEWAY_DTYPE"], foreign["GATEWAY_GPU_MEMORY_UTILIZATION"]) == ("float16", "0.8")
+    ours = with_v4(DTYPE="float16", GATEWAY_DTYPE="bfloat16")["triton"]["environment"]
+    assert ours["GATEWAY_DTYPE"] == "bfloat16"
+    assert "HF_TOKEN" not in ours
+
+
+def test_models_of_the_python_backend_get_the_same_time_and_room_as_in_the_embedded_triton() -> None:
+    command = yaml.safe_load(BASE.read_text())["services"]["triton"]["command"][-1]
+    for option in python_models.backend_options():
+        assert option in command
+
+
+def loaded_by_the_start_command(
+    repository: Path, models: str, *, with_torch: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run Triton's start command as the container would, with a tritonserver that prints its arguments, and a python3
+    that says whether its environment holds torch and the gateway."""
     binaries = repository.parent / "bin"
     binaries.mkdir(exist_ok=True)
-    fake = binaries / "tritonserver"
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    fake.chmod(0o755)
+    answer = "exit 0" if with_torch else "exit 1"
+    for name, body in (("tritonserver", 'printf "%s\\n" "$@"'), ("python3", answer)):
+        (binaries / name).write_text(f"#!/bin/sh\n{body}\n")
+        (binaries / name).chmod(0o755)
     command = yaml.safe_load(BASE.read_text())["services"]["triton"]["command"]
     script = command[-1].replace("$$", "$").replace("/models", str(repository))
     return subprocess.run(
@@ -208,8 +249,8 @@ def repository_with(folder: Path, *, complete: tuple[str, ...], bare: tuple[str,
     return folder / "repository"
 
 
-def asked_for(repository: Path, models: str) -> set[str]:
-    result = loaded_by_the_start_command(repository, models)
+def asked_for(repository: Path, models: str, *, with_torch: bool = False) -> set[str]:
+    result = loaded_by_the_start_command(repository, models, with_torch=with_torch)
     assert result.returncode == 0, result.stderr
     return {line.removeprefix("--load-model=") for line in result.stdout.splitlines() if "--load-model" in line}
 
@@ -256,9 +297,40 @@ def test_the_start_command_reads_the_configs_of_this_repository(tmp_path: Path) 
     for config in ROOT.glob("model_repository/*/config.pbtxt"):
         (repository / config.parent.name / "1").mkdir(parents=True)
         (repository / config.parent.name / "config.pbtxt").write_text(config.read_text())
-        for graph in ("model.onnx", "serving.onnx"):
+        for graph in ("model.onnx", "serving.onnx", "model.py"):
             (repository / config.parent.name / "1" / graph).touch()
-    assert asked_for(repository, "") == {path.name for path in repository.iterdir()}
+        (repository / config.parent.name / "1" / "files.lock.json").write_text(LOCK)
+    assert asked_for(repository, "", with_torch=True) == {path.name for path in repository.iterdir()}
+
+
+LOCK = json.dumps({"files": [{"path": "1/config.json", "size_bytes": 1}]}, indent=2)
+
+
+@pytest.mark.parametrize(
+    ("lock", "with_torch", "loaded", "said"),
+    [
+        (LOCK, True, {"one", "program"}, ""),
+        (LOCK, False, {"one"}, "program needs torch in this image: lay docker-compose.v4.yml over"),
+        ('{"files": []}', True, {"one"}, ""),
+        (None, True, {"one"}, ""),
+        (None, False, {"one"}, ""),
+    ],
+)
+def test_a_program_is_loaded_once_its_weights_are_there_and_where_it_can_run(
+    tmp_path: Path, lock: str | None, with_torch: bool, loaded: set[str], said: str
+) -> None:
+    """The program itself lies in every checkout; a model that cannot be loaded would end Triton."""
+    repository = repository_with(tmp_path, complete=("one",))
+    put_model(repository, "program", graph="model.py")
+    config = repository / "program" / "config.pbtxt"
+    config.write_text(config.read_text() + 'backend: "python"\n')
+    if lock is not None:
+        (repository / "program/1/files.lock.json").write_text(lock)
+    result = loaded_by_the_start_command(repository, "", with_torch=with_torch)
+    assert result.returncode == 0, result.stderr
+    assert asked_for(repository, "", with_torch=with_torch) == loaded
+    assert said in result.stderr
+    assert bool(result.stderr) is bool(said)
 
 
 @pytest.mark.parametrize("bare", [(), ("bare",)])

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings import Settings
 from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ HADOLINT = Path(sys.executable).parent / "hadolint"
 
 @dataclass(frozen=True)
 class Instruction:
-    stage: int
+    stage: str
     word: str
     rest: str
 
@@ -35,15 +36,16 @@ class Instruction:
 def instructions() -> list[Instruction]:
     """The Dockerfile's instructions with continued lines joined. Own code: 10 lines against one more dependency."""
     text = re.sub(r"^\s*#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    found, stage = [], -1
+    found, stage = [], ""
     for line in filter(str.strip, text.splitlines()):
         word, _, rest = line.strip().partition(" ")
-        stage += word == "FROM"
+        if word == "FROM":
+            stage = rest.partition(" AS ")[2]
         found.append(Instruction(stage, word, " ".join(rest.split())))
     return found
 
 
-def rest_of(word: str, *, stage: int) -> list[str]:
+def rest_of(word: str, *, stage: str) -> list[str]:
     return [one.rest for one in instructions() if one.word == word and one.stage == stage]
 
 
@@ -53,15 +55,73 @@ def test_the_linter_finds_nothing() -> None:
     assert result.returncode == 0, result.stdout
 
 
-def test_two_stages_and_no_root() -> None:
-    assert len(rest_of("FROM", stage=0) + rest_of("FROM", stage=1)) == 2
-    assert all(image.startswith("python:3.12-slim") for image in (*rest_of("FROM", stage=0), *rest_of("FROM", stage=1)))
-    (user,) = rest_of("USER", stage=1)
-    assert user == "10001:10001"
+def test_the_small_image_is_what_is_built_where_no_target_is_named() -> None:
+    assert [one.stage for one in instructions() if one.word == "FROM"] == ["build", "gpu", "gateway"]
+    for stage in ("build", "gateway"):
+        (image,) = rest_of("FROM", stage=stage)
+        assert image.startswith("python:3.12-slim")
+    assert "torch" not in " ".join(one.rest for one in instructions() if one.stage in ("build", "gateway"))
+    assert rest_of("USER", stage="gateway") == ["10001:10001"]
+
+
+def test_the_gpu_image_is_tritons_as_compose_has_it() -> None:
+    (argument,) = rest_of("ARG", stage="")
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert f"${{TRITON_IMAGE:-{argument.removeprefix('TRITON_IMAGE=')}}}" in compose
+    assert rest_of("FROM", stage="gpu") == ["${TRITON_IMAGE} AS gpu"]
+    assert not rest_of("ENTRYPOINT", stage="gpu"), "NVIDIA's own does what an older driver needs"
+    assert [json.loads(command) for command in rest_of("CMD", stage="gpu")] == [["gateway", "runpod"]]
+
+
+def gpu_environment() -> dict[str, str]:
+    return dict(pair.split("=", 1) for one in rest_of("ENV", stage="gpu") for pair in shlex.split(one))
+
+
+def test_the_gpu_image_starts_its_own_triton_in_the_environment_that_holds_torch() -> None:
+    environment = gpu_environment()
+    assert environment["PATH"].split(":")[0] == "/opt/gateway/bin", "Triton's stub takes the first python3"
+    settings = {name: value for name, value in environment.items() if name.startswith("GATEWAY_")}
+    assert settings.keys() <= {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
+    assert settings["GATEWAY_TRITON_HOME"] == "/opt/tritonserver"
+
+
+def test_torch_is_pinned_alike_wherever_it_is_installed() -> None:
+    (pinned,) = [line for line in rest_of("ARG", stage="gpu") if line.startswith("TORCH_VERSION=")]
+    version = pinned.partition("=")[2]
+    assert f"TORCH_VERSION:-{version}}}" in (ROOT / "scripts/lib/torch.sh").read_text()
+    assert f"TORCH_VERSION:-{version}}}" in (ROOT / "docker-compose.v4.yml").read_text()
+    installs = [line for line in rest_of("RUN", stage="gpu") if " install " in line and "pip" in line]
+    assert len(installs) == 2
+    assert all("torch==${TORCH_VERSION}" in line and "numpy<2" in line for line in installs)
+
+
+def test_weights_are_baked_in_as_the_user_who_reads_them_and_the_token_into_nothing() -> None:
+    words = [(one.word, one.rest) for one in instructions() if one.stage == "gpu"]
+    (baking,) = [rest for word, rest in words if word == "RUN" and "models pull" in rest]
+    assert words.index(("USER", "10001:10001")) < words.index(("RUN", baking))
+    assert baking.startswith("--mount=type=secret,id=HF_TOKEN,uid=10001 ")
+    assert not any("TOKEN" in rest for word, rest in words if word in ("ARG", "ENV", "COPY"))
+
+
+@pytest.mark.parametrize("model", ["", "jinaai/jina-embeddings-v4"])
+@pytest.mark.parametrize("token", ["", "planted-token"])
+def test_the_baking_step_pulls_that_model_with_the_token_or_nothing(tmp_path: Path, model: str, token: str) -> None:
+    (line,) = [rest for rest in rest_of("RUN", stage="gpu") if "models pull" in rest]
+    program = tmp_path / "gateway"
+    program.write_text('#!/bin/sh\necho "$* with $HF_TOKEN"\n')
+    program.chmod(0o755)
+    if token:
+        (tmp_path / "HF_TOKEN").write_text(token)
+    step = line.partition("uid=10001 ")[2].replace("/run/secrets", str(tmp_path))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL_NAME": model}
+    result = subprocess.run(
+        ["/bin/sh", "-c", step], env=environment, capture_output=True, text=True, timeout=20, check=True
+    )
+    assert result.stdout == (f"models pull {model} cl100k_base with {token}\n" if model else "")
 
 
 def test_the_health_check_needs_no_curl() -> None:
-    (check,) = rest_of("HEALTHCHECK", stage=1)
+    (check,) = rest_of("HEALTHCHECK", stage="gateway")
     command = json.loads(check.partition("CMD ")[2])
     assert command[0] == "python"
     compile(command[2], "HEALTHCHECK", "exec")
@@ -77,6 +137,7 @@ def test_the_build_context_holds_all_that_is_copied_and_no_weights() -> None:
         for one in instructions()
         if one.word == "COPY" and not one.rest.startswith("--from")
         for source in one.rest.split()[:-1]
+        if not source.startswith("--")
     }
     assert copied <= allowed
     assert all((ROOT / source).exists() for source in copied)
@@ -109,18 +170,18 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
-    for command in rest_of("RUN", stage=0):
+    for command in rest_of("RUN", stage="build"):
         # The wheels that this machine has cached already are as good as fresh ones, and much quicker.
         line = relocated(command, root).replace("--no-cache-dir ", "--quiet ")
         # What is imported is compiled then; "0" is how pip's environment says `--no-compile`.
         variables = {**os.environ, "PATH": path, "PIP_NO_COMPILE": "0"}
         subprocess.run(["/bin/sh", "-euc", line], cwd=source, env=variables, check=True, timeout=280)
     shutil.copytree(ROOT / "model_repository", root / "app/model_repository", copy_function=os.link)
-    declared = dict(pair.split("=", 1) for one in rest_of("ENV", stage=1) for pair in shlex.split(one))
+    declared = dict(pair.split("=", 1) for one in rest_of("ENV", stage="gateway") for pair in shlex.split(one))
     environment = {name: relocated(value, root) for name, value in declared.items()}
     environment["PATH"] = environment["PATH"].replace("$PATH", "/usr/bin:/bin")
-    (entry,), (arguments,) = rest_of("ENTRYPOINT", stage=1), rest_of("CMD", stage=1)
-    (check,) = rest_of("HEALTHCHECK", stage=1)
+    (entry,), (arguments,) = rest_of("ENTRYPOINT", stage="gateway"), rest_of("CMD", stage="gateway")
+    (check,) = rest_of("HEALTHCHECK", stage="gateway")
     return Image(
         root, environment, [*json.loads(entry), *json.loads(arguments)], json.loads(check.partition("CMD ")[2])
     )
