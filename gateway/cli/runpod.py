@@ -104,7 +104,13 @@ def run(settings: Settings, arguments: Arguments) -> int:
             if arguments.is_test:
                 code = package.run_once(serverless, handler, words=words)
             else:
-                code = package.serve(serverless, handler, words=words, concurrency=settings.job_concurrency)
+                code = package.serve(
+                    serverless,
+                    handler,
+                    words=words,
+                    concurrency=settings.job_concurrency,
+                    drain_seconds=settings.drain_seconds,
+                )
     return code
 
 

@@ -60,7 +60,7 @@ def _token_vectors(result: EmbedResult, encodings: Sequence[Encoding]) -> Iterat
     for index, vectors in enumerate(result.token_vectors or ()):
         lists = {encoding.value: _ROWS_OF[encoding](vectors) for encoding in encodings}
         entry = {"object": "embeddings", "index": index, "embeddings": lists if len(lists) > 1 else lists.popitem()[1]}
-        yield entry if result.tokens is None else {**entry, "tokens": result.tokens[index]}
+        yield {**entry, "tokenized_input": result.tokens[index]} if result.tokens else entry
 
 
 def _encoded(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterator[Any]:

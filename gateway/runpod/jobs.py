@@ -27,7 +27,11 @@ from gateway.runpod.output_size import refuse_hopeless
 from gateway.runpod.ranking_output import ranking_output
 from gateway.types import Usage
 
-_INPUT_FORM = 'A job\'s "input" has to be an object such as {"input": ["some text"]}.'
+# Of bare texts nobody knows what else was said: what stood beside them never got here.
+_INPUT_FORM = (
+    'A job\'s "input" has to be an object that has an "input" of its own: {"input": {"input": ["some text"]}}. '
+    "The runpod client adds the outer one only to what has none."
+)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ the canary has proved more than both.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import multiprocessing
@@ -18,6 +19,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import ConfigurationError
+from gateway.runpod.stopping import ConcurrencyAndStop
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -41,11 +43,15 @@ def load() -> ModuleType:
         ) from None
 
 
-def serve(serverless: ModuleType, handler: Handler, *, words: Sequence[str], concurrency: int) -> int:
+def serve(
+    serverless: ModuleType, handler: Handler, *, words: Sequence[str], concurrency: int, drain_seconds: float
+) -> int:
     """Has the package answer jobs with `handler`, up to `concurrency` at a time, until a signal ends it; returns the
     exit code."""
+    jobs = importlib.import_module("runpod.serverless.modules.worker_state").JobsProgress()
+    modifier = ConcurrencyAndStop(concurrency, drain_seconds=drain_seconds, jobs_under_way=jobs.get_job_count)
     with _command_line(words), _without_heartbeat():
-        return _started(serverless, {"handler": handler, "concurrency_modifier": lambda _current: concurrency})
+        return _started(serverless, {"handler": handler, "concurrency_modifier": modifier})
 
 
 def run_once(serverless: ModuleType, handler: Handler, *, words: Sequence[str]) -> int:
@@ -73,6 +79,8 @@ def _started(serverless: ModuleType, config: dict[str, Any]) -> int:
         serverless.start(config)
     except SystemExit as end:
         return int(end.code or 0)
+    except asyncio.CancelledError:
+        return 0  # the job loop's end after a stop signal
     return 0
 
 
