@@ -184,14 +184,12 @@ def v4_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def v4_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository: jina-embeddings-v4, one of its merged models with memory for 1000 tokens at once, and a model
-    that reads texts alone. Windows are of 2048 tokens, so that texts may exceed them."""
+    """A model repository, pulled: jina-embeddings-v4, one of its merged models with memory for 1000 tokens at once, and
+    one that reads texts alone. Windows are of 2048 tokens, so that texts may exceed them."""
     need(missing_torch())
-    repository = twin_repository(tmp_path_factory.mktemp("v4"), TEXT_MODEL, max_tokens=V4_WINDOW)
-    pull_twins(repository, TEXT_MODEL, staging=tmp_path_factory.mktemp("v4-downloads"))
-    twin_repository(repository, V4, MERGED_V4, max_tokens=V4_WINDOW)
-    for name in (V4, MERGED_V4):
-        publishing.write(twins_of(name)[0], repository / name / "1")
+    names = (V4, MERGED_V4, TEXT_MODEL)
+    repository = twin_repository(tmp_path_factory.mktemp("v4"), *names, max_tokens=V4_WINDOW)
+    pull_twins(repository, *names, staging=tmp_path_factory.mktemp("v4-downloads"))
     shutil.copyfile(CRAMPED_MODEL, repository / MERGED_V4 / "1" / "model.py")
     return repository
 

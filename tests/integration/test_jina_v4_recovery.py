@@ -20,7 +20,7 @@ from gateway.cards.schema import ROW_OK, ROW_OUT_OF_MEMORY
 from gateway.triton.grpc_engine import GrpcEngine
 from tests.conftest import MERGED_V4, V4, ServedTriton
 from tests.support.images import image_file
-from tests.support.v4_client import V4Client, assert_like, error_of
+from tests.support.v4_client import V4Client, assert_like, error_of, text_of
 from tests.support.v4_wire import WireRow, wire_call
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ pytestmark = pytest.mark.triton
 TASK = "retrieval.query"
 # Of the merged model, see `tests/support/model_code/cramped_model.py`.
 ROOM_TOKENS = 1000
-WORDS = ("apples", "model", "search", "fox", "lazy", "dog", "naïve", "Größe", "你好", "世界", "🙂")
 Given = str | bytes
 
 
@@ -47,21 +46,9 @@ def merged_oracle(v4_oracle: V4Oracle, v4_files: dict[str, Path]) -> V4Oracle:
     return type(v4_oracle)(v4_files[MERGED_V4])
 
 
-def text_of(words: int, seed: int) -> str:
-    return " ".join(random.Random(seed).choices(WORDS, k=words))
-
-
-def text_of_tokens(oracle: V4Oracle, tokens: int, seed: int) -> str:
-    """A text with that many tokens at most, and not many fewer."""
-    text = text_of(tokens, seed)
-    while len(oracle.ids(TASK, text)) > tokens:
-        text = text.rpartition(" ")[0]
-    return text
-
-
 async def test_rows_without_room_are_told_from_those_with_it(v4_triton: ServedTriton, merged_oracle: V4Oracle) -> None:
     """What does not fit together is computed apart; what does not fit at all has zeros and its own status."""
-    texts = [text_of_tokens(merged_oracle, tokens, tokens) for tokens in (1500, 600, 600, 600, 9)]
+    texts = [merged_oracle.text_of_tokens(TASK, tokens, seed=tokens) for tokens in (1500, 600, 600, 600, 9)]
     rows = [WireRow(merged_oracle.ids(TASK, text)) for text in texts]
     engine = GrpcEngine(v4_triton.grpc)
     for _ in range(2):
@@ -74,7 +61,9 @@ async def test_rows_without_room_are_told_from_those_with_it(v4_triton: ServedTr
 
 
 async def test_what_does_not_fit_together_is_answered_all_the_same(client: V4Client, merged_oracle: V4Oracle) -> None:
-    given: list[Given] = [text_of_tokens(merged_oracle, tokens, tokens) for tokens in (700, 610, 690, 400, 30)]
+    given: list[Given] = [
+        merged_oracle.text_of_tokens(TASK, tokens, seed=tokens) for tokens in (700, 610, 690, 400, 30)
+    ]
     given += [image_file(640, 480), image_file(560, 560)]
     found = await client.vectors(*given, model=MERGED_V4, task=TASK)
     assert_like(found, [merged_oracle.vector(TASK, one) for one in given])
@@ -83,7 +72,7 @@ async def test_what_does_not_fit_together_is_answered_all_the_same(client: V4Cli
 async def test_a_text_that_does_not_fit_the_device_is_a_503_and_the_others_are_served(
     client: V4Client, merged_oracle: V4Oracle
 ) -> None:
-    large, small = text_of_tokens(merged_oracle, 1500, 1), text_of(20, 2)
+    large, small = merged_oracle.text_of_tokens(TASK, 1500, seed=1), text_of(20, 2)
     assert len(merged_oracle.ids(TASK, large)) > ROOM_TOKENS
     requests = [(small,), (large,), (small, "apples"), (large, small)]
     fields = {"model": MERGED_V4, "task": TASK}

@@ -20,6 +20,7 @@ from gateway.triton.engine import InferCall, Tensor
 from gateway.triton.grpc_engine import GrpcEngine
 from tests.conftest import MERGED_V4, V4, ServedTriton
 from tests.support.images import image_file
+from tests.support.v4_client import TOLERANCE, assert_like, text_of
 from tests.support.v4_wire import WireRow, by_row, wire_call
 
 if TYPE_CHECKING:
@@ -29,24 +30,6 @@ pytestmark = pytest.mark.triton
 
 # In the order of the card's parameter `adapters`, a task for each.
 TASKS = ("retrieval.query", "text-matching", "code.passage")
-WORDS = (
-    "apples",
-    "model",
-    "search",
-    "fox",
-    "lazy",
-    "dog",
-    "naïve",
-    "Größe",
-    "你好",
-    "世界",
-    "🙂",
-    "the",
-    "a",
-    ",",
-    "3.14",
-)
-TOLERANCE = 1e-4
 EMBEDDINGS, SPAN_SUMS, TOKEN_VECTORS, STATUS = "embeddings", "span_sums", "token_vectors", "row_status"
 SIZES = [(1, 1), (1, 200), (200, 1), (28, 28), (300, 100), (113, 400), (640, 480), (900, 1400)]
 
@@ -62,23 +45,12 @@ async def infer(engine: GrpcEngine, call: InferCall) -> dict[str, Tensor]:
     return await engine.infer(call, timeout_seconds=120)
 
 
-def text_of(words: int, seed: int) -> str:
-    return " ".join(random.Random(seed).choices(WORDS, k=words))
-
-
 def text_row(oracle: V4Oracle, text: str, adapter: int) -> WireRow:
     return WireRow(oracle.ids(TASKS[adapter], text), adapter)
 
 
 def image_row(oracle: V4Oracle, file: bytes, adapter: int) -> WireRow:
     return WireRow(oracle.image_ids(file), adapter, pixels=oracle.pixels(file))
-
-
-def assert_like(found: np.ndarray, expected: np.ndarray) -> None:
-    """Both of unit vectors, or both one: 1e-4 in each value, and so a cosine of 0.9999 and more."""
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-    assert float((found * expected).sum(axis=-1).min()) >= 0.9999
 
 
 def test_tasks_texts_and_images_are_told_apart_by_the_tolerance(v4_oracle: V4Oracle) -> None:

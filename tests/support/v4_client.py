@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,23 @@ import numpy as np
 from tests.support.images import data_uri
 
 TOLERANCE = 1e-4
+WORDS = (
+    "apples",
+    "model",
+    "search",
+    "fox",
+    "lazy",
+    "dog",
+    "naïve",
+    "Größe",
+    "你好",
+    "世界",
+    "🙂",
+    "the",
+    "a",
+    ",",
+    "3.14",
+)
 Given = str | bytes
 
 
@@ -35,6 +53,10 @@ class V4Client:
     async def vectors(self, *given: Given, **fields: Any) -> np.ndarray:
         document = await self.answer(*given, **fields)
         return np.array([row["embedding"] for row in document["data"]])
+
+
+def text_of(words: int, seed: int) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
 
 
 def floats(encoded: str) -> np.ndarray:

@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5_VLModel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tests.support.v4_client import text_of
+
 PROMPTS: Mapping[str, tuple[str, str]] = {
     "retrieval.query": ("retrieval", "Query: "),
     "retrieval.passage": ("retrieval", "Passage: "),
@@ -76,8 +78,9 @@ class V4Oracle:
         """float64 [parts, size], each of unit length: means over the parts of one document.
 
         The first part has the prompt. A space is put between parts where one would be written, and belongs to the part
-        after it. A token belongs to the part in which it begins. Longer than `max_tokens`, the document is read in
-        windows, each beginning with the last `overlap` tokens of the one before, which count there.
+        after it. A token belongs to the part in which it begins; a part in which none begins has those that reach into
+        it. Longer than `max_tokens`, the document is read in windows, each beginning with the last `overlap` tokens of
+        the one before, which count there.
         """
         text, owner = _document(parts, PROMPTS[task][1])
         encoding = self.tokenizer(text, return_offsets_mapping=True)
@@ -88,11 +91,26 @@ class V4Oracle:
             start = len(hidden) - overlap
             window = self._forward(task, input_ids=torch.tensor([ids[start : start + max_tokens]]))
             hidden = np.concatenate([hidden, window[overlap:]])
-        return unit(np.stack([hidden[owners == part].mean(axis=0) for part in range(len(parts))]))
+        members = [np.flatnonzero(owners == part) for part in range(len(parts))]
+        for part, tokens in enumerate(members):
+            if not len(tokens):  # all of it lies in a token that begins in the part before
+                own = [set(owner[start:end]) for start, end in encoding["offset_mapping"]]
+                members[part] = np.flatnonzero([part in parts_of for parts_of in own])
+        return unit(np.stack([hidden[tokens].mean(axis=0) for tokens in members]))
 
     def ids(self, task: str, text: str) -> list[int]:
         """The text as the model reads it, its prefix included."""
         return list(self.tokenizer(PROMPTS[task][1] + text).input_ids)
+
+    def text_of_tokens(self, task: str, tokens: int, *, seed: int) -> str:
+        """A text that is read as that many tokens or one to a dozen fewer."""
+        text = text_of(tokens, seed)
+        ends = [
+            end for _, end in self.tokenizer(PROMPTS[task][1] + text, return_offsets_mapping=True)["offset_mapping"]
+        ]
+        cut = (PROMPTS[task][1] + text)[: ends[tokens - 1]].removeprefix(PROMPTS[task][1]).rpartition(" ")[0]
+        assert tokens - 12 <= len(self.ids(task, cut)) <= tokens
+        return cut
 
     def image_ids(self, file: bytes) -> list[int]:
         """The image as the model reads it."""
