@@ -120,6 +120,9 @@ class Submission:
         self.values = []
         for row in self.rows:
             row.given = _NOTHING_GIVEN
+        # An error that it holds reaches, by its traceback, the caller's frames and what they hold.
+        self.future = self.future.get_loop().create_future()
+        self.future.cancel()
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""
