@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.health_checks import Check, all_checks
+from gateway.cli.health_check import Check
+from gateway.cli.health_checks import all_checks
 from gateway.settings import load_settings
 
 EXIT_FAULT = 1

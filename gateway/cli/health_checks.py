@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
 
 from gateway.artifacts.completeness import has_files, is_complete
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Model
+from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
+from gateway.cli.health_check import Check
 from gateway.cli.port_choice import PORT_OPTIONS, host_of
+from gateway.cli.torch_checks import torch_checks
+from gateway.cli.torch_presence import INSTALL, can_run
 from gateway.errors import ConfigurationError, SetupError
 from gateway.settings import Settings
 from gateway.triton.embedded import distribution
@@ -28,14 +30,6 @@ LEAST_DISK_MIB = 512
 LEAST_MEMORY_MIB = 1024
 # Docker's default is 64 MiB; every stub takes 1 MiB and grows with the largest call.
 LEAST_SHARED_MEMORY_MIB = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    ok: bool
-    finding: str
-    remedy: str | None = None
 
 
 def all_checks(settings: Settings) -> list[Check]:
@@ -122,18 +116,25 @@ def port_checks(settings: Settings) -> list[Check]:
 
 
 def model_checks(settings: Settings) -> list[Check]:
-    """One complete model is enough to start with; an incomplete one beside it is mentioned, not a fault."""
+    """One complete model is enough to start with; an incomplete one beside it is mentioned, not a fault. So is torch
+    where no model would be served that needs it."""
     try:
         models = Registry.from_repository(settings.model_repository).models
     except ConfigurationError as error:
         return [Check("models", ok=False, finding=error.message, remedy=error.remedy)]
-    complete = {card.name for model in models for card in model.cards if is_complete(card)}
-    checks = [check_model(model, complete, is_start_possible=bool(complete)) for model in models]
+    complete = {card.name: card for model in models for card in model.cards if is_complete(card)}
+    is_start_possible = any(map(can_run, complete.values()))
+    checks = [check_model(model, complete, is_start_possible=is_start_possible) for model in models]
+    if any(not card.triton.has_graph for model in models for card in model.cards):
+        coded = [card for card in complete.values() if not card.triton.has_graph]
+        checks += torch_checks(coded, dtype=settings.dtype, is_start_possible=is_start_possible)
     return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]
 
 
-def check_model(model: Model, complete: set[str], *, is_start_possible: bool) -> Check:
+def check_model(model: Model, complete: Mapping[str, Card], *, is_start_possible: bool) -> Check:
     name, absent = f"model {model.name}", [card.name for card in model.cards if card.name not in complete]
+    if not absent and not can_run(model.card):
+        return Check(name, ok=is_start_possible, finding="files complete, without torch not served", remedy=INSTALL)
     if not absent:
         return Check(name, ok=True, finding="files complete")
     if len(absent) < len(model.cards):

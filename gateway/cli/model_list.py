@@ -124,7 +124,7 @@ def _print_table(rows: list[dict[str, object]], console: Console) -> None:
 
 def _table(rows: list[dict[str, object]], headings: tuple[str, ...]) -> Table:
     """Of a family the models follow it, by what their names add to its own where the table is to be narrow."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=headings == COLUMNS)
     for heading in headings:
         folds = heading == "Tasks"
         table.add_column(heading, no_wrap=not folds, min_width=25 if folds else None)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from gateway.artifacts.pull_order import DOWNLOADS
-from gateway.artifacts.pulling import PullResult, pull
+from gateway.artifacts.pulling import PullResult, is_settled, pull
 from gateway.artifacts.sources import SourceChoice
 from gateway.artifacts.vocabularies import SOURCES, install_vocabulary
 from gateway.cards.installation import read_installation
@@ -79,6 +79,8 @@ def _pull(
     card: Card, settings: Settings, console: Console, *, source: SourceChoice, rehash: bool, variant: str | None
 ) -> None:
     asked = variant or variant_from_settings(card, settings)
+    if not is_settled(card, asked):
+        console.print(f"{card.name} is under this licence: {card.licence}", markup=False)
     with DownloadBar(console, title=card.name) as bar:
         result = pull(card, fetching_of(settings, source, bar), rehash=rehash, variant=asked)
     console.print(f"{_called(card, result)} {_state(bool(result.installed))} in {card.folder}.", markup=False)

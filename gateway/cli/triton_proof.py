@@ -83,4 +83,8 @@ async def _finding(card: Card, engine: Engine, address: str) -> Finding:
     if not difference <= card.canary.tolerance:
         detail = f"Through Triton the known text's value is off by {difference:.2e}."
         return Finding("triton", address, False, detail, remedy)
+    if not expected.size:
+        return Finding(
+            "triton", address, True, "A finite value comes through Triton for the known text; none is known."
+        )
     return Finding("triton", address, True, "The known text's value comes through Triton as it does here.")

@@ -16,7 +16,6 @@ from typer.models import OptionInfo
 
 from gateway.app import create_app
 from gateway.artifacts.completeness import is_complete, missing_files
-from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
@@ -25,7 +24,8 @@ from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
 from gateway.cli.setting_help import PORT, default_of
-from gateway.errors import ArtifactError
+from gateway.cli.torch_presence import INSTALL, can_run, computes_on_gpu, weight_bytes, why_not
+from gateway.errors import ArtifactError, ConfigurationError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
 from gateway.triton.embedded import installed_server
@@ -100,7 +100,7 @@ def run(settings: Settings, record: Path) -> None:
     if settings.models and not settings.auto_pull:
         # Of a family the members that are there: the service waits for all models that it is told to serve.
         settings = settings.model_copy(update={"models": names})
-    for note in (*missing_members(settings, cards), *memory_note(cards)):
+    for note in (*left_out(settings), *missing_members(settings, cards), *memory_note(cards, dtype=settings.dtype)):
         sys.stdout.write(f"{note}\n")
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
@@ -130,14 +130,18 @@ def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None])
 def complete_cards(settings: Settings) -> tuple[Card, ...]:
     """The Triton models to load: those asked for, else all whose files are there; of a family those of its members.
 
-    Raises `ArtifactError` naming the command that fetches a model where one asked for, or every one, is incomplete.
-    With GATEWAY_AUTO_PULL it may be none: they come when they are asked for.
+    Raises `ArtifactError` naming the command that fetches a model where one asked for, or every one, is incomplete, and
+    `ConfigurationError` for one that needs torch where that is not installed. With GATEWAY_AUTO_PULL it may be none:
+    they come when they are asked for.
     """
     registry = Registry.from_repository(settings.model_repository)
     if settings.models:
         asked = [_complete_of(cards_named(registry, name), settings) for name in settings.models]
         return tuple({card.name: card for cards in asked for card in cards}.values())
-    found = tuple(card for card in registry.cards if is_complete(card))
+    whole = tuple(card for card in registry.cards if is_complete(card))
+    found = tuple(filter(can_run, whole))
+    if whole and not found and not settings.auto_pull:
+        raise ConfigurationError(f"No model can be served. {why_not(whole[0])}", remedy=INSTALL)
     if not found and not settings.auto_pull:
         known = [model.name for model in registry.models]
         first = FIRST_MODEL if FIRST_MODEL in known else next(iter(known), FIRST_MODEL)
@@ -146,6 +150,9 @@ def complete_cards(settings: Settings) -> tuple[Card, ...]:
 
 
 def _complete_of(cards: tuple[Card, ...], settings: Settings) -> tuple[Card, ...]:
+    for card in cards:
+        if not can_run(card):
+            raise ConfigurationError(f"{card.name} cannot be served. {why_not(card)}", remedy=INSTALL)
     complete = tuple(card for card in cards if is_complete(card))
     if not complete and not settings.auto_pull:
         card, name = cards[0], cards[0].name if len(cards) == 1 else cards[0].family
@@ -169,14 +176,29 @@ def missing_members(settings: Settings, loaded: Sequence[Card]) -> Iterator[str]
             yield f"{model.name} is served in part; not installed: {', '.join(absent)} (gateway models pull NAME)"
 
 
-def memory_note(loaded: Sequence[Card]) -> Iterator[str]:
-    """A line where the weights alone are most of the memory that is free."""
-    weights = sum(entry.size_bytes for card in loaded for entry in read_installation(card).files.values())
+def left_out(settings: Settings) -> Iterator[str]:
+    """A line for each model that is here and was not asked for by name, and needs torch, which is not installed."""
+    if settings.models:
+        return
+    for card in Registry.from_repository(settings.model_repository).cards:
+        if not can_run(card) and is_complete(card):
+            yield f"{card.name} is not served: it needs torch, which is not installed ({INSTALL})"
+
+
+def memory_note(loaded: Sequence[Card], *, dtype: str | None = None) -> Iterator[str]:
+    """A line where the weights alone, each held once, are most of the memory that is free. What a GPU holds is its own
+    matter."""
+    on_gpu = computes_on_gpu()
+    held = [card for card in loaded if card.triton.has_graph or not on_gpu]
+    weights = sum(weight_bytes(card, dtype=dtype) for card in held)
     available = psutil.virtual_memory().available
     if weights > available * MOST_OF_MEMORY:
+        smaller = "pull a smaller precision with --variant"
+        if any(not card.triton.has_graph for card in held):
+            smaller += ", or set GATEWAY_DTYPE=bfloat16"
         yield (
-            f"These models' files have {weights / 1e9:.1f} GB and are held in memory, of which {available / 1e9:.1f} "
-            "GB are free. Serve fewer with --model NAME, or pull a smaller precision with --variant."
+            f"These models' weights have {weights / 1e9:.1f} GB and are held in memory, once each, of which "
+            f"{available / 1e9:.1f} GB are free. Serve fewer with --model NAME, or {smaller}."
         )
 
 
