@@ -36,7 +36,8 @@ def image_states(model: Any, rows: Sequence[CallRow], reading: PixelReading) -> 
     kinds = (ids == model.config.image_token_id).int()
     # Computed on the CPU, where it reads single values, and told for the same reason as above.
     positions, _ = model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
-    values = [patches(torch.from_numpy(pixels).to(model.device), reading) for pixels in images]
+    # Copied, as what Triton hands over may not be written to, which PyTorch knows no tensors for.
+    values = [patches(torch.tensor(pixels, device=model.device), reading) for pixels in images]
     return model(
         input_ids=ids.to(model.device),
         position_ids=positions.to(model.device),
