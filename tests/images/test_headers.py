@@ -13,9 +13,7 @@ def test_the_formats_that_are_read(expected: ImageFormat) -> None:
     assert image_format(encoded(photo(), expected.value)) is expected
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff\xd8", b"RIFF....WAVE", b"GIF89a", b"II*\0", b"BM", b" \x89PNG\r\n\x1a\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"RIFF....WAVE", b"GIF89a", b"II*\0", b" \x89PNG\r\n\x1a\n"])
 def test_all_else_is_none_of_them(content: bytes) -> None:
     assert image_format(content) is None
 
