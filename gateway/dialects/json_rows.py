@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -28,3 +28,13 @@ def json_list_of_small(rows: Sequence[Any]) -> bytes:
 def json_list(rows: Iterable[Any]) -> bytes:
     """A JSON list, one row at a time. NumPy arrays in a row are written as lists."""
     return b"[%b]" % b",".join([orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY) for row in rows])
+
+
+def json_list_pieces(rows: Sequence[Any], *, rows_at_once: int) -> Iterator[bytes]:
+    """As `json_list`, in pieces that add up to it, for whoever puts more than one list together."""
+    yield b"["
+    for start in range(0, len(rows), rows_at_once):
+        if start:
+            yield b","
+        yield orjson.dumps(rows[start : start + rows_at_once], None, orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    yield b"]"

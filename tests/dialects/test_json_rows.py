@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from gateway.dialects.json_rows import INLINE_BYTES, json_list, json_list_of_small, written
+from gateway.dialects.json_rows import INLINE_BYTES, json_list, json_list_of_small, json_list_pieces, written
 
 
 def test_rows_make_a_json_list() -> None:
@@ -25,6 +25,14 @@ def test_rows_make_a_json_list() -> None:
 def test_many_small_rows_make_the_same_list(count: int) -> None:
     rows = [[str(number), [number]] for number in range(count)]
     assert json_list_of_small(rows) == json_list(rows)
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64])
+def test_pieces_add_up_to_the_same_list(count: int) -> None:
+    rows = [np.full(3, number, np.float32) for number in range(count)]
+    pieces = list(json_list_pieces(rows, rows_at_once=32))
+    assert b"".join(pieces) == json_list(rows)
+    assert max(map(len, pieces)) <= 32 * len(b"[00.0,00.0,00.0],")
 
 
 async def test_only_large_answers_are_made_in_a_thread() -> None:
