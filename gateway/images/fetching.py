@@ -98,7 +98,7 @@ class ImageFetcher:
 
     async def _read(self, response: httpcore.Response, target: Target) -> bytes | str:
         if response.status in _REDIRECTS:
-            return urljoin(target.url, _one_header(response, b"location"))
+            return _destination(target, response)
         if response.status != _OK:
             raise self._unreachable() if target.private else UnfetchableImage(_no_file(response.status))
         if _one_header(response, b"content-encoding").lower() not in ("", "identity"):
@@ -162,6 +162,13 @@ def _headers(target: Target) -> Sequence[tuple[bytes, bytes]]:
         (b"Accept-Encoding", b"identity"),
         (b"Connection", b"close"),
     )
+
+
+def _destination(target: Target, response: httpcore.Response) -> str:
+    try:
+        return urljoin(target.url, _one_header(response, b"location"))
+    except ValueError:
+        raise RefusedUrl("has an image URL that redirects to what is no URL") from None
 
 
 def _one_header(response: httpcore.Response, name: bytes) -> str:
