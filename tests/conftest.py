@@ -172,7 +172,7 @@ V4 = "jina-embeddings-v4"
 MERGED_V4 = "jina-embeddings-v4-vllm-retrieval"
 TEXT_MODEL = "jina-embeddings-v2-base-en"
 V4_WINDOW = 2048
-CRAMPED_MODEL = Path(__file__).parent / "support" / "model_code" / "cramped_model.py"
+FAULTY_MODEL = Path(__file__).parent / "support" / "model_code" / "faulty_model.py"
 
 
 @pytest.fixture(scope="session")
@@ -184,13 +184,13 @@ def v4_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def v4_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository, pulled: jina-embeddings-v4, one of its merged models with memory for 1000 tokens at once, and
+    """A model repository, pulled: jina-embeddings-v4, one of its merged models with the faults of `FAULTY_MODEL`, and
     one that reads texts alone. Windows are of 2048 tokens, so that texts may exceed them."""
     need(missing_torch())
     names = (V4, MERGED_V4, TEXT_MODEL)
     repository = twin_repository(tmp_path_factory.mktemp("v4"), *names, max_tokens=V4_WINDOW)
     pull_twins(repository, *names, staging=tmp_path_factory.mktemp("v4-downloads"))
-    shutil.copyfile(CRAMPED_MODEL, repository / MERGED_V4 / "1" / "model.py")
+    shutil.copyfile(FAULTY_MODEL, repository / MERGED_V4 / "1" / "model.py")
     return repository
 
 

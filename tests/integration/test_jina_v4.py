@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.conftest import MERGED_V4, TEXT_MODEL, V4, V4_WINDOW
 from tests.support.images import data_uri, image_file, picture
-from tests.support.v4_client import V4Client, assert_like, error_of, floats, text_of
+from tests.support.v4_client import TOLERANCE, V4Client, assert_like, error_of, floats, text_of
 
 if TYPE_CHECKING:
     from tests.support.v4_oracle import V4Oracle
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.triton
 
 TASKS = ("retrieval.query", "retrieval.passage", "text-matching", "code.query", "code.passage")
-SIZES = [(1, 1), (1, 200), (200, 1), (28, 28), (300, 100), (113, 400), (1300, 900)]
+SIZES = [(1, 1), (1, 200), (200, 1), (28, 28), (300, 100), (113, 400), (1000, 600)]
 FORMS = [("RGB", "PNG"), ("RGB", "JPEG"), ("RGB", "WEBP"), ("P", "PNG"), ("RGBA", "PNG"), ("RGBA", "WEBP")]
 FORMS += [("L", "PNG"), ("LA", "PNG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("1", "PNG")]
 
@@ -246,6 +246,18 @@ async def test_a_merged_model_has_its_own_tasks_alone(client: V4Client) -> None:
     assert (await client.post("apples", model=MERGED_V4, task="retrieval.query")).status_code == 200
     for fields in ({"task": "text-matching"}, {"task": "code.query"}, {"return_multivector": True}):
         assert (await client.post("apples", model=MERGED_V4, **fields)).status_code == 400
+
+
+async def test_images_are_classified_by_what_they_are_like(client: V4Client, v4_oracle: V4Oracle) -> None:
+    file, labels = image_file(60, 90), ["a dog", "a fox", "apples"]
+    inputs: list[object] = [{"image": data_uri(file)}, "a lazy dog"]
+    body = {"model": V4, "task": "text-matching", "input": inputs, "labels": labels}
+    response = await client.http.post("/v1/classify", json=body)
+    assert response.status_code == 200, response.text
+    vectors = np.stack([v4_oracle.vector("text-matching", one) for one in (file, "a lazy dog")])
+    powers = np.exp(vectors @ np.stack([v4_oracle.vector("text-matching", one) for one in labels]).T)
+    scores = [[one["score"] for one in row["predictions"]] for row in response.json()["data"]]
+    np.testing.assert_allclose(scores, powers / powers.sum(axis=1, keepdims=True), rtol=0, atol=TOLERANCE)
 
 
 async def test_the_model_is_listed_with_what_it_reads(client: V4Client) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.triton
 
 TASK = "retrieval.query"
-# Of the merged model, see `tests/support/model_code/cramped_model.py`.
-ROOM_TOKENS = 1000
+# Of the merged model, see `tests/support/model_code/faulty_model.py`.
+ROOM_TOKENS, POISON = 1000, "<|fim_prefix|>"
 Given = str | bytes
 
 
@@ -86,6 +86,17 @@ async def test_a_text_that_does_not_fit_the_device_is_a_503_and_the_others_are_s
     assert (await client.http.get("/ready")).status_code == 200
 
 
+async def test_a_vector_of_nan_fails_the_request_that_it_is_for(client: V4Client, merged_oracle: V4Oracle) -> None:
+    requests = [("apples",), (f"a {POISON} b",), ("a dog", "apples"), ("apples", POISON), ("the fox",)]
+    fields = {"model": MERGED_V4, "task": TASK}
+    responses = await asyncio.gather(*(client.post(*given, **fields) for given in requests))
+    assert [response.status_code for response in responses] == [200, 500, 200, 500, 200]
+    assert error_of(responses[1])["code"] == "embedding_invalid"
+    for place in (0, 2, 4):
+        found = np.array([row["embedding"] for row in responses[place].json()["data"]])
+        assert_like(found, [merged_oracle.vector(TASK, one) for one in requests[place]])
+
+
 class Load:
     """Clients that never stop. Every answer is a right one or a 503; anything else is kept as a fault."""
 
@@ -95,7 +106,7 @@ class Load:
         self.answered = 0
         self.refused = 0
         self.faults: list[object] = []
-        self._tasks = [asyncio.create_task(self._run(number)) for number in range(6)]
+        self._tasks = [asyncio.create_task(self._run(number)) for number in range(4)]
 
     async def _run(self, number: int) -> None:
         dice = random.Random(number)
@@ -112,7 +123,7 @@ class Load:
         response = await self._client.post(*given, task=task)
         if response.status_code == 503:
             self.refused += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
         elif response.status_code != 200:
             self.faults.append(response.text)
         else:

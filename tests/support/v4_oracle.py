@@ -50,14 +50,17 @@ class V4Oracle:
         size = {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}
         self._processor = Qwen2VLImageProcessorPil.from_pretrained(folder, size=size)
         self._models: dict[str, Qwen2_5_VLModel] = {}
+        # The same inputs are asked for again and again, and the cores are the server's as well.
         self.text_hidden = lru_cache(maxsize=512)(self._text_hidden)
+        self.image_hidden = lru_cache(maxsize=64)(self._image_hidden)
+        torch.set_num_threads(1)
 
     def vector(self, task: str, given: str | bytes, *, dimensions: int | None = None) -> np.ndarray:
         """float64 [dimensions] of unit length, of a text or of an image's file."""
         if isinstance(given, str):
             pooled = self.text_hidden(task, given).mean(axis=0)
         else:
-            ids, hidden = self._image_hidden(task, given)
+            ids, hidden = self.image_hidden(task, given)
             start, end = (ids.index(self._id(token)) for token in ("<|vision_start|>", "<|vision_end|>"))
             pooled = hidden[start : end + 1].mean(axis=0)
         return unit(unit(pooled)[:dimensions])
@@ -68,7 +71,7 @@ class V4Oracle:
 
     def token_vectors(self, task: str, given: str | bytes) -> np.ndarray:
         """float64 [tokens, token size], each of unit length: of every position, whatever it stands for."""
-        hidden = self.text_hidden(task, given) if isinstance(given, str) else self._image_hidden(task, given)[1]
+        hidden = self.text_hidden(task, given) if isinstance(given, str) else self.image_hidden(task, given)[1]
         weight, bias = self._projector(PROMPTS[task][0])
         return unit(hidden @ weight.T + bias)
 
