@@ -16,7 +16,7 @@ from gateway.errors import DeadlineExceeded, DeviceOutOfMemory, GatewayError
 from gateway.types import TokenRow, UInt8Array
 from tests.support.running_service import until
 from tests.support.scripted_call import ScriptedCall, row, vector_of
-from tests.support.scripted_scheduler import scheduler, soon, submit
+from tests.support.scripted_scheduler import expected, scheduler, soon, submit
 
 
 class Pictures:
@@ -90,6 +90,22 @@ async def test_pixels_are_let_go_with_an_error_too(pictures: Pictures) -> None:
     assert call.held is not None
     call.held.set()
     await asyncio.gather(*others)
+
+
+async def test_values_for_somebody_who_left_do_not_trouble_batch_mates() -> None:
+    call = ScriptedCall(held=asyncio.Event())
+    target = scheduler(call)
+    leaving, staying = (asyncio.create_task(submit(target, (number, 10), (number + 10, 10))) for number in (1, 2))
+    await until(lambda: call.under_way == 1)
+    assert len(call.calls[0]) == 4
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert call.held is not None
+    call.held.set()
+    outcome = await staying
+    np.testing.assert_array_equal(outcome.values, expected([row(2, 10), row(12, 10)]))
+    await until(lambda: target.idle)
+    assert len(call.calls) == 1
 
 
 async def test_a_row_that_did_not_fit_into_memory_is_computed_once_and_fails_alone() -> None:

@@ -118,7 +118,7 @@ async def test_images_and_texts_in_one_request_in_every_form(tmp_path: Path) -> 
     first, second, third = pixels_of(1, 4, 6), pixels_of(2, 8, 4), pixels_of(3, 4, 4)
     encoded = base64.b64encode(png(third)).decode()
     inputs = [
-        "cat",
+        "cat " * 9,  # as long as an image, so that nothing but its kind keeps it from their call
         ImageInput(data=png(first)),
         "the mat",
         ImageInput(url=f"data:image/png;base64,{base64.b64encode(png(second)).decode()}"),
@@ -128,14 +128,14 @@ async def test_images_and_texts_in_one_request_in_every_form(tmp_path: Path) -> 
         result = await service.embedding.embed(request(*inputs, task="text-matching"))
     assert_vectors(
         result,
-        vector_of([IDS["the"], IDS["cat"]], 1),
+        vector_of([IDS["the"], *[IDS["cat"]] * 9], 1),
         image_vector(first, 1),
         vector_of([IDS["the"], IDS["mat"]], 1),  # its own prefix
         image_vector(second, 1),
         image_vector(third, 1),
     )
     image_tokens = sum(len(prompt_ids(image)) for image in (first, second, third))
-    assert (result.usage.image_tokens, result.usage.prompt_tokens) == (image_tokens, image_tokens + 4)
+    assert (result.usage.image_tokens, result.usage.prompt_tokens) == (image_tokens, image_tokens + 12)
     for call in engine.calls:
         kinds = {image is None for _, _, image, _ in rows_of(call.inputs)}
         assert len(kinds) == 1, "images and texts never share a call"

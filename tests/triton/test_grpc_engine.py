@@ -73,8 +73,8 @@ async def test_a_tensors_own_bytes_are_sent_whatever_it_is_a_view_of(answering: 
     whole = np.frombuffer(b"0123456789ab", dtype=np.uint8)
     tensors = {
         "whole": whole,
-        "part": whole[3:7],
-        "turned": whole.reshape(3, 4).T,
+        "part": np.ndarray((4,), np.uint8, buffer=b"0123456789ab", offset=3),
+        "turned": np.ndarray((4, 3), np.uint8, buffer=b"0123456789ab", strides=(1, 4)),
         "wider": np.frombuffer(b"0123456789ab", dtype=np.int32),
         "twice": np.broadcast_to(whole, (2, 12)),
     }
