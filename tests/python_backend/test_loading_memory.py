@@ -1,4 +1,4 @@
-"""The base weights are never held twice: measured in a process of its own, on a checkpoint of some 330 MB in float32."""
+"""The base weights are never held twice: measured in a process of its own, on 330 MB of them in float32."""
 
 from __future__ import annotations
 
