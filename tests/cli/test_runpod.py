@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gateway.cli import main
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, missing_torch, need
+from tests.support.captured_log import captured_log
 from tests.support.local_hub import LocalHub, local_hub
 from tests.support.runpod_worker import dialled, environment, foreign, processes_of, run
 from tests.support.twin_repository import publish_twins, twin_repository
@@ -32,8 +36,40 @@ def answer_of(finished: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return answer
 
 
-def test_help_lists_the_packages_own_arguments(tmp_path: Path) -> None:
-    shown = run(tmp_path, "--help").stdout
+@dataclass(frozen=True)
+class Refused:
+    """A `gateway runpod` in this process that ended before anything was started."""
+
+    code: object
+    stdout: str
+    stderr: str
+
+
+Refuse = Callable[..., Refused]
+
+
+@pytest.fixture
+def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    monkeypatch.chdir(tmp_path)
+    for name in environment(tmp_path).keys() ^ os.environ.keys():
+        monkeypatch.delenv(name, raising=False)
+    for name in ("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", "RUNPOD_SKIP_GPU_CHECK", "RUNPOD_REALTIME_CONCURRENCY"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("GATEWAY_RUN_FOLDER", str(tmp_path / "run"))
+
+    def run_here(*options: str, **values: str) -> Refused:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        with captured_log(), pytest.raises(SystemExit) as ended:
+            main(["runpod", *options])
+        shown = capsys.readouterr()
+        return Refused(ended.value.code, shown.out, shown.err)
+
+    return run_here
+
+
+def test_help_lists_the_packages_own_arguments(refuse: Refuse) -> None:
+    shown = refuse("--help", COLUMNS="200").stdout
     names = ("test_input", "rp_serve_api", "rp_api_host", "rp_api_port", "rp_api_concurrency", "rp_log_level")
     for name in (*names, "rp_debugger"):
         assert f"--{name}" in shown
@@ -58,20 +94,14 @@ class TestOneJob:
         assert "127.0.0.1" in dialled(tmp_path)
         assert foreign(dialled(tmp_path)) == set()
 
-    def test_that_fails_ends_with_1_and_says_why(self, tmp_path: Path) -> None:
+    def test_of_the_file_beside_it_that_fails_ends_with_1_and_says_why(self, tmp_path: Path) -> None:
         need(missing_bundled_model())
-        finished = run(tmp_path, "--test_input", '{"id": "mine", "input": {"input": []}}', **SERVED)
+        (tmp_path / "test_input.json").write_text('{"id": "mine", "input": {"input": []}}')
+        finished = run(tmp_path, **SERVED)
         assert finished.returncode == 1
         answer = answer_of(finished)
         assert (answer["id"], answer["status"]) == ("mine", "FAILED")
         assert "param input" in answer["error"]
-
-    def test_of_the_file_beside_it(self, tmp_path: Path) -> None:
-        need(missing_bundled_model())
-        (tmp_path / "test_input.json").write_text(HELLO)
-        finished = run(tmp_path, **SERVED)
-        assert finished.returncode == 0
-        assert answer_of(finished)["output"]["model"] == BUNDLED_MODEL
 
     def test_through_the_handler_script_in_its_own_folder(self, tmp_path: Path) -> None:
         need(missing_bundled_model())
@@ -129,6 +159,7 @@ def test_without_a_name_the_merged_retrieval_model_is_served_under_the_whole_one
     assert [len(row["embedding"]) for row in output["data"]] == [16, 16]
 
 
+@pytest.mark.usefixtures("tritonserver")
 @pytest.mark.parametrize(
     ("options", "values", "message", "remedy"),
     [
@@ -143,37 +174,35 @@ def test_without_a_name_the_merged_retrieval_model_is_served_under_the_whole_one
     ],
 )
 def test_a_mistake_is_one_sentence_and_its_remedy(
-    tmp_path: Path, options: tuple[str, ...], values: dict[str, str], message: str, remedy: str
+    refuse: Refuse, options: tuple[str, ...], values: dict[str, str], message: str, remedy: str
 ) -> None:
-    finished = run(tmp_path, *options, **{**SERVED, **values})
-    assert finished.returncode == 1
+    finished = refuse(*options, **{**SERVED, **values})
+    assert finished.code == 1
     assert finished.stdout == ""
     assert message in finished.stderr
     assert remedy in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
-def test_a_faulty_test_file_is_named(tmp_path: Path) -> None:
+def test_a_faulty_test_file_is_named(refuse: Refuse, tmp_path: Path) -> None:
     (tmp_path / "test_input.json").write_text("not json")
-    finished = run(tmp_path, **SERVED)
-    assert finished.returncode == 1
+    finished = refuse(**SERVED)
+    assert finished.code == 1
     assert "test_input.json is not valid JSON" in finished.stderr
 
 
-def test_a_model_that_cannot_be_pulled_is_told_in_words(hub: LocalHub, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tritonserver")
+def test_a_model_that_cannot_be_pulled_is_told_in_words(refuse: Refuse, hub: LocalHub, tmp_path: Path) -> None:
     repository = twin_repository(tmp_path / "models", PULLED)
-    finished = run(tmp_path, "--test_input", HELLO, **hub_values(hub, repository, MODEL_NAME=PULLED))
-    assert finished.returncode == 1
+    finished = refuse("--test_input", HELLO, **hub_values(hub, repository, MODEL_NAME=PULLED))
+    assert finished.code == 1
     assert "Remedy:" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 
-def test_a_missing_package_is_told_with_its_remedy(tmp_path: Path) -> None:
-    # A package of that name that is none stands in front of the installed one.
-    hidden = tmp_path / "hidden" / "runpod"
-    hidden.mkdir(parents=True)
-    (hidden / "__init__.py").write_text("raise ModuleNotFoundError('no runpod', name='runpod')\n")
-    finished = run(tmp_path, "--test_input", HELLO, **SERVED, PYTHONPATH=str(hidden.parent))
-    assert finished.returncode == 1
+def test_a_missing_package_is_told_with_its_remedy(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "runpod.serverless", None)  # Python's own way to say: not to be had
+    finished = refuse("--test_input", HELLO, **SERVED)
+    assert finished.code == 1
     assert "The runpod package is not installed here" in finished.stderr
     assert "pip install" in finished.stderr
