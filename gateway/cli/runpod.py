@@ -24,7 +24,7 @@ from gateway.cli.up import ModelOption, StopRequested, embedded_triton, memory_n
 from gateway.dialects.base import Services
 from gateway.dialects.inputs import InputLimits
 from gateway.runpod import package
-from gateway.runpod.arguments import Arguments, LogLevel, test_input
+from gateway.runpod.arguments import Arguments, LogLevel, job_to_run
 from gateway.runpod.jobs import JobHandler
 from gateway.runpod.limits import JobLimits
 from gateway.runpod.readiness import until_ready
@@ -64,7 +64,7 @@ DebuggerOption = Annotated[bool, typer.Option("--rp_debugger", help="Add runpod'
 
 
 def runpod(
-    test_input_: TestInputOption = None,
+    test_input: TestInputOption = None,
     rp_serve_api: ServeOption = False,
     rp_api_host: ApiHostOption = "localhost",
     rp_api_port: ApiPortOption = 8000,
@@ -79,7 +79,7 @@ def runpod(
     settings = load_settings(models=tuple(model) if model else None, model_repository=model_repository)
     configure_logging(level=settings.log_level, log_format=settings.log_format)
     arguments = Arguments(
-        test_input=test_input(test_input_, serves=rp_serve_api, environment=os.environ),
+        test_input=job_to_run(test_input, serves=rp_serve_api, environment=os.environ),
         serve_api=rp_serve_api,
         api_host=rp_api_host,
         api_port=rp_api_port,

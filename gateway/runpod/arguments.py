@@ -56,7 +56,7 @@ class Arguments:
         return words
 
 
-def test_input(given: str | None, *, serves: bool, environment: Mapping[str, str]) -> str | None:
+def job_to_run(given: str | None, *, serves: bool, environment: Mapping[str, str]) -> str | None:
     """The job to run once: the one given, else, where there is nobody to take jobs from, that of `test_input.json`.
 
     Raises `ConfigurationError` where it is no job, or where there is nothing to do at all.
