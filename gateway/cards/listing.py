@@ -13,12 +13,26 @@ TEXT, IMAGE = "text", "image"
 class ModelListing:
     """`tasks` are those whose Triton models are loaded. `variant` is the installed precision, None where there is only
     one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
+    `configured_task` and `configured_max_tokens` are the operator's own words on the default task and the window.
     """
 
     model: Model
     tasks: tuple[str, ...] = ()
     variant: str | None = None
     batch_invariant: bool = True
+    configured_task: str | None = None
+    configured_max_tokens: int | None = None
+
+    @property
+    def default_task(self) -> str | None:
+        """The task of a request that names none."""
+        return self.configured_task or self.model.card.tasks.default
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input, in tokens, special tokens included."""
+        own = self.model.card.tokenizer.max_tokens
+        return min(own, self.configured_max_tokens or own)
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ async def build_service(
         default_model=options.default_model,
         default_reranker=options.default_reranker,
         default_tasks=default_tasks(registry, options.default_tasks),
+        max_model_tokens=options.max_model_tokens,
         on_missing=on_missing,
     )
     async with AsyncExitStack() as running:

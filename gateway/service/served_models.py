@@ -118,13 +118,15 @@ class ServedModels:
         default_model: str | None,
         default_reranker: str | None = None,
         default_tasks: Mapping[str, str] | None = None,
+        max_model_tokens: int | None = None,
         on_missing: OnMissing = lambda _: None,
     ) -> None:
         """The default models are any names of models, for requests that name none; `default_tasks` are tasks by the
-        models' public names, for requests that name none."""
+        models' public names, for requests that name none. `max_model_tokens` caps every model's window."""
         self._registry = registry
         self._defaults = {ModelKind.EMBEDDING: default_model, ModelKind.RERANKER: default_reranker}
         self._default_tasks = default_tasks or {}
+        self._max_model_tokens = max_model_tokens
         self._on_missing = on_missing
         self._served: dict[str, ServedModel] = {}
         self._found: dict[tuple[str | None, bool], PublicModel] = {}
@@ -229,6 +231,8 @@ class ServedModels:
             tasks=_loaded_tasks(model, members),
             variant=next((one.variant for one in installed if one.variant is not None), None),
             batch_invariant=all(one.batch_invariant for one in installed),
+            configured_task=self._default_tasks.get(model.name),
+            configured_max_tokens=self._max_model_tokens,
         )
 
     def _default(self, kind: ModelKind) -> str:

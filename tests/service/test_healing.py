@@ -60,3 +60,18 @@ async def test_a_model_that_will_not_unload_is_loaded_all_the_same() -> None:
 async def test_failures_come_back_as_sentences() -> None:
     assert "refuses" in (await Healer(ScriptedEngine(control_refused=True)).restart("tiny") or "")
     assert "cannot be reached" in (await Healer(ScriptedEngine(down=True)).load("tiny") or "")
+
+
+async def test_large_models_are_waited_for_as_long_as_gigabytes_take() -> None:
+    waited: dict[str, float] = {}
+
+    class Noting(ScriptedEngine):
+        async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
+            waited[model] = timeout_seconds
+
+    healer = Healer(Noting(), large=["large"])
+    for name in ("large", "small"):
+        await healer.restart(name)
+    assert waited == {"large": healing.LARGE_LOAD_TIMEOUT_SECONDS, "small": healing.LOAD_TIMEOUT_SECONDS}
+    await healer.load("large")
+    assert waited["large"] > 10 * 60

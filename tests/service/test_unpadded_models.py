@@ -242,6 +242,8 @@ async def test_the_operators_default_task_stands_in_where_a_request_says_nothing
         nothing = await service.embedding.embed(request("cat"))
         side = await service.embedding.embed(request("cat", side="query"))
         named = await service.embedding.embed(request("cat", task="code.passage"))
+        [listing] = service.models.list()
+    assert listing.default_task == "text-matching"
     assert_vectors(nothing, wanted("text-matching", "cat"))
     assert_vectors(side, wanted("retrieval.query", "cat"))
     assert_vectors(named, wanted("code.passage", "cat"))
@@ -264,6 +266,8 @@ async def test_a_smaller_window_by_setting_is_the_window_and_the_canary_is_what_
         with pytest.raises(TokenLimitExceeded, match="maximum context length is 10 tokens"):
             await service.embedding.embed(request("cat " * 10))
         cut = await service.embedding.embed(request("cat " * 30, overflow=Overflow.TRUNCATE))
+        [listing] = service.models.list()
+        assert listing.max_tokens == 10
         ids = await service.embedding.embed(request(TokenInput((5,) * 10, Vocabulary.MODEL), overflow=Overflow.REFUSE))
     assert (result.usage.prompt_tokens, cut.usage.prompt_tokens, cut.truncated) == (10, 10, 1)
     assert ids.usage.prompt_tokens == 10
@@ -273,3 +277,5 @@ async def test_a_window_beyond_the_models_own_changes_nothing(tmp_path: Path) ->
     async with unpadded(tmp_path, max_model_tokens=1000) as (service, _):
         with pytest.raises(TokenLimitExceeded, match="maximum context length is 40 tokens"):
             await service.embedding.embed(request("cat " * 50))
+        [listing] = service.models.list()
+        assert (listing.max_tokens, listing.default_task) == (40, "retrieval.passage")

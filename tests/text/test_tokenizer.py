@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.pre_tokenizers import ByteLevel
 
 from gateway.errors import ConfigurationError, InvalidField, TokenLimitExceeded
 from gateway.text.tokenizer import TextTokenizer, Tokenized, check_text, token_row, utf8_length
@@ -279,3 +282,23 @@ def test_reading_a_long_text_leaves_other_threads_their_turns(tiny: TextTokenize
         before = now
     reader.join()
     assert longest_pause < max(0.1, (before - started) / 4)
+
+
+def test_each_token_has_the_text_that_it_stands_for(tiny: TextTokenizer) -> None:
+    [read] = tiny.encode(["the unbelievable cat the"])
+    assert tiny.token_texts(read.ids) == ["[CLS]", "the", "un", "##believ", "##able", "cat", "the", "[SEP]"]
+    assert tiny.token_texts(np.empty(0, np.int64)) == []
+
+
+def test_a_part_of_a_character_is_marked_as_one(tiny: TextTokenizer) -> None:
+    pieces = Tokenizer(models.BPE({letter: place for place, letter in enumerate(ByteLevel.alphabet())}, []))
+    pieces.pre_tokenizer, pieces.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    tokenizer = TextTokenizer(pieces, max_tokens=12, max_text_bytes=1024)
+    [read] = tokenizer.encode(["a é"])
+    assert tokenizer.token_texts(read.ids) == ["a", " ", "\ufffd", "\ufffd"]
+
+
+def test_another_window_over_the_same_tokenizer(tiny: TextTokenizer) -> None:
+    wider = tiny.with_window(30)
+    text = "cat " * 20
+    assert [len(one.encode([text])[0].ids) for one in (tiny, wider)] == [MAX_TOKENS, 22]
