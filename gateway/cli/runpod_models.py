@@ -16,7 +16,7 @@ from gateway.cli.fetching import fetching_of
 from gateway.cli.model_pull import variant_from_settings
 from gateway.cli.named_models import cards_named
 from gateway.cli.up import complete_cards
-from gateway.runpod.volume import VOLUME, downloads_on, is_mounted, repository_on
+from gateway.runpod.volume import VOLUME, downloads_on, is_usable, repository_on
 from gateway.settings import Settings
 
 DEFAULT_MODEL = "jinaai/jina-embeddings-v4-vllm-retrieval"
@@ -30,7 +30,7 @@ def ready_models(settings: Settings, *, volume: Path = VOLUME) -> tuple[Settings
     """
     settings = settings.model_copy(update={"models": asked_models(settings), "auto_pull": False})
     downloads = settings
-    if _has_missing(settings) and "model_repository" not in settings.model_fields_set and is_mounted(volume):
+    if _missing(settings) and "model_repository" not in settings.model_fields_set and is_usable(volume):
         on_volume = repository_on(volume, shipped=settings.model_repository)
         settings = settings.model_copy(update={"model_repository": on_volume})
         downloads = settings.model_copy(update={"run_folder": downloads_on(volume)})
@@ -45,10 +45,6 @@ def asked_models(settings: Settings) -> tuple[str, ...]:
     named = settings.models or (settings.default_model or DEFAULT_MODEL,)
     reranker = (settings.default_reranker,) if settings.default_reranker else ()
     return tuple(dict.fromkeys((*named, *reranker)))
-
-
-def _has_missing(settings: Settings) -> bool:
-    return bool(_missing(settings))
 
 
 def _missing(settings: Settings) -> list[Card]:

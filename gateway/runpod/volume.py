@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import logging
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +20,22 @@ from gateway.errors import ArtifactError
 # Where the platform mounts it in a serverless worker.
 VOLUME = Path("/runpod-volume")
 
+_log = logging.getLogger(__name__)
+
 _SHIPPED = ("card.toml", "config.pbtxt", f"{VERSION_FOLDER}/*.py")
 
 
-def is_mounted(volume: Path) -> bool:
-    return volume.is_dir() and os.access(volume, os.W_OK)
+def is_usable(volume: Path) -> bool:
+    """Whether it is mounted and may be written to; a line in the log where only the latter fails."""
+    if not volume.is_dir():
+        return False
+    if not os.access(volume, os.W_OK):
+        _log.warning(
+            "the network volume cannot be written to, so models are pulled into the container",
+            extra={"volume": str(volume)},
+        )
+        return False
+    return True
 
 
 def downloads_on(volume: Path) -> Path:
@@ -59,6 +72,6 @@ def _bring(source: Path, target: Path) -> None:
         if filecmp.cmp(source, target, shallow=False):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.uname().nodename}.{os.getpid()}")
+    draft = target.with_name(f".{target.name}.{platform.node()}.{os.getpid()}")
     shutil.copyfile(source, draft)
     draft.replace(target)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gateway.cards.registry import Registry
 from gateway.errors import ArtifactError
-from gateway.runpod.volume import is_mounted, repository_on
+from gateway.runpod.volume import is_usable, repository_on
 from tests.conftest import REPOSITORY
+from tests.support.captured_log import captured_log
 
 
 def test_every_card_arrives_and_no_weights(tmp_path: Path) -> None:
@@ -43,6 +45,10 @@ def test_a_volume_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> Non
     assert refused.value.remedy
 
 
-def test_what_is_not_there_is_not_mounted(tmp_path: Path) -> None:
-    assert is_mounted(tmp_path)
-    assert not is_mounted(tmp_path / "none")
+def test_a_volume_is_used_where_it_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_usable(tmp_path)
+    assert not is_usable(tmp_path / "none")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with captured_log() as log:
+        assert not is_usable(tmp_path)
+    assert "cannot be written to" in log.getvalue()
