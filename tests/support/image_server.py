@@ -27,6 +27,7 @@ class ImageServer:
         self.connections = 0
         self.requests: list[str] = []
         self._tls = tls
+        self._serving: set[asyncio.Task[object]] = set()
 
     @property
     def port(self) -> int:
@@ -43,20 +44,32 @@ class ImageServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.close()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with suppress(OSError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            self.requests.append(head)
-            answer = self.answers.get(head.split(" ")[1], response(b"none", status=404))
-            if isinstance(answer, bytes):
-                writer.write(answer)
-                await writer.drain()
-            else:
-                await answer(writer)
-        with suppress(OSError):
-            writer.close()
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        # Cancelled it just ends: asyncio would log a cancelled server task as an error.
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await self._answer(reader, writer)
+        writer.close()
+        with suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
+        self._serving.discard(serving)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self.requests.append(head)
+        answer = self.answers.get(head.split(" ")[1], response(b"none", status=404))
+        if isinstance(answer, bytes):
+            writer.write(answer)
+            await writer.drain()
+        else:
+            await answer(writer)
 
 
 def response(body: bytes, *headers: str, status: int = 200, length: int | None = None) -> bytes:
