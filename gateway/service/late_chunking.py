@@ -22,6 +22,9 @@ from gateway.text.windows import spans_within, windows
 from gateway.types import Float32Array, Input, OwnPrefixes, RowGroup, RowOutput, StageSeconds, TokenRow
 from gateway.vectors.checking import invalid_rows
 
+# Of a window that is smaller than the model's own, neighbours share a quarter at most.
+_LARGEST_OVERLAP = 4
+
 
 @dataclass(frozen=True, slots=True)
 class LateChunks:
@@ -83,7 +86,7 @@ class LateChunking:
             group=group,
             adapter=adapter,
             max_tokens=model.reader.tokenizer.max_tokens,
-            overlap=model.card.embedding.overlap_tokens,
+            overlap=_overlap_tokens(model),
         )
         tokenized = time.monotonic()
         outcome = await member.scheduler.submit(rows.rows, deadline=deadline)
@@ -111,6 +114,12 @@ def check_ability(model: PublicModel) -> None:
             param="late_chunking",
             code="late_chunking_unavailable",
         )
+
+
+def _overlap_tokens(model: PublicModel) -> int:
+    """What windows share: less in a window that the operator made smaller, where it might be all of one."""
+    own, window = model.card.embedding.overlap_tokens, model.reader.tokenizer.max_tokens
+    return own if window == model.card.tokenizer.max_tokens else min(own, window // _LARGEST_OVERLAP)
 
 
 def document_rows(

@@ -212,6 +212,16 @@ async def test_late_chunking_by_sums_over_spans(tmp_path: Path, words: Sequence[
     assert {int(adapter) for call in engine.calls for adapter in call.inputs["row_adapters"]} == {1}
 
 
+async def test_late_chunking_in_a_window_smaller_than_what_windows_share(tmp_path: Path) -> None:
+    card = unpadded_card(tmp_path)
+    card = replace(card, vectors=replace(card.embedding, overlap_tokens=30))
+    async with unpadded(tmp_path, card=card, max_model_tokens=16) as (service, engine):
+        result = await service.embedding.embed(request(*["cat mat"] * 20, late_chunking=True))
+        lengths = sorted(int(length) for call in engine.calls for length in call.inputs["row_lengths"])
+    assert result.vectors.shape == (20, SIZE)
+    assert lengths == [5, 16, 16, 16], "41 tokens in steps of 12"
+
+
 async def test_the_canary_is_proved_through_the_same_call(tmp_path: Path) -> None:
     card = unpadded_card(tmp_path)
     right = tuple(float(value) for value in vector_of(ids_of("a the cat"), 0)[:4])
