@@ -15,6 +15,7 @@ from textwrap import dedent
 import numpy as np
 import psutil
 import pytest
+import uvloop
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -241,6 +242,22 @@ async def test_no_process_is_left_after_closing() -> None:
         assert isinstance(outcome, asyncio.CancelledError | EngineUnavailable)
     with pytest.raises(EngineUnavailable):
         await decoder.decode(content, V4_IMAGES)
+
+
+def test_the_loop_that_the_gateway_runs_on_will_do() -> None:
+    content = encoded(photo(2000, 1500), "JPEG", quality=95)
+
+    async def shapes() -> set[tuple[int, ...]]:
+        decoder = ImageDecoder(LIMITS)
+        try:
+            found = await asyncio.gather(*(decoder.decode(content, V4_IMAGES) for _ in range(4)))
+            assert "damaged" in await refusal(decoder, content[:1000])
+            return {pixels.shape for pixels in found}
+        finally:
+            await decoder.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(shapes()) == {(672, 896, 3)}
 
 
 def test_processes_end_with_a_gateway_that_is_killed(tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""A request's images come in its own numbers, from wherever they are, under the bounds that all requests share."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import numpy as np
+import pytest
+
+from gateway.errors import ConfigurationError, DeadlineExceeded, InvalidImage, Overloaded
+from gateway.images.reading import ImageLimits, ImageReader
+from gateway.images.sizes import most_pixels
+from gateway.types import ImageInput
+from tests.support.distant_deadline import soon
+from tests.support.hostile_images import encoded, photo
+from tests.support.image_server import Answer, ImageServer, response
+from tests.support.image_spec import V4_IMAGES
+
+PHOTOS = [encoded(photo(60 + 30 * number, 90, seed=number), "PNG") for number in range(4)]
+MOST_BYTES = 3 * most_pixels(V4_IMAGES)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ImageServer]:
+    answers: dict[str, Answer] = {f"/{number}": response(content) for number, content in enumerate(PHOTOS)}
+    async with ImageServer(answers) as server:
+        yield server
+
+
+@pytest.fixture
+async def reader_with(server: ImageServer) -> AsyncIterator[Callable[..., ImageReader]]:
+    async with AsyncExitStack() as readers:
+
+        def make(**limits: object) -> ImageReader:
+            reader = ImageReader(ImageLimits(urls=f"127.0.0.1:{server.port}+private", **limits))  # type: ignore[arg-type]
+            readers.push_async_callback(reader.close)
+            return reader
+
+        yield make
+
+
+Readers = Callable[..., ImageReader]
+
+
+async def test_images_of_every_kind_come_under_their_numbers(server: ImageServer, reader_with: Readers) -> None:
+    text = base64.b64encode(PHOTOS[2]).decode()
+    inputs = [
+        (5, ImageInput(url=server.url("/0"))),
+        (2, ImageInput(data=PHOTOS[1])),
+        (9, ImageInput(url=f"data:image/png;base64,{text}")),
+        (0, ImageInput(url=server.url("/3"))),
+    ]
+    reader = reader_with()
+    alone = {}
+    for number, content in zip((5, 2, 9, 0), PHOTOS, strict=True):
+        async with reader.prepared([(0, ImageInput(data=content))], spec=V4_IMAGES, deadline=soon()) as images:
+            alone[number] = images[0]
+    async with reader.prepared(inputs, spec=V4_IMAGES, deadline=soon()) as images:
+        assert list(images) == [5, 2, 9, 0]
+        for number, pixels in images.items():
+            np.testing.assert_array_equal(pixels, alone[number])
+        assert reader.memory.taken_bytes == sum(pixels.nbytes for pixels in images.values())
+    assert reader.memory.taken_bytes == 0
+
+
+async def test_the_first_input_that_fails_decides(server: ImageServer, reader_with: Readers) -> None:
+    release = asyncio.Event()
+
+    async def late(writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(response(b"no image"))
+
+    server.answers["/late"] = late
+    reader = reader_with()
+    inputs = [
+        (1, ImageInput(data=PHOTOS[0])),
+        (4, ImageInput(url=server.url("/late"))),
+        (6, ImageInput(data=b"GIF89a")),
+    ]
+    asyncio.get_running_loop().call_later(0.1, release.set)
+    with pytest.raises(InvalidImage, match=r"^Input 4 is not a JPEG") as caught:
+        async with reader.prepared(inputs, spec=V4_IMAGES, deadline=soon()):
+            pass
+    assert (caught.value.param, caught.value.code) == ("input", "invalid_image")
+    assert reader.memory.taken_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (ImageInput(data=b""), "Input 3 is not a JPEG, PNG or WebP file"),
+        (ImageInput(data=bytes(2000)), "Input 3 is an image of more than 1500 bytes"),
+        (ImageInput(url="data:image/png;base64," + "A" * 3000), "Input 3 is an image of more than 1500 bytes"),
+        (ImageInput(url="data:image/png,abc"), "Input 3 is a data URI that holds no base64"),
+        (ImageInput(url="data:image/svg+xml;base64,PHN2Zz4="), "Input 3 is not a JPEG, PNG or WebP file"),
+        (ImageInput(url="http://elsewhere.example/"), "Input 3 has an image URL whose host is not among"),
+        (ImageInput(url=""), "Input 3 has an image URL that is neither http nor https"),
+    ],
+)
+async def test_refusals_name_the_input(reader_with: Readers, given: ImageInput, words: str) -> None:
+    with pytest.raises(InvalidImage) as caught:
+        async with reader_with(max_image_bytes=1500).prepared([(3, given)], spec=V4_IMAGES, deadline=soon()):
+            pass
+    assert words in caught.value.message
+
+
+async def test_memory_that_others_hold_is_an_overload(reader_with: Readers) -> None:
+    reader = reader_with(max_images_bytes=MOST_BYTES + 1000)
+    async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
+        with pytest.raises(Overloaded):
+            async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
+                pass
+    async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
+        pass
+
+
+async def test_a_request_that_could_never_fit_is_told_so(reader_with: Readers) -> None:
+    reader = reader_with(max_images_bytes=MOST_BYTES + 1000)
+    inputs = [(number, ImageInput(data=PHOTOS[0])) for number in range(3)]
+    with pytest.raises(InvalidImage, match="fewer in one request"):
+        async with reader.prepared(inputs, spec=V4_IMAGES, deadline=soon()):
+            pass
+    assert reader.memory.taken_bytes == 0
+
+
+async def test_the_requests_deadline_ends_a_fetch(server: ImageServer, reader_with: Readers) -> None:
+    async def silent(writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    server.answers["/silent"] = silent
+    reader = reader_with(fetch_seconds=200.0)
+    inputs = [(0, ImageInput(url=server.url("/silent"))), (1, ImageInput(url=server.url("/0")))]
+    for deadline in (time.monotonic() + 0.2, time.monotonic() - 1):
+        with pytest.raises(DeadlineExceeded):
+            async with reader.prepared(inputs, spec=V4_IMAGES, deadline=deadline):
+                pass
+    assert reader.memory.taken_bytes == 0
+
+
+async def test_what_happens_in_the_block_is_not_taken_for_the_deadline(reader_with: Readers) -> None:
+    with pytest.raises(TimeoutError):
+        async with reader_with().prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
+            raise TimeoutError
+
+
+async def test_fetches_are_bounded_over_all_requests_and_one_takes_half(
+    server: ImageServer, reader_with: Readers
+) -> None:
+    under_way = most = 0
+    release = asyncio.Event()
+
+    async def counted(writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await release.wait()
+        under_way -= 1
+        writer.write(response(PHOTOS[0]))
+        await writer.drain()
+
+    server.answers["/counted"] = counted
+    reader = reader_with(fetches=6)
+
+    async def one_request() -> int:
+        inputs = [(number, ImageInput(url=server.url("/counted"))) for number in range(12)]
+        async with reader.prepared(inputs, spec=V4_IMAGES, deadline=soon()) as images:
+            return len(images)
+
+    requests = [asyncio.create_task(one_request())]
+    await settled(lambda: under_way)
+    assert under_way == 3
+    requests += [asyncio.create_task(one_request()) for _ in range(3)]
+    await settled(lambda: under_way)
+    assert under_way == 6
+    release.set()
+    assert await asyncio.gather(*requests) == [12] * 4
+    assert most == 6
+
+
+async def settled(count: Callable[[], int]) -> None:
+    """Until `count` has stayed what it is for a while."""
+    seen, quiet = count(), 0
+    while quiet < 20 or not seen:
+        await asyncio.sleep(0.02)
+        quiet = quiet + 1 if count() == seen else 0
+        seen = count()
+
+
+def test_a_setting_that_says_nothing_is_told_at_the_start() -> None:
+    with pytest.raises(ConfigurationError):
+        ImageReader(ImageLimits(urls="https://a.example/"))
