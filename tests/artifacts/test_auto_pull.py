@@ -238,6 +238,28 @@ def test_what_is_done_with_the_files_is_told() -> None:
     assert told == f"The model {V3} is being installed: measuring the known text. Please try again later."
 
 
+def test_of_weights_in_several_files_the_share_of_all_is_told() -> None:
+    far = {"label": "1/model-00002-of-00002.safetensors", "done_bytes": 3_000_000_000, "total_bytes": 7_500_000_000}
+    told = _sentence(job("jina-embeddings-v4", **far, is_overall=True))
+    assert told == "The model jina-embeddings-v4 is being downloaded: 40 % of 7500 MB in all. Please try again later."
+
+
+async def test_a_model_of_the_python_backend_is_brought_like_any_other(tmp_path: Path) -> None:
+    """Its index, the files that this names, and nothing is run; how far it is counts over all of them."""
+    merged, last = "jina-embeddings-v4-vllm-code", "model-00002-of-00002.safetensors"
+    engine = ScriptedEngine(states={merged: "UNAVAILABLE"})
+    with twin_world(tmp_path, merged) as world:
+        card, auto_pull = world.card(merged), AutoPull(engine, order(world), allowed={merged})
+        with held(world, last) as reached:
+            answer(auto_pull, card)
+            await until(reached.is_set)
+            await until(lambda: " MB in all. Please" in answer(auto_pull, card).message)
+            assert not is_complete(card)
+        await until(lambda: engine.states[merged] == "READY")
+        assert is_complete(card)
+        await auto_pull.stop()
+
+
 def test_an_amount_that_nobody_knows_is_not_told() -> None:
     assert _download_bytes(job(V3).card, "fp19") is None
     assert _download_bytes(job(V3).card, "no variant") is None

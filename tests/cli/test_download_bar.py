@@ -41,6 +41,19 @@ def test_of_several_files_each_is_counted_and_what_comes_after_them_is_told() ->
     ]
 
 
+def test_what_many_files_have_together_is_told_before_they_come() -> None:
+    stream = io.StringIO()
+    with DownloadBar(Console(file=stream), title="a-model") as bar:
+        bar.expect(["1/model-00001-of-00002.safetensors", "1/config.json"], total_bytes=7_519_000_000)
+        bar.begin("1/config.json", total_bytes=1_000)
+        bar.end()
+    assert stream.getvalue().splitlines() == [
+        "a-model:",
+        "7519.0 MB to fetch in all",
+        "file 2 of 2: 1/config.json: 0.0 kB",
+    ]
+
+
 def test_on_a_terminal_of_80_columns_the_longest_file_is_named_in_full() -> None:
     stream = io.StringIO()
     with DownloadBar(Console(file=stream, force_terminal=True, width=80), title="a-model") as bar:
