@@ -5,13 +5,15 @@ Marks, as an HTML comment right above a block:
 `run: v4` (against one that serves the twin of jina-embeddings-v4),
 `run: hub` (in a repository of the shipped cards, against a hub on loopback that has the twins), `run: checkout` (in
 this folder), `run: fresh` (by tests/scripts, in a fresh clone; checked here for existing scripts and options), `run:
-benchmark` (by tests/integration, shortened), `output of the block above`, `not run: needs docker`.
+benchmark` (by tests/integration, shortened), `run: runpod` (against `gateway runpod --rp_serve_api`), `output of the
+block above`, `not run: needs docker`, `not run: needs runpod` (its options and files exist).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import re
 import shlex
@@ -23,9 +25,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from typer.main import get_command
 
+from gateway.cli import build_command
 from gateway.triton.embedded.ports import pick_free
-from tests.conftest import missing_bundled_model, need
+from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
+from tests.support import runpod_worker
 from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block, all_blocks, blocks_of
 from tests.support.local_hub import local_hub
 from tests.support.twin_repository import publish_twins, twin_repository
@@ -35,7 +40,7 @@ BINARIES = Path(sys.executable).parent
 DOCUMENTED = "http://localhost:8000"
 MARKS = {
     "run: stack", "run: twins", "run: v4", "run: hub", "run: checkout", "run: fresh", "run: benchmark",
-    "not run: needs docker", OUTPUT_MARK,
+    "run: runpod", "not run: needs docker", "not run: needs runpod", OUTPUT_MARK,
 }  # fmt: skip
 # A size that the full models have and their twins do not, and one that both have.
 DOCUMENTED_SIZE, TWIN_SIZE = '"dimensions": 256', '"dimensions": 16'
@@ -137,6 +142,42 @@ def test_works_in_this_checkout(block: Block, monkeypatch: pytest.MonkeyPatch) -
     for name, port in zip(names, pick_free(len(names)), strict=True):
         monkeypatch.setenv(name, str(port))
     run(block)
+
+
+@pytest.fixture(scope="module")
+def runpod_url(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of the runpod package's local server, before a worker with the bundled model."""
+    need(missing_bundled_model())
+    (port,) = pick_free(1)
+    options = ("--rp_serve_api", "--rp_api_port", str(port))
+    values = {"MODEL_NAME": BUNDLED_MODEL, "GATEWAY_MODEL_REPOSITORY": str(REPOSITORY)}
+    with runpod_worker.started(tmp_path_factory.mktemp("runpod"), *options, **values) as worker:
+        worker.wait_for("Application startup complete")
+        yield f"http://localhost:{port}"
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("block", marked("run: runpod"), ids=str)
+def test_works_against_a_runpod_worker(block: Block, runpod_url: str) -> None:
+    assert "FAILED" not in run(block, url=runpod_url)
+
+
+@pytest.mark.parametrize("block", marked("not run: needs runpod"), ids=str)
+def test_names_targets_options_and_fields_that_exist(block: Block) -> None:
+    dockerfile = (ROOT / "Dockerfile.gateway").read_text()
+    parameters = {parameter.opts[0] for parameter in get_command(build_command()).commands["runpod"].params}
+    for words in words_of(block):
+        pairs = dict(itertools.pairwise(words))
+        if words[:2] == ["docker", "build"]:
+            assert (ROOT / pairs["-f"]).is_file()
+            assert f" AS {pairs['--target']}\n" in dockerfile
+            assert f"ARG {pairs['--build-arg'].partition('=')[0]}=" in dockerfile
+        elif "gateway" in words:
+            assert {word for word in words if word.startswith("--")} <= parameters
+        elif words[0] == "curl":
+            assert isinstance(json.loads(pairs["-d"])["input"]["input"], list)
+        else:
+            assert words[:2] == ["docker", "push"]
 
 
 def words_of(block: Block) -> list[list[str]]:
