@@ -43,8 +43,12 @@ COMPOSE_ONLY = """
 #PULL_MEMORY=8g
 #GATEWAY_MEMORY=2g
 
-# GPUs given to Triton by docker-compose.gpu.yml.
+# GPUs given to Triton by docker-compose.gpu.yml and docker-compose.v4.yml.
 #GPU_COUNT=1
+
+# The image that docker-compose.v4.yml builds, and the torch in it; there TRITON_MEMORY is 16g and GATEWAY_MEMORY 4g.
+#TRITON_GPU_IMAGE=triton-embeddings-gateway-gpu:0.1.0
+#TORCH_VERSION=2.13.0
 """
 
 

@@ -83,6 +83,8 @@ def test_the_gpu_image_starts_its_own_triton_in_the_environment_that_holds_torch
     settings = {name: value for name, value in environment.items() if name.startswith("GATEWAY_")}
     assert settings.keys() <= {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     assert settings["GATEWAY_TRITON_HOME"] == "/opt/tritonserver"
+    assert "GATEWAY_MODEL_REPOSITORY" not in settings, "one that is named is used instead of a worker's network volume"
+    assert rest_of("WORKDIR", stage="gpu")[-1] == "/app", "where the default, model_repository, is looked for"
 
 
 def test_torch_is_pinned_alike_wherever_it_is_installed() -> None:
