@@ -20,7 +20,7 @@ from gateway.cli.torch_checks import torch_checks
 from gateway.cli.torch_presence import INSTALL, can_run
 from gateway.errors import ConfigurationError, SetupError
 from gateway.settings import Settings
-from gateway.triton.embedded import distribution
+from gateway.triton.embedded import distribution, installed_server
 from gateway.triton.embedded.ports import check_free
 
 MEBIBYTE = 1024 * 1024
@@ -33,7 +33,12 @@ LEAST_SHARED_MEMORY_MIB = 64
 
 
 def all_checks(settings: Settings) -> list[Check]:
-    return [*machine_checks(settings), *embedded_checks(), *port_checks(settings), *model_checks(settings)]
+    return [
+        *machine_checks(settings),
+        *embedded_checks(settings.triton_home),
+        *port_checks(settings),
+        *model_checks(settings),
+    ]
 
 
 def machine_checks(settings: Settings) -> list[Check]:
@@ -70,7 +75,10 @@ def enough(name: str, found_mib: int, needed_mib: int, *, what: str, remedy: str
     return Check(name, ok=ok, finding=finding, remedy=None if ok else remedy)
 
 
-def embedded_checks() -> list[Check]:
+def embedded_checks(home: Path | None = None) -> list[Check]:
+    """Of the wheel's Triton, or of the one in `home`, which brings most of its own."""
+    if home is not None:
+        return [judged("tritonserver", lambda: installed_server.locate(home), f"in {home}")]
     return [
         judged("platform", distribution.check_platform, f"{platform.system()} {platform.machine()}"),
         judged("Python", distribution.check_python, platform.python_version()),

@@ -114,3 +114,10 @@ def test_a_missing_libpython_is_a_fault_with_its_package(repository: Path, monke
     monkeypatch.setattr("sysconfig.get_config_var", lambda name: str(repository))
     monkeypatch.setattr(distribution.sys, "base_prefix", str(repository))
     assert "-> sudo apt-get install libpython3." in doctor(repository).stdout
+
+
+def test_a_triton_that_is_installed_apart_is_looked_at_instead_of_the_wheels(tmp_path: Path) -> None:
+    (check,) = health_checks.embedded_checks(tmp_path)
+    assert not check.ok
+    assert f"GATEWAY_TRITON_HOME names {tmp_path}" in check.finding
+    assert "/opt/tritonserver" in (check.remedy or "")

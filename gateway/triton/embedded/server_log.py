@@ -8,6 +8,8 @@ from pathlib import Path
 LOADED = re.compile(r"successfully loaded '([^']+)'")
 FAILED = re.compile(r"failed to load '([^']+)'")
 ENVIRONMENT = re.compile(r"onnxruntime backend: \S+: (.+?)\"?$", re.MULTILINE)
+# What gateway.python_backend says on its stub's standard error.
+PROGRAM = re.compile(r"gateway\.python_backend: (\S+ loaded in .+?)\.?$", re.MULTILINE)
 TAIL_LINES = 15
 
 
@@ -24,9 +26,10 @@ def settled_models(text: str) -> frozenset[str]:
 
 
 def stub_environment(text: str) -> str | None:
-    """What our backend said from inside the stub: versions of Python, numpy and onnxruntime. None: it never ran."""
-    found = ENVIRONMENT.findall(text)
-    return found[-1] if found else None
+    """What was said from inside the stubs: where each model of the Python backend computes, and in what, or else
+    versions of Python, numpy and onnxruntime. None: nothing of ours ran.
+    """
+    return "; ".join(PROGRAM.findall(text)) or next(reversed(ENVIRONMENT.findall(text)), None)
 
 
 def last_words(text: str) -> str:

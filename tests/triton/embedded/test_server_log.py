@@ -24,6 +24,12 @@ def test_the_stub_environment_is_what_the_backend_said() -> None:
     assert server_log.stub_environment("") is None
 
 
+def test_of_models_of_the_python_backend_it_is_where_they_compute() -> None:
+    said = "one loaded in 41.0 s: cuda:0, torch.bfloat16, attention by sdpa"
+    log = f"{LOG}INFO gateway.python_backend: {said}.\nINFO gateway.python_backend: {said.replace('one', 'two')}.\n"
+    assert server_log.stub_environment(log) == f"{said}; {said.replace('one', 'two')}"
+
+
 def test_last_words_leave_out_tables() -> None:
     words = server_log.last_words(LOG)
     assert words.endswith('"failed to start HTTP service"')
