@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gateway.errors import InvalidField, TokenLimitExceeded
+from gateway.text.image_prompt import ImagePrompt
 from gateway.text.reading import InputReader, ReadingLimits
 from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
-from gateway.types import Overflow, TextInput, TokenInput, Vocabulary
+from gateway.types import ImageInput, Overflow, TextInput, TokenInput, Vocabulary
 from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, tiny_tokenizer
+from tests.support.unpadded_engine import IMAGES, unpadded_tokenizer
 
 CAT, MAT = VOCABULARY["cat"], VOCABULARY["mat"]
 
@@ -113,3 +116,25 @@ async def test_strict_empty_refuses_empty_texts_in_every_form(executor: ThreadPo
     for empty in (TextInput(""), TokenInput((), Vocabulary.MODEL), TokenInput(())):
         with pytest.raises(InvalidField, match="Input 1 is an empty string"):
             await strict.rows([TextInput("cat"), empty], overflow=Overflow.REFUSE)
+
+
+async def test_images_stand_among_texts_and_count(executor: ThreadPoolExecutor, folder: Path) -> None:
+    tokenizer = TextTokenizer(unpadded_tokenizer(), max_tokens=12, max_text_bytes=1024)
+    given = InputReader(
+        tokenizer,
+        executor=executor,
+        threads=2,
+        cl100k_base=Cl100kBase(folder),
+        limits=ReadingLimits(max_request_tokens=18, strict_empty=False, token_ids=None),
+        image_prompt=ImagePrompt.of(tokenizer, IMAGES),
+    )
+    image = np.zeros((4, 6, 3), np.uint8)
+    inputs = [TextInput("cat"), ImageInput(url="x"), TokenInput((5, 6), Vocabulary.MODEL), TextInput("mat")]
+    rows = await given.rows(inputs, overflow=Overflow.REFUSE, images={1: image})
+    assert [row.token_count for row in rows] == [1, 10, 2, 1]
+    assert [row.pixels is image for row in rows] == [False, True, False, False]
+    assert await given.texts(inputs) == ["cat", None, None, "mat"]
+    with pytest.raises(TokenLimitExceeded, match="19 tokens in total"):
+        await given.rows([*inputs, TextInput("cat " * 5)], overflow=Overflow.REFUSE, images={1: image})
+    with pytest.raises(TokenLimitExceeded, match="input 1 is an image of 13 tokens"):
+        await given.rows(inputs, overflow=Overflow.TRUNCATE, images={1: np.zeros((6, 6, 3), np.uint8)})
