@@ -17,7 +17,7 @@ from gateway.cards.schema import Card
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine
 from gateway.cli.named_models import RepositoryOption
-from gateway.cli.port_choice import chosen_ports
+from gateway.cli.port_choice import PORT_OPTIONS, chosen_ports
 from gateway.cli.runpod_models import ready_models
 from gateway.cli.setting_help import PORT
 from gateway.cli.up import ModelOption, StopRequested, embedded_triton, memory_note, stop_signals
@@ -34,7 +34,7 @@ from gateway.telemetry.logging import configure_logging
 from gateway.telemetry.metrics import build_metrics
 from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
-from gateway.triton.embedded.ports import check_free
+from gateway.triton.embedded.ports import check_free, pick_free
 
 # Its lock and logs are not those of a `gateway up` beside it.
 RUN_FOLDER = "runpod"
