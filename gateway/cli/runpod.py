@@ -131,11 +131,17 @@ def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> It
 
 
 def with_ports(settings: Settings, arguments: Arguments) -> Settings:
-    """Triton on free ports, none of them the local API's. Raises `EmbeddedTritonError` where that one is taken."""
+    """Triton on any free ports, unless settings name some, and none of them the local API's. Nobody else has to find
+    them, and workers that start at the same time must not choose the same.
+
+    Raises `EmbeddedTritonError` where the local API's port is taken.
+    """
+    names = [name for name, _, _ in PORT_OPTIONS if name not in settings.model_fields_set]
+    ports = dict(zip(names, pick_free(len(names)), strict=True))
     if arguments.serve_api:
         check_free(arguments.api_port, purpose="RunPod's local API", option="--rp_api_port")
-        settings = settings.model_copy(update={"port": arguments.api_port})
-    return chosen_ports(settings, auto=True)
+        ports["port"] = arguments.api_port
+    return chosen_ports(settings.model_copy(update=ports), auto=True)
 
 
 def limits_of(settings: Settings) -> JobLimits:
