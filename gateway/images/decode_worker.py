@@ -1,5 +1,5 @@
 """The program of a process that decodes strangers' images: all parsing of a file beyond its first bytes is done here,
-under limits of memory and time, by a process that has no secrets, writes no files and may die.
+under limits of memory and time, by a process that has no secrets, can open neither files nor connections, and may die.
 
 It has one socket, its standard input, and ends when the gateway's end of it does.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import resource
 import socket
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from io import BytesIO
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+# TiffImagePlugin reads EXIF, and Pillow would otherwise import it when it first meets some.
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
 from gateway.cards.schema import ImageSpec
 from gateway.images.decode_messages import FORMATS, READY, Job, Outcome, Reply, packed_reply, receive_job
@@ -26,9 +29,6 @@ _READERS: Mapping[ImageFormat, Callable[[BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.WEBP: WebPImagePlugin.WebPImageFile,
 }
 
-# Open files: what Python holds already, and what its imports may still open.
-_OPEN_FILES = 64
-
 
 class _Unfit(Exception):
     def __init__(self, outcome: Outcome) -> None:
@@ -39,6 +39,7 @@ class _Unfit(Exception):
 def serve(channel: socket.socket, *, memory_bytes: int) -> None:
     """Decodes until the other end is closed. `memory_bytes` bounds this process's address space."""
     _limit(memory_bytes)
+    warnings.simplefilter("ignore")  # they would be formatted, with source lines from files, for nobody
     Image.MAX_IMAGE_PIXELS = None  # the job's own bound is checked before anything is decoded
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     channel.sendall(READY)
@@ -51,10 +52,12 @@ def serve(channel: socket.socket, *, memory_bytes: int) -> None:
 
 
 def _limit(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    if sys.platform != "darwin":  # macOS refuses every limit of address space
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    # What is open stays so; nothing can be opened or connected to any more, imports included.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _limit_cpu_seconds(seconds: int) -> None:
