@@ -99,6 +99,20 @@ def test_restart_brings_back_another_process_without_installing(
     assert json.loads((clone / ".run/up.json").read_text())["pid"] != before
 
 
+def test_torchs_size_is_said_before_it_is_fetched_and_nothing_needs_it(
+    clone: Path, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    result = call(clone, "install_torch.sh")
+    assert result.returncode == 1
+    assert re.search(
+        r"pip would take torch 2\.13\.0\S*, a build for .*: about (250 MB|4 GB) to download", result.stdout
+    )
+    assert "--yes" in result.stderr
+    packages = next((clone / ".venv/lib").glob("python3.*/site-packages"))
+    assert not (packages / "torch").exists()
+    assert call(clone, "install_torch.sh", "--check").returncode == 1
+
+
 def test_stop_leaves_nothing_behind(clone: Path, first_run: subprocess.CompletedProcess[str]) -> None:
     running = leftovers(clone)
     assert any("tritonserver" in line for line in running)
