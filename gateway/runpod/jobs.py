@@ -18,7 +18,7 @@ from gateway.dialects.embeddings_request import EmbeddingsCall, parse_embeddings
 from gateway.dialects.faults import Fault
 from gateway.dialects.fields import flag
 from gateway.dialects.rerank_request import parse_rerank_call
-from gateway.errors import InvalidField
+from gateway.errors import EngineUnavailable, InvalidField
 from gateway.runpod.embeddings_output import embeddings_output
 from gateway.runpod.job_faults import failed, job_fault, openai_error
 from gateway.runpod.limits import Job, JobLimits
@@ -32,6 +32,9 @@ _INPUT_FORM = (
     'A job\'s "input" has to be an object that has an "input" of its own: {"input": {"input": ["some text"]}}. '
     "The runpod client adds the outer one only to what has none."
 )
+
+
+_RETRY_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class JobHandler:
         fields = job.get("input")
         is_openai = isinstance(fields, dict) and ROUTE in fields
         try:
-            output = await self._output(fields, done, deadline=deadline)
+            output = await self._patiently(fields, done, deadline=deadline)
         except Exception as error:  # noqa: BLE001
             # The edge: whatever a job ran into, its caller gets a sentence and the next job its turn.
             fault = job_fault(error, job_id=job.get("id"))
@@ -71,6 +74,16 @@ class JobHandler:
             return openai_error(fault) if is_openai else failed(fault)
         self._tell(job, done)
         return output
+
+    async def _patiently(self, fields: object, done: _Done, *, deadline: float) -> dict[str, Any]:
+        """While Triton is away a job waits as long as it may take: unlike an HTTP client nobody would send it again."""
+        while True:
+            try:
+                return await self._output(fields, done, deadline=deadline)
+            except EngineUnavailable:
+                if time.monotonic() + _RETRY_SECONDS > deadline:
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _output(self, fields: object, done: _Done, *, deadline: float) -> dict[str, Any]:
         if not isinstance(fields, dict):

@@ -169,7 +169,17 @@ async def test_what_the_service_raises_keeps_its_status(
     services: InstantServices, handler: JobHandler, raised: errors.GatewayError, status: int
 ) -> None:
     services.embedder.error = raised
-    assert await error(handler, {"input": "a"}) == f"{raised.message} (status {status}, code {raised.code})"
+    text = await error(handler, {"input": "a"}, policy={"executionTimeout": 500})
+    assert text == f"{raised.message} (status {status}, code {raised.code})"
+    is_waited_for = isinstance(raised, errors.EngineUnavailable)
+    assert (len(services.embedder.seen) > 1) == is_waited_for
+
+
+async def test_a_job_waits_while_triton_is_away(services: InstantServices, handler: JobHandler) -> None:
+    services.embedder.error, services.embedder.errors_left = errors.BackendProcessDied("It died."), 2
+    assert (await output(handler, input="a"))["data"]
+    assert len(services.embedder.seen) == 3
+    assert len({request.deadline for request in services.embedder.seen}) == 1
 
 
 async def test_nothing_unforeseen_is_told_and_nothing_but_the_job_ends(

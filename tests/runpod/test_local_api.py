@@ -169,6 +169,18 @@ def test_a_second_worker_in_the_same_folder_is_refused_and_a_taken_port_named(se
     assert "Traceback" not in second.stderr + other.stderr
 
 
+def test_a_job_that_meets_a_killed_model_is_answered_once_it_is_back(
+    served: tuple[Worker, str], api: httpx.Client
+) -> None:
+    before = vector_of(api, "Hello")
+    (stub,) = (process for process in processes_of(served[0].run_folder) if "stub" in process.name())
+    stub.kill()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: vector_of(api, "Hello"), range(4)))
+    for answer in answers:
+        np.testing.assert_allclose(answer, before, atol=1e-6)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     need(missing_bundled_model())
