@@ -159,27 +159,28 @@ def _spoilt(call: InferCall, **inputs: np.ndarray | None) -> InferCall:
 
 
 def _malformed(oracle: V4Oracle) -> Iterator[tuple[str, InferCall]]:
+    """Calls, each with the name of the tensor that is wrong."""
     text = wire_call(V4, [WireRow([1, 2, 3]), WireRow([4, 5], 2)], EMBEDDINGS, STATUS)
     image = wire_call(V4, [image_row(oracle, image_file(60, 60), 0)], EMBEDDINGS, STATUS)
     spans = wire_call(V4, [WireRow([1, 2, 3], spans=((0, 2),)), WireRow([4, 5])], SPAN_SUMS, STATUS)
     numbers = {name: np.array(values, np.int32) for name, values in {"a": [3, 3], "b": [5, 0], "c": [-1, 6]}.items()}
     for lengths in numbers.values():
-        yield "lengths", _spoilt(text, row_lengths=lengths)
+        yield "row_lengths", _spoilt(text, row_lengths=lengths)
     for adapters in ([0, 3], [-1, 0], [0], [0, 1, 2]):
-        yield "adapters", _spoilt(text, row_adapters=np.array(adapters, np.int32))
+        yield "row_adapters", _spoilt(text, row_adapters=np.array(adapters, np.int32))
     for ids in ([1, 2, 3, 4, -1], [1, 2, 3, 4, 10**6]):
-        yield "ids", _spoilt(text, token_ids=np.array(ids, np.int32))
+        yield "token_ids", _spoilt(text, token_ids=np.array(ids, np.int32))
     pixels = image.inputs["pixels"]
     for spoilt in (pixels[:-1], np.append(pixels, pixels[:3]), None):
         yield "pixels", _spoilt(image, pixels=spoilt)
     for sizes in ([[28, 28]], [[56, 57]], [[-56, -56]], [[0, 0]], [[2**30, 2**30]]):
-        yield "sizes", _spoilt(image, image_sizes=np.array(sizes, np.int32))
+        yield "image_sizes", _spoilt(image, image_sizes=np.array(sizes, np.int32))
     for ids in (image.inputs["token_ids"][:-9], np.append(image.inputs["token_ids"], 7)):
-        yield "image ids", _spoilt(image, token_ids=ids)
+        yield "token_ids", _spoilt(image, token_ids=ids)
     for own in ([[0, 4]], [[2, 1]], [[-1, 2]]):
         yield "spans", _spoilt(spans, spans=np.array(own, np.int32))
     for counts in ([2, 0], [1, 1], [-1, 2], [1]):
-        yield "counts", _spoilt(spans, span_counts=np.array(counts, np.int32))
+        yield "span_counts", _spoilt(spans, span_counts=np.array(counts, np.int32))
 
 
 async def refused(engine: GrpcEngine, call: InferCall) -> str | None:
@@ -196,6 +197,7 @@ async def test_a_malformed_call_is_refused_and_the_next_one_is_not(engine: GrpcE
     for what, call in _malformed(v4_oracle):
         refusal = await refused(engine, call)
         assert refusal is not None, what
-        assert "Traceback" not in refusal, what
+        assert what in refusal
+        assert "Traceback" not in refusal
     answer = await infer(engine, wire_call(V4, [row], EMBEDDINGS, STATUS))
     assert_like(answer[EMBEDDINGS][0], v4_oracle.vector(TASKS[1], "apples"))
