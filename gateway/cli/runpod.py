@@ -118,7 +118,7 @@ def run(settings: Settings, arguments: Arguments) -> int:
 def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> Iterator[Services]:
     """Triton and, in `loop`, the service, once every model has proved itself."""
     log = structlog.get_logger("gateway.runpod")
-    for note in memory_note(cards):
+    for note in memory_note(cards, dtype=settings.dtype):
         log.warning(note)
     line = ProgressLine(sys.stderr)
     with BackgroundTriton(embedded_triton(settings, line)) as background:

@@ -9,8 +9,9 @@ import pytest
 
 from gateway.artifacts.completeness import is_complete
 from gateway.cards.registry import Registry
+from gateway.cli import torch_presence
 from gateway.cli.runpod_models import DEFAULT_MODEL, asked_models, ready_models
-from gateway.errors import ArtifactError
+from gateway.errors import ArtifactError, ConfigurationError
 from gateway.settings import Settings
 from tests.support.local_hub import LocalHub, local_hub
 from tests.support.twin_repository import publish_twins, twin_repository
@@ -120,3 +121,15 @@ def test_a_model_that_no_hub_has_is_an_artifact_error(hub: LocalHub, tmp_path: P
     )
     with pytest.raises(ArtifactError):
         ready_models(given, volume=tmp_path / "none")
+
+
+def test_nothing_is_fetched_that_could_not_run_here(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_presence, "missing_packages", lambda: ("torch",))
+    repository = twin_repository(tmp_path / "models", "jina-embeddings-v4")
+    given = settings_of(default_model="jina-embeddings-v4", hf_endpoint=hub.url, model_repository=repository)
+    with pytest.raises(ConfigurationError, match="not installed: torch") as refused:
+        ready_models(given, volume=tmp_path / "none")
+    assert refused.value.remedy == torch_presence.INSTALL
+    assert hub.requests == []
