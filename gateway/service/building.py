@@ -97,14 +97,7 @@ async def build_service(
     """
     asked_for = _asked_for(registry, options)
     address = grpc_address(options.triton_url)
-    models = ServedModels(
-        registry,
-        default_model=options.default_model,
-        default_reranker=options.default_reranker,
-        default_tasks=default_tasks(registry, options.default_tasks),
-        max_model_tokens=options.max_model_tokens,
-        on_missing=on_missing,
-    )
+    models = _no_models_yet(registry, options, on_missing)
     async with AsyncExitStack() as running:
         if engine is None:
             engine = GrpcEngine(address)
@@ -127,6 +120,17 @@ async def build_service(
         await monitor.start()
         segmenting = running.enter_context(_threads(1, name="segment"))
         yield _service(models, monitor, options=options, metrics=metrics, segmenting=segmenting, images=images)
+
+
+def _no_models_yet(registry: Registry, options: ServiceOptions, on_missing: OnMissing) -> ServedModels:
+    return ServedModels(
+        registry,
+        default_model=options.default_model,
+        default_reranker=options.default_reranker,
+        default_tasks=default_tasks(registry, options.default_tasks),
+        max_model_tokens=options.max_model_tokens,
+        on_missing=on_missing,
+    )
 
 
 @contextmanager
