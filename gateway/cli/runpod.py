@@ -23,6 +23,7 @@ from gateway.cli.setting_help import PORT
 from gateway.cli.up import ModelOption, StopRequested, embedded_triton, memory_note, stop_signals
 from gateway.dialects.base import Services
 from gateway.dialects.inputs import InputLimits
+from gateway.errors import SetupError
 from gateway.runpod import package
 from gateway.runpod.arguments import Arguments, LogLevel, job_to_run
 from gateway.runpod.jobs import JobHandler
@@ -34,7 +35,7 @@ from gateway.telemetry.logging import configure_logging
 from gateway.telemetry.metrics import build_metrics
 from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
-from gateway.triton.embedded.ports import check_free, pick_free
+from gateway.triton.embedded.ports import holder_of, is_free, pick_free
 
 # Its lock and logs are not those of a `gateway up` beside it.
 RUN_FOLDER = "runpod"
@@ -134,14 +135,24 @@ def with_ports(settings: Settings, arguments: Arguments) -> Settings:
     """Triton on any free ports, unless settings name some, and none of them the local API's. Nobody else has to find
     them, and workers that start at the same time must not choose the same.
 
-    Raises `EmbeddedTritonError` where the local API's port is taken.
+    Raises `SetupError` where the local API cannot listen.
     """
     names = [name for name, _, _ in PORT_OPTIONS if name not in settings.model_fields_set]
     ports = dict(zip(names, pick_free(len(names)), strict=True))
     if arguments.serve_api:
-        check_free(arguments.api_port, purpose="RunPod's local API", option="--rp_api_port")
+        _check_api_port(arguments)
         ports["port"] = arguments.api_port
     return chosen_ports(settings.model_copy(update=ports), auto=True)
+
+
+def _check_api_port(arguments: Arguments) -> None:
+    """Before a model is loaded for it."""
+    if not is_free(arguments.api_port, host=arguments.api_host):
+        raise SetupError(
+            f"Port {arguments.api_port} (RunPod's local API) is taken by {holder_of(arguments.api_port)}.",
+            remedy="Stop that process, or choose another port with --rp_api_port.",
+            code="port_taken",
+        )
 
 
 def limits_of(settings: Settings) -> JobLimits:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.cli.port_choice import triton_ports
 from gateway.cli.runpod import with_ports
-from gateway.errors import EmbeddedTritonError
+from gateway.errors import SetupError
 from gateway.runpod.arguments import Arguments
 from gateway.settings import Settings
 from gateway.triton.embedded.ports import pick_free
@@ -43,5 +43,11 @@ def test_the_local_apis_port_has_to_be_free() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(EmbeddedTritonError, match="RunPod's local API"):
+        with pytest.raises(SetupError, match="RunPod's local API") as refused:
             with_ports(settings_of(), Arguments(serve_api=True, api_port=port))
+    assert refused.value.remedy == "Stop that process, or choose another port with --rp_api_port."
+
+
+def test_the_local_api_needs_an_address_of_this_machine() -> None:
+    with pytest.raises(SetupError, match="Nothing can listen on 192.0.2.1"):
+        with_ports(settings_of(), Arguments(serve_api=True, api_host="192.0.2.1", api_port=pick_free(1)[0]))
