@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -123,6 +124,23 @@ def test_a_file_that_is_missing_is_known_and_fetched(world: TwinWorld, card: Car
     assert [finding.subject for finding in verify(card).faults] == [f"1/{name}"]
     assert world.pull(card).installed == (f"1/{name}",)
     assert is_complete(card)
+
+
+def test_files_that_the_card_pins_are_not_all_while_an_index_may_name_more(world: TwinWorld, v4: Card) -> None:
+    """Copied here without the shards or a lock, they would count as complete by their sizes."""
+    files = [(file, world.hub.files[v4.repository, file.hub_path or ""]) for file in v4.files]
+    pinned = [replace(one, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for one, data in files]
+    for file, data in files:
+        v4.path_of(file.path).parent.mkdir(exist_ok=True)
+        v4.path_of(file.path).write_bytes(data)
+    card = replace(v4, files=tuple(pinned))
+    assert [file.path for file in missing_files(card)] == [f"1/{name}" for name in SHARDS]
+    for name in SHARDS:
+        card.path_of(f"1/{name}").write_bytes(b"something")
+    assert not is_complete(card), "nothing says what they have to be"
+    world.pull(card)
+    assert is_complete(card)
+    assert verify(card).ok
 
 
 def test_damage_is_found_by_reading_and_mended(world: TwinWorld, card: Card) -> None:
