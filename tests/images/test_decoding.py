@@ -17,11 +17,11 @@ import psutil
 import pytest
 import uvloop
 from PIL import Image, ImageCms, PngImagePlugin
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from gateway.errors import EngineUnavailable
 from gateway.images.decoding import DecodeLimits, ImageDecoder, UndecodableImage
 from gateway.types import UInt8Array
+from tests.conftest import missing_torch, need
 from tests.support.hostile_images import encoded, jpeg_of_many_scans, jpeg_with_second_image, photo, png
 from tests.support.image_spec import V4_IMAGES
 
@@ -44,6 +44,9 @@ def processor_pixels(image: Image.Image) -> UInt8Array:
     rgb = image.convert("RGB")
     rgb.info.clear()
     size = {"shortest_edge": V4_IMAGES.min_pixels, "longest_edge": V4_IMAGES.max_pixels}
+    need(missing_torch())
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
     processor = Qwen2VLImageProcessorPil(size=size, do_rescale=False, do_normalize=False)
     read = processor(images=[rgb], return_tensors="np")
     _, rows, columns = read["image_grid_thw"][0]
