@@ -194,3 +194,13 @@ def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
         assert "Traceback" not in worker.shown()
         assert not processes_of(worker.run_folder)
         assert not segments_of(warden_pid)
+
+
+def test_a_stop_while_the_model_loads_is_a_clean_one(tmp_path: Path) -> None:
+    need(missing_bundled_model())
+    values = {"MODEL_NAME": BUNDLED_MODEL, "GATEWAY_MODEL_REPOSITORY": str(REPOSITORY)}
+    with started(tmp_path, "--rp_serve_api", "--rp_api_port", str(pick_free(1)[0]), **values) as worker:
+        worker.wait_for(f"loading {BUNDLED_MODEL}")
+        assert worker.stop() == 0
+        assert "Traceback" not in worker.shown()
+        assert not processes_of(worker.run_folder)
