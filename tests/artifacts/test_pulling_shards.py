@@ -138,7 +138,10 @@ def test_files_that_the_card_pins_are_not_all_while_an_index_may_name_more(world
     for name in SHARDS:
         card.path_of(f"1/{name}").write_bytes(b"something")
     assert not is_complete(card), "nothing says what they have to be"
-    world.pull(card)
+    index = card.path_of(f"1/{INDEX}")
+    index.write_bytes(b"x" * index.stat().st_size)
+    assert not is_complete(card), "nothing says what else there has to be"
+    world.pull(card, rehash=True)
     assert is_complete(card)
     assert verify(card).ok
 
