@@ -14,10 +14,13 @@ from gateway.cards.schema import Model, ModelKind
 from gateway.triton.embedded.supervisor import Endpoints, Progress, StartReport
 
 POLL_SECONDS = 0.1
+# Between lines of a log, where a model of gigabytes loads for minutes.
+STILL_LOADING_SECONDS = 30
 
 
 class ProgressLine:
-    """A line that grows older on a terminal; elsewhere one line when loading starts and one for each model done."""
+    """A line that grows older on a terminal; elsewhere one line when loading starts, one for each model done, and one
+    every half a minute in between."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -31,6 +34,8 @@ class ProgressLine:
             return
         for name in progress.waiting:
             self._tell_once(f"loading {name} ...")
+        if progress.waiting and (times := int(progress.elapsed_seconds // STILL_LOADING_SECONDS)):
+            self._tell_once(f"still loading {', '.join(progress.waiting)} after {times * STILL_LOADING_SECONDS} s ...")
         for name in progress.settled:
             self._tell_once(f"{name}: done with loading after {progress.elapsed_seconds:.1f} s", key=name)
 

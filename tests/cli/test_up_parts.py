@@ -174,6 +174,21 @@ def test_elsewhere_every_fact_is_one_line() -> None:
     ]
 
 
+def test_a_model_that_loads_for_minutes_is_heard_of_in_a_log() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    for seconds in range(100):
+        line(Progress(elapsed_seconds=float(seconds), settled=(), waiting=("large",)))
+    line(Progress(elapsed_seconds=130.0, settled=("large",), waiting=()))
+    assert stream.getvalue().splitlines() == [
+        "loading large ...",
+        "still loading large after 30 s ...",
+        "still loading large after 60 s ...",
+        "still loading large after 90 s ...",
+        "large: done with loading after 130.0 s",
+    ]
+
+
 def ready(*loaded: str, with_keys: bool = False) -> str:
     repository = Path(__file__).parents[2] / "model_repository"
     models = served_models(settings(model_repository=repository), loaded)
