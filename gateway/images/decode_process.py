@@ -22,7 +22,7 @@ from gateway.types import UInt8Array
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
 _PROGRAM = """\
 import socket, sys
-sys.path.append(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
 from gateway.images.decode_worker import serve
 serve(socket.socket(fileno=0), memory_bytes=int(sys.argv[2]))
 """
