@@ -85,7 +85,7 @@ def run(folder: Path, *options: str, **values: str) -> subprocess.CompletedProce
 
 @contextlib.contextmanager
 def started(folder: Path, *options: str, **values: str) -> Iterator[Worker]:
-    """A `gateway runpod` under way; killed in the end if it is still there."""
+    """A `gateway runpod` under way; killed in the end, with all that is left of it."""
     with (folder / "output").open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "runpod", *options],
@@ -94,7 +94,11 @@ def started(folder: Path, *options: str, **values: str) -> Iterator[Worker]:
     try:
         yield Worker(process, folder)
     finally:
-        process.kill()
+        # The runpod package's heartbeat is a child that outlives a killed parent.
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        for one in [process, *family]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
         wait_until(lambda: not processes_of(folder / "run"), seconds=STOP_LIMIT_SECONDS)
 
