@@ -94,13 +94,14 @@ def started(folder: Path, *options: str, **values: str) -> Iterator[Worker]:
     try:
         yield Worker(process, folder)
     finally:
-        # The runpod package's heartbeat is a child that outlives a killed parent.
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        for one in [process, *family]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+        process.kill()
         process.wait()
         wait_until(lambda: not processes_of(folder / "run"), seconds=STOP_LIMIT_SECONDS)
+        # The warden has cleared away what is ours; the runpod package's heartbeat outlives a killed parent.
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float) -> None:
