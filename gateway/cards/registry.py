@@ -18,8 +18,8 @@ class Named:
     """What a name stands for.
 
     `models` are those that answer to it; more than one for a name that models share, of which the first that is served
-    takes it. The one whose own name it is comes first, the others follow in the order of their names. `task` is the
-    task that rode on the name, `default` the one that this name stands for where the request names none.
+    and has the task takes it. The one whose own name it is comes first, the others follow in the order of their names.
+    `task` is the task that rode on the name, `default` the one that this name stands for where the request names none.
     """
 
     models: tuple[Model, ...]

@@ -372,8 +372,9 @@ class Card:
 class Model:
     """What callers name: one card, or a family of cards that share tokenizer, vectors and tasks.
 
-    `shared_aliases` are names that several models may answer to, the first one served taking them; each maps to the
-    task that it stands for, or None. One of them may be another model's own name, which that model takes first.
+    `shared_aliases` are names that several models may answer to, of which the first takes it that is served and has
+    the task; each maps to the task that it stands for, or None. One may be another model's own name, which that model
+    takes first.
     """
 
     name: str

@@ -9,9 +9,9 @@ from gateway.batching.scheduler import Scheduler
 from gateway.cards.close_names import did_you_mean
 from gateway.cards.installation import Installation
 from gateway.cards.listing import ModelListing
-from gateway.cards.registry import Registry
+from gateway.cards.registry import Named, Registry
 from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
-from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
+from gateway.cards.tasks import TaskChoice, UnknownTask, choose_task, find_task, is_task_word
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.text.reading import InputReader
 
@@ -104,6 +104,34 @@ class PublicModel:
         return _loaded_tasks(self.model, self.members)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """Who answers to a name: `first` by its card, served or not, and those `served` now, in the same order."""
+
+    first: PublicModel
+    served: tuple[PublicModel, ...]
+
+    def for_words(self, *, task: str | None, side: str | None) -> PublicModel:
+        """Of the served models, of which there has to be one, the first that has the task that these words stand for
+        with `first`, the one whose own name it is where there is such a one; else the first that knows the words."""
+        if len(self.served) == 1:
+            return self.served[0]
+        wanted = _chosen(self.first, task=task, side=side)
+        if wanted is not None and wanted.task is not None:
+            for model in self.served:
+                if find_task(model.card.tasks, wanted.task.name) is not None:
+                    return model
+        return next((one for one in self.served if _chosen(one, task=task, side=side)), self.served[0])
+
+
+def _chosen(model: PublicModel, *, task: str | None, side: str | None) -> TaskChoice | None:
+    """What a request's words stand for with this model; None where it does not know them."""
+    try:
+        return model.choose_task(task=task, side=side)
+    except UnknownTask:
+        return None
+
+
 class ServedModels:
     """The models that Triton has shown ready at least once and that this gateway is allowed to serve.
 
@@ -129,22 +157,23 @@ class ServedModels:
         self._max_model_tokens = max_model_tokens
         self._on_missing = on_missing
         self._served: dict[str, ServedModel] = {}
-        self._found: dict[tuple[str | None, bool], PublicModel] = {}
+        self._found: dict[tuple[str | None, bool], _Answering] = {}
 
     def list(self) -> Sequence[ModelListing]:
         """The served models, by name."""
         return [self._listing(model) for model in self._served_models()]
 
     def resolve(self, name: str | None) -> ModelListing:
-        """The served model that answers to any of its names, in any case; None means the default embedding model.
+        """The served model that answers to any of its names, in any case; None means the default embedding model. Of
+        several that share a name the one that `find` gives for a request without words for its task.
 
         Raises `UnknownModel` or, where a name is missing and none can be assumed, `InvalidField`. Nobody is told of a
         model that is missing: to look at one is not to need it.
         """
-        found = self._find(name or self._default(ModelKind.EMBEDDING))
-        if not found.members:
-            raise self._not_served(found.model)
-        return self._listing(found.model)
+        answering = self._answering(name or self._default(ModelKind.EMBEDDING))
+        if not answering.served:
+            raise self._not_served(answering.first.model)
+        return self._listing(answering.for_words(task=None, side=None).model)
 
     def find(
         self,
@@ -157,22 +186,26 @@ class ServedModels:
     ) -> PublicModel:
         """As `resolve`, with what the model needs to answer; None means the default model of that kind.
 
-        `task` and `side` are a request's words; they say what is needed of a model that is not served. `preferred` is a
-        task that stands in for `task` where the model has it and its name brought none along. Raises also
-        `InvalidField` for a model of the other kind, naming the path that is for it.
+        `task` and `side` are a request's words; they say which of the models takes it that share a name, and what is
+        needed of a model that is not served. `preferred` is a task that stands in for `task` where the model has it and
+        its name brought none along. Raises also `InvalidField` for a model of the other kind, naming the path that is
+        for it.
         """
         key = name, kind is ModelKind.EMBEDDING  # an enum's own hash costs as much as all else here
-        found = self._found.get(key)
-        if found is None:
-            found = self._find(name or self._default(kind), kind=kind)
-            if not found.members:
-                needed = task or (found.preferred_task(preferred) if preferred is not None else None)
-                card = found.model.card_for(found.choose_task(task=needed, side=side).task)
-                raise self._on_missing(card) or self._not_served(found.model, kind)
-            if len(self._found) >= _REMEMBERED_NAMES:
-                self._found.clear()
-            self._found[key] = found
-        return found
+        answering = self._found.get(key)
+        if answering is None:
+            answering = self._answering(name or self._default(kind), kind=kind)
+            if answering.served:
+                if len(self._found) >= _REMEMBERED_NAMES:
+                    self._found.clear()
+                self._found[key] = answering
+        if len(answering.served) == 1:
+            return answering.served[0]
+        needed = task or (answering.first.preferred_task(preferred) if preferred is not None else None)
+        if answering.served:
+            return answering.for_words(task=needed, side=side)
+        card = answering.first.model.card_for(answering.first.choose_task(task=needed, side=side).task)
+        raise self._on_missing(card) or self._not_served(answering.first.model, kind)
 
     def all(self) -> Mapping[str, ServedModel]:
         """The served Triton models by name."""
@@ -193,24 +226,27 @@ class ServedModels:
         self._found.clear()
         return self._served.pop(name, None)
 
-    def _find(self, name: str, *, kind: ModelKind | None = None) -> PublicModel:
-        """Without members where the model is not served; `kind` None means any."""
+    def _answering(self, name: str, *, kind: ModelKind | None = None) -> _Answering:
+        """`kind` None means any. Raises `UnknownModel`, and `InvalidField` where all are of the other kind."""
         try:
             named = self._registry.find(name)
         except UnknownModel:
             meant = did_you_mean(name, (model for model in self._registry.models if kind in (None, model.card.kind)))
             raise UnknownModel(f"The model {name[:200]!r} does not exist.{meant} {self._describe(kind)}") from None
-        fitting = [model for model in named.models if kind in (None, model.card.kind)]
+        fitting = [self._public(model, named) for model in named.models if kind in (None, model.card.kind)]
         if not fitting:
             raise _wrong_kind(named.models[0])
-        chosen = next((model for model in fitting if self._members(model)), fitting[0])
+        return _Answering(fitting[0], tuple(model for model in fitting if model.members))
+
+    def _public(self, model: Model, named: Named) -> PublicModel:
+        """Without members where the model is not served."""
         return PublicModel(
-            chosen,
-            self._members(chosen),
+            model,
+            self._members(model),
             named.task,
             named.default,
             self._on_missing,
-            self._default_tasks.get(chosen.name),
+            self._default_tasks.get(model.name),
         )
 
     def _members(self, model: Model) -> dict[str, ServedModel]:

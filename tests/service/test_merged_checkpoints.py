@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +16,11 @@ from gateway.service.served_models import ServedModel, ServedModels
 
 REGISTRY = Registry.from_repository(Path(__file__).parents[2] / "model_repository")
 V4 = "jina-embeddings-v4"
-RETRIEVAL, MATCHING = f"{V4}-vllm-retrieval", f"{V4}-vllm-text-matching"
+RETRIEVAL, MATCHING, CODE = f"{V4}-vllm-retrieval", f"{V4}-vllm-text-matching", f"{V4}-vllm-code"
 
 
-def served(*names: str) -> ServedModels:
-    models, nothing = ServedModels(REGISTRY, default_model=None), cast(Any, None)
+def served(*names: str, default_tasks: Mapping[str, str] | None = None) -> ServedModels:
+    models, nothing = ServedModels(REGISTRY, default_model=None, default_tasks=default_tasks), cast(Any, None)
     for card in REGISTRY.cards:
         if card.name in names:
             models.put(ServedModel(card, reader=nothing, scheduler=nothing, installation=Installation()))
@@ -40,6 +41,42 @@ def test_the_name_is_the_models_own_first(name: str, there: tuple[str, ...], tak
     models = served(*there)
     assert models.find(name).name == taken
     assert models.resolve(name).model.name == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "taken"),
+    [
+        (V4, {}, RETRIEVAL),
+        (V4, {"task": "retrieval.query"}, RETRIEVAL),
+        (V4, {"side": "query"}, RETRIEVAL),
+        (V4, {"task": "text-matching"}, MATCHING),
+        (V4, {"task": "code.passage"}, CODE),
+        (V4, {"task": "code", "side": "query"}, CODE),
+        (f"{V4}:text-matching", {}, MATCHING),
+        (f"{V4}-code.query", {"side": "document"}, CODE),
+        (V4, {"task": "no such task"}, CODE),
+        (V4, {"preferred": "text-matching"}, MATCHING),
+        (V4, {"preferred": "classification"}, RETRIEVAL),
+    ],
+)
+def test_of_several_checkpoints_the_one_that_has_the_task_takes_the_name(
+    name: str, words: dict[str, str], taken: str
+) -> None:
+    models = served(RETRIEVAL, MATCHING, CODE)
+    for _ in range(2):  # the second time it is remembered
+        assert models.find(name, **words).name == taken
+
+
+def test_without_a_task_the_operators_default_finds_the_checkpoint() -> None:
+    models = served(RETRIEVAL, MATCHING, CODE, default_tasks={V4: "text-matching", MATCHING: "text-matching"})
+    assert models.find(V4).name == MATCHING
+    assert models.resolve(V4).model.name == MATCHING
+    assert models.find(V4, task="retrieval.query").name == RETRIEVAL
+
+
+def test_where_no_checkpoint_has_the_task_the_first_one_says_so() -> None:
+    models = served(RETRIEVAL, CODE)
+    assert models.find(V4, task="text-matching").name == CODE
 
 
 def test_a_task_that_only_the_whole_model_has_is_told_with_those_that_are_there() -> None:
