@@ -9,9 +9,11 @@ from gateway.telemetry.metrics import DropReason, Metrics, RetryReason
 
 
 class Meter:
-    """Records what happens to one model's rows and calls."""
+    """Records what happens to one model's rows and calls. `pads` says whether a call's rows are sent at the length of
+    the longest."""
 
-    def __init__(self, metrics: Metrics, *, model: str) -> None:
+    def __init__(self, metrics: Metrics, *, model: str, pads: bool = True) -> None:
+        self._pads = pads
         self._queue_seconds = metrics.queue_seconds.labels(model)
         self._infer_seconds = metrics.infer_seconds.labels(model)
         self._batch_rows = metrics.batch_rows.labels(model)
@@ -35,7 +37,7 @@ class Meter:
         self._batch_rows.observe(len(rows))
         self._batch_tokens.observe(tokens)
         self._real_tokens.inc(tokens)
-        self._padded_tokens.inc(len(rows) * max(row.length for row in rows))
+        self._padded_tokens.inc(len(rows) * max(row.length for row in rows) if self._pads else tokens)
 
     def queued(self, seconds: float) -> None:
         self._queue_seconds.observe(seconds)

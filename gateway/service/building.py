@@ -280,4 +280,5 @@ class ModelBuilder:
             long_row_tokens=card.batching.long_row_tokens,
             one_row_a_call=not installation.batch_invariant,
         )
-        return Scheduler(call, limits=limits, meter=Meter(self._metrics, model=card.name), on_outage=on_outage)
+        meter = Meter(self._metrics, model=card.name, pads=not card.triton.takes_rows_unpadded)
+        return Scheduler(call, limits=limits, meter=meter, on_outage=on_outage)

@@ -59,7 +59,7 @@ class Metrics:
     batch_rows: Histogram  # model
     batch_tokens: Histogram  # model; real tokens of one call
     real_tokens: Counter  # model
-    padded_tokens: Counter  # model; rows x longest row, padding included
+    padded_tokens: Counter  # model; rows x longest row; as real_tokens where rows go unpadded
     queued_rows: Gauge  # model
     queued_tokens: Gauge  # model
     calls_in_flight: Gauge  # model

@@ -194,6 +194,7 @@ async def test_what_happened_is_counted(tmp_path: Path, engine: ScriptedEngine) 
 
     assert count("inputs_total") == 3
     assert count("input_tokens_total") == count("real_tokens_total") == 11
+    assert count("padded_tokens_total") == 3 * 5, "to the longest row's length"
     assert count("batch_rows_sum") == 3
     assert count("tokenize_seconds_count") == 1
     assert count("queued_rows") == count("queued_tokens") == count("calls_in_flight") == 0

@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.cards.schema import Card, ImageSpec
+from gateway.cards.schema import ImageSpec
 from gateway.errors import DeviceOutOfMemory, InvalidField, InvalidImage, TokenLimitExceeded
 from gateway.images.reading import ImageReader
-from gateway.service.building import Service
 from gateway.types import ClassifyRequest, EmbedResult, ImageInput, Overflow, TextInput, UInt8Array
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import SIZE, ScriptedEngine
@@ -34,23 +33,9 @@ from tests.support.unpadded_engine import (
     unpadded_card,
     vector_of,
 )
+from tests.support.unpadded_service import MODEL, unpadded
 
-MODEL = "unpadded"
 START, IMG, END = (IDS[word] for word in ("[START]", "[IMG]", "[END]"))
-
-
-@asynccontextmanager
-async def unpadded(
-    folder: Path, *, card: Card | None = None, **options: object
-) -> AsyncIterator[tuple[Service, UnpaddedEngine]]:
-    """Ready, and with no call counted yet."""
-    engine = UnpaddedEngine(states={MODEL: "READY"})
-    fields = {"canary_interval_seconds": 60.0, **options}
-    known = [tiny_model(card or unpadded_card(folder))]
-    async with running(folder, engine, known=known, **fields) as service:  # type: ignore[arg-type]
-        await until(lambda: service.readiness.report().ready)
-        engine.calls.clear()
-        yield service, engine
 
 
 class ScriptedImages:

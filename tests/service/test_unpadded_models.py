@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gateway.cards.schema import Card, OutputRole
+from gateway.cards.schema import OutputRole
 from gateway.errors import (
     ConfigurationError,
     DeviceOutOfMemory,
@@ -20,16 +19,14 @@ from gateway.errors import (
     InvalidVector,
     TokenLimitExceeded,
 )
-from gateway.service.building import Service
+from gateway.telemetry.metrics import build_metrics
 from gateway.types import EmbedResult, Overflow, TokenInput, Vocabulary
-from tests.support.running_service import request, running, until
+from tests.support.running_service import request, until
 from tests.support.scripted_engine import SIZE
-from tests.support.tiny_models import tiny_model
 from tests.support.unpadded_engine import (
     IDS,
     TASKS,
     TOKEN_SIZE,
-    UnpaddedEngine,
     hidden_of,
     rows_of,
     token_vectors_of,
@@ -37,24 +34,10 @@ from tests.support.unpadded_engine import (
     unpadded_card,
     vector_of,
 )
+from tests.support.unpadded_service import MODEL, unpadded
 
 PROMPTS = {task.name: task.prompt or "" for task in TASKS.tasks}
 ADAPTERS = {task.name: task.adapter or 0 for task in TASKS.tasks}
-MODEL = "unpadded"
-
-
-@asynccontextmanager
-async def unpadded(
-    folder: Path, *, card: Card | None = None, **options: object
-) -> AsyncIterator[tuple[Service, UnpaddedEngine]]:
-    """Ready, and with no call counted yet."""
-    engine = UnpaddedEngine(states={MODEL: "READY"})
-    fields = {"canary_interval_seconds": 60.0, **options}
-    known = [tiny_model(card or unpadded_card(folder))]
-    async with running(folder, engine, known=known, **fields) as service:  # type: ignore[arg-type]
-        await until(lambda: service.readiness.report().ready)
-        engine.calls.clear()
-        yield service, engine
 
 
 def ids_of(text: str) -> list[int]:
@@ -91,6 +74,17 @@ async def test_own_prefixes_choose_the_side_row_by_row(tmp_path: Path) -> None:
         result = await service.embedding.embed(request("the cat", "a cat", "cat", side="query"))
     assert_vectors(result, *(vector_of(ids_of(text), 0) for text in ("the cat", "a cat", "the cat")))
     assert len(engine.calls) == 1
+
+
+async def test_nothing_is_counted_as_padding(tmp_path: Path) -> None:
+    metrics = build_metrics(version="test")
+    async with unpadded(tmp_path, metrics=metrics) as (service, engine):
+        known = metrics.registry.get_sample_value("gateway_real_tokens_total", {"model": MODEL}) or 0
+        await service.embedding.embed(request("cat", "cat sat on a mat"))
+        [lengths] = [call.inputs["row_lengths"] for call in engine.calls]
+    assert lengths.min() < lengths.max()
+    for name in ("real_tokens", "padded_tokens"):
+        assert metrics.registry.get_sample_value(f"gateway_{name}_total", {"model": MODEL}) == known + lengths.sum()
 
 
 async def test_lengths_mixed_and_many_come_back_in_order(tmp_path: Path) -> None:
