@@ -18,6 +18,7 @@ from typing import Any
 import httpcore
 
 from gateway.images.addresses import Address
+from gateway.images.careful_stream import CarefulStream
 from gateway.images.url_policy import Target
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
@@ -81,7 +82,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         failure: Exception = RefusedAddress()
         for address in addresses[:_MOST_DIALLED]:
             try:
-                return await self._network.connect_tcp(str(address), target.port, timeout=_DIAL_SECONDS)
+                stream = await self._network.connect_tcp(str(address), target.port, timeout=_DIAL_SECONDS)
+                return CarefulStream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure

@@ -14,6 +14,8 @@ import idna
 
 from gateway.errors import ConfigurationError
 from gateway.images.addresses import Address, is_private, is_public
+from gateway.images.refusals import UnusableImage
+from gateway.telemetry.metrics import ImageRefusal
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PUBLIC = "public"
@@ -28,12 +30,10 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _KEPT_IN_TARGET = "%/:?#[]@!$&'()*+,;=-._~"
 
 
-class RefusedUrl(Exception):
-    """`reason` ends a sentence that begins with the input, for the caller."""
+class RefusedUrl(UnusableImage):
+    """Nothing is fetched from there, by the setting or because it is no URL."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    refusal = ImageRefusal.URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,8 @@ def _host(text: str, *, is_bracketed: bool) -> tuple[str, Address | None]:
     """The host in the form it is compared and sent in, and its address where it is one."""
     if is_bracketed:
         return _bracketed(text)
+    if len(text) > _MAX_HOST_LETTERS + 1:  # before its letters are looked up one by one
+        raise _no_url()
     name = _ascii(text).removesuffix(".")
     labels = name.split(".")
     if _NUMERIC.fullmatch(labels[-1]):

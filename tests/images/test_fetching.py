@@ -7,8 +7,10 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpcore
 import pytest
 
+from gateway.images.careful_stream import CarefulStream
 from gateway.images.fetching import FetchLimits, ImageFetcher, UnfetchableImage
 from gateway.images.url_policy import UrlPolicy
 from tests.support.hostile_images import encoded, photo
@@ -148,6 +150,39 @@ async def test_a_body_or_a_head_without_end_is_not_read_to_its_end(server: Image
     server.answers = {"/body": never_ending, "/head": never_ending_head}
     assert f"more than {MAX_BYTES} bytes" in await refusal(server, "/body")
     assert "could not be fetched" in await refusal(server, "/head")
+
+
+async def test_an_answer_in_a_million_pieces_is_left_after_a_few(server: ImageServer) -> None:
+    """Taking one apart holds up the event loop, all other requests with it."""
+    server.answers = {
+        "/chunks": chunked(bytes(MAX_BYTES), size=1),
+        "/hints": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3000 + response(IMAGE),
+        "/few-chunks": chunked(bytes(900), size=1),
+        "/few-hints": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 300 + response(IMAGE),
+    }
+    assert "small pieces" in await refusal(server, "/chunks")
+    assert "could not be fetched" in await refusal(server, "/hints")
+    assert await fetch(server, "/few-chunks") == bytes(900)
+    assert await fetch(server, "/few-hints") == IMAGE
+
+
+async def test_a_head_is_read_a_little_at_a_time() -> None:
+    """What one read gives is parsed without a pause."""
+    asked: list[int] = []
+
+    class Endless(httpcore.AsyncNetworkStream):
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+            asked.append(max_bytes)
+            return bytes(max_bytes)
+
+    stream = CarefulStream(Endless())
+    for _ in range(16):
+        assert len(await stream.read(65536)) == 4096
+    with pytest.raises(httpcore.ReadError):
+        await stream.read(65536)
+    assert set(asked) == {4096}
+    stream.head_is_read()
+    assert len(await stream.read(65536)) == 65536
 
 
 @pytest.mark.parametrize(

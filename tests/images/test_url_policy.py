@@ -135,3 +135,10 @@ def test_a_refusal_says_why_without_the_url(url: str, words: str) -> None:
         UrlPolicy.parse("public").check(url)
     assert words in caught.value.reason
     assert "a.example" not in caught.value.reason
+
+
+def test_a_host_too_long_for_any_name_is_not_looked_at_letter_by_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight thousand letters that each stand for eighteen would take the event loop 20 ms."""
+    monkeypatch.setattr("gateway.images.url_policy.idna.encode", lambda *_, **__: pytest.fail("was looked at"))
+    with pytest.raises(RefusedUrl, match="cannot be read"):
+        UrlPolicy.parse("public").check("http://" + "\ufdfa" * 8000)
