@@ -185,8 +185,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
-    """Where a request's time went, in seconds; queue and infer are the longest over its rows."""
+    """Where a request's time went, in seconds; queue and infer are the longest over its rows. `images` is from the
+    first fetched to the last decoded."""
 
+    images: float = 0.0
     tokenize: float = 0.0
     queue: float = 0.0
     infer: float = 0.0

@@ -12,7 +12,9 @@ from gateway.errors import EngineUnavailable
 from gateway.images.decode_messages import FORMATS, Job, Outcome
 from gateway.images.decode_process import DecodeProcess, ProcessLost
 from gateway.images.headers import image_format, is_pdf
+from gateway.images.refusals import UnusableImage
 from gateway.images.sizes import most_pixels
+from gateway.telemetry.metrics import ImageRefusal
 from gateway.types import UInt8Array
 
 # A process is replaced after so many files, so that nothing that a library leaks can add up.
@@ -29,12 +31,8 @@ _BASE_MEMORY_BYTES = 256 * 1024 * 1024
 _BYTES_A_PIXEL = 24
 
 
-class UndecodableImage(Exception):
-    """`reason` ends a sentence that begins with the input, for the caller."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class UndecodableImage(UnusableImage):
+    """A file that no pixels can be made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class ImageDecoder:
     def _job(self, content: bytes, spec: ImageSpec) -> Job:
         found = image_format(content)
         if found is None:
-            raise UndecodableImage(_PDF if is_pdf(content) else _NO_IMAGE)
+            raise UndecodableImage(_PDF if is_pdf(content) else _NO_IMAGE, refusal=ImageRefusal.FORMAT)
         return Job(
             format=FORMATS.index(found),
             content_bytes=len(content),
@@ -126,7 +124,7 @@ class ImageDecoder:
                 outcome, pixels = await process.decode(job, content, most_pixels=most)
         except (ProcessLost, TimeoutError):
             await self._end(process)
-            raise UndecodableImage(_NOT_IN_TIME) from None
+            raise UndecodableImage(_NOT_IN_TIME, refusal=ImageRefusal.DECODING_LIMITS) from None
         except BaseException:
             await self._end(process)
             raise
@@ -135,7 +133,7 @@ class ImageDecoder:
         else:
             self._idle.append(process)
         if pixels is None:
-            raise UndecodableImage(_reason(outcome, job))
+            raise UndecodableImage(_reason(outcome, job), refusal=_REFUSALS[outcome])
         return pixels
 
     async def _process(self) -> DecodeProcess:
@@ -171,6 +169,12 @@ def _reason(outcome: Outcome, job: Job) -> str:
 _NO_IMAGE = "is not a JPEG, PNG or WebP file, the formats that images are read in"
 _PDF = "is a PDF file, which is not read here. Send each page as an image"
 _NOT_IN_TIME = "is an image that takes too much time or memory to decode"
+_REFUSALS: Mapping[Outcome, ImageRefusal] = {
+    Outcome.UNREADABLE: ImageRefusal.UNREADABLE,
+    Outcome.TOO_MANY_PIXELS: ImageRefusal.TOO_LARGE,
+    Outcome.SEVERAL_FRAMES: ImageRefusal.FORMAT,
+    Outcome.TOO_NARROW: ImageRefusal.FORMAT,
+}
 _REASONS: Mapping[Outcome, str] = {
     Outcome.UNREADABLE: "is an image file that is damaged or cannot be decoded",
     Outcome.SEVERAL_FRAMES: "is an image of several frames. Send one frame as a still image",

@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.cards.schema import ImageSpec
-from gateway.errors import DeadlineExceeded, InvalidImage
+from gateway.errors import DeadlineExceeded, InvalidImage, Overloaded
 from gateway.images.decoding import DecodeLimits, ImageDecoder, UndecodableImage
 from gateway.images.encoded import decode_image, is_data_uri
-from gateway.images.fetching import FetchLimits, ImageFetcher, UnfetchableImage
+from gateway.images.fetching import FetchLimits, ImageFetcher
 from gateway.images.memory import ImageMemory, MemoryShare
+from gateway.images.meter import ImageMeter
+from gateway.images.refusals import UnusableImage
 from gateway.images.sizes import most_pixels
 from gateway.images.url_policy import UrlPolicy
+from gateway.telemetry.metrics import ImageRefusal, ImageStage, Metrics
 from gateway.types import ImageInput, UInt8Array
 
 _PARAM = "input"
@@ -46,9 +49,15 @@ class ImageReader:
     """
 
     def __init__(
-        self, limits: ImageLimits, *, fetcher: ImageFetcher | None = None, decoder: ImageDecoder | None = None
+        self,
+        limits: ImageLimits,
+        *,
+        metrics: Metrics,
+        fetcher: ImageFetcher | None = None,
+        decoder: ImageDecoder | None = None,
     ) -> None:
         self._limits = limits
+        self._meter = ImageMeter(metrics)
         self._fetcher = fetcher or ImageFetcher(
             UrlPolicy.parse(limits.urls), FetchLimits(max_bytes=limits.max_image_bytes, seconds=limits.fetch_seconds)
         )
@@ -103,32 +112,48 @@ class ImageReader:
                 if given.url is not None and not is_data_uri(given.url):
                     return await self._read_url(given.url, spec, share)
                 return await self._decode(self._content(number, given), spec, share)
-        except (UnfetchableImage, UndecodableImage) as unusable:
+        except UnusableImage as unusable:
+            self._meter.refused(unusable.refusal)
             raise InvalidImage(f"Input {number} {unusable.reason}.", param=_PARAM) from None
 
     async def _read_url(self, url: str, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
         """Its place among the fetches is kept until it is decoded: files do not pile up before the processes."""
-        async with self._fetches:
-            share.take(self._limits.max_image_bytes)
-            try:
-                return await self._decode(await self._fetcher.fetch(url), spec, share)
-            finally:
-                share.give_back(self._limits.max_image_bytes)
+        async with AsyncExitStack() as place:
+            with self._meter.timed(ImageStage.FETCH):
+                await place.enter_async_context(self._fetches)
+                self._take(share, self._limits.max_image_bytes)
+                place.callback(share.give_back, self._limits.max_image_bytes)
+                content = await self._fetcher.fetch(url)
+            return await self._decode(content, spec, share)
 
     def _content(self, number: int, given: ImageInput) -> bytes:
         if given.url is not None:
-            where = f"Input {number}"
-            return decode_image(given.url, where=where, param=_PARAM, max_bytes=self._limits.max_image_bytes)
+            try:
+                return decode_image(
+                    given.url, where=f"Input {number}", param=_PARAM, max_bytes=self._limits.max_image_bytes
+                )
+            except InvalidImage:
+                self._meter.refused(ImageRefusal.DATA_URI)
+                raise
         content = given.data or b""
         if len(content) > self._limits.max_image_bytes:
             raise UndecodableImage(
-                f"is an image of more than {self._limits.max_image_bytes} bytes, the most that is read here"
+                f"is an image of more than {self._limits.max_image_bytes} bytes, the most that is read here",
+                refusal=ImageRefusal.TOO_LARGE,
             )
         return content
 
     async def _decode(self, content: bytes, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
         most_bytes = 3 * most_pixels(spec)
-        share.take(most_bytes)
-        pixels = await self._decoder.decode(content, spec)
+        self._take(share, most_bytes)
+        with self._meter.timed(ImageStage.DECODE):
+            pixels = await self._decoder.decode(content, spec)
         share.give_back(most_bytes - pixels.nbytes)
         return pixels
+
+    def _take(self, share: MemoryShare, count: int) -> None:
+        try:
+            share.take(count)
+        except (InvalidImage, Overloaded):
+            self._meter.refused(ImageRefusal.MEMORY)
+            raise

@@ -49,6 +49,8 @@ def _facts(method: str, record: RequestRecord, status: int) -> dict[str, Any]:
     if record.model:
         facts |= {"model": record.model, "inputs": record.inputs, "tokens": record.tokens}
     if record.stages is not None:
+        if record.stages.images:
+            facts["images_ms"] = round(record.stages.images * 1000, 2)
         facts |= {
             "tokenize_ms": round(record.stages.tokenize * 1000, 2),
             "queue_ms": round(record.stages.queue * 1000, 2),

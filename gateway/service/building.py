@@ -102,7 +102,7 @@ async def build_service(
         if engine is None:
             engine = GrpcEngine(address)
             running.push_async_callback(engine.close)
-        images = ImageReader(options.images)
+        images = ImageReader(options.images, metrics=metrics)
         running.push_async_callback(images.close)
         executor = running.enter_context(_threads(options.tokenizer_threads, name="tokenize"))
         monitor = ReadinessMonitor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Protocol
 
 import numpy as np
@@ -112,6 +113,4 @@ def _scores(similarities: Float64Array, places: Sequence[int]) -> Float64Array:
 
 
 def _longest(one: StageSeconds, other: StageSeconds) -> StageSeconds:
-    return StageSeconds(
-        tokenize=max(one.tokenize, other.tokenize), queue=max(one.queue, other.queue), infer=max(one.infer, other.infer)
-    )
+    return StageSeconds(*map(max, zip(astuple(one), astuple(other), strict=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,8 +106,11 @@ class EmbeddingService:
             return await self._rows(request, model, choice)
         check_least_tokens(len(images), spec=spec, reader=model.reader)
         # Held until the rows are computed, so that what a request's images take is counted as long as they are there.
+        started = time.monotonic()
         async with self._images.prepared(images, spec=spec, deadline=request.deadline) as pixels:
-            return await self._rows(request, model, choice, images=pixels)
+            seconds = time.monotonic() - started
+            computed = await self._rows(request, model, choice, images=pixels)
+        return replace(computed, stages=replace(computed.stages, images=seconds))
 
     async def _rows(
         self,

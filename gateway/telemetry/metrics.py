@@ -38,6 +38,27 @@ class RetryReason(Enum):
     BATCH_FAILED = "batch_failed"
 
 
+class ImageStage(Enum):
+    """What is done with an image before its request is tokenized."""
+
+    FETCH = "fetch"
+    DECODE = "decode"
+
+
+class ImageRefusal(Enum):
+    """Why an image was not used. What a URL's host turned out to be counts as `unreachable` like all else on the way:
+    who may read the metrics is not to learn the network from them."""
+
+    URL = "url"
+    UNREACHABLE = "unreachable"
+    TOO_LARGE = "too_large"
+    DATA_URI = "data_uri"
+    FORMAT = "format"
+    UNREADABLE = "unreadable"
+    DECODING_LIMITS = "decoding_limits"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Every metric object. Labels stand behind the field, in the order `labels()` takes them."""
@@ -55,6 +76,9 @@ class Metrics:
     tokenize_seconds: Histogram  # model
     queue_seconds: Histogram  # model
     infer_seconds: Histogram  # model
+
+    image_seconds: Histogram  # stage
+    refused_images: Counter  # reason
 
     batch_rows: Histogram  # model
     batch_tokens: Histogram  # model; real tokens of one call
@@ -101,6 +125,7 @@ def build_metrics(*, version: str) -> Metrics:
         ),
         **_of_requests(declare),
         **_of_stages(declare),
+        **_of_images(declare),
         **_of_batches(declare),
     )
 
@@ -129,6 +154,18 @@ def _of_stages(declare: _Declaring) -> dict[str, Any]:
     }
     return {
         name: declare.histogram(name, text, "model", buckets=_STAGE_SECONDS) for name, text in documentation.items()
+    }
+
+
+def _of_images(declare: _Declaring) -> dict[str, Any]:
+    return {
+        "image_seconds": declare.histogram(
+            "image_seconds",
+            "Fetching one image by its URL, or decoding one; the wait for a place or a process included.",
+            "stage",
+            buckets=_REQUEST_SECONDS,
+        ),
+        "refused_images": declare.counter("refused_images", "Images that could not be used.", "reason"),
     }
 
 

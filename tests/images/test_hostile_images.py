@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import InvalidImage
 from gateway.images.reading import ImageLimits, ImageReader
+from gateway.telemetry.metrics import build_metrics
 from gateway.types import ImageInput, UInt8Array
 from tests.support.distant_deadline import soon
 from tests.support.hostile_images import encoded, odd_files, photo, refused_files
@@ -31,7 +32,7 @@ async def test_every_hostile_file_is_refused_in_plain_words_and_leaves_nothing_b
     files = refused_files()
     assert len(files) >= 100
     good = encoded(photo(), "JPEG")
-    reader = ImageReader(ImageLimits())
+    reader = ImageReader(ImageLimits(), metrics=build_metrics(version="test"))
     try:
         expected = await read(reader, good)
         outcomes = dict(zip(files, await asyncio.gather(*(read(reader, file) for file in files.values())), strict=True))
@@ -51,7 +52,7 @@ async def test_every_hostile_file_is_refused_in_plain_words_and_leaves_nothing_b
 
 
 async def test_every_odd_file_is_refused_or_read_at_a_size_that_the_model_knows() -> None:
-    reader = ImageReader(ImageLimits())
+    reader = ImageReader(ImageLimits(), metrics=build_metrics(version="test"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         for name, file in odd_files().items():
@@ -85,7 +86,7 @@ async def test_every_odd_file_is_refused_or_read_at_a_size_that_the_model_knows(
     ],
 )
 async def test_a_refusal_says_what_is_wrong(name: str, words: str) -> None:
-    reader = ImageReader(ImageLimits())
+    reader = ImageReader(ImageLimits(), metrics=build_metrics(version="test"))
     try:
         outcome = await read(reader, refused_files()[name])
         assert isinstance(outcome, InvalidImage)

@@ -10,10 +10,12 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gateway.errors import ConfigurationError, DeadlineExceeded, InvalidImage, Overloaded
 from gateway.images.reading import ImageLimits, ImageReader
 from gateway.images.sizes import most_pixels
+from gateway.telemetry.metrics import ImageRefusal, Metrics, build_metrics
 from gateway.types import ImageInput
 from tests.support.distant_deadline import soon
 from tests.support.hostile_images import encoded, photo
@@ -32,11 +34,17 @@ async def server() -> AsyncIterator[ImageServer]:
 
 
 @pytest.fixture
-async def reader_with(server: ImageServer) -> AsyncIterator[Callable[..., ImageReader]]:
+def metrics() -> Metrics:
+    return build_metrics(version="test")
+
+
+@pytest.fixture
+async def reader_with(server: ImageServer, metrics: Metrics) -> AsyncIterator[Callable[..., ImageReader]]:
     async with AsyncExitStack() as readers:
 
         def make(**limits: object) -> ImageReader:
-            reader = ImageReader(ImageLimits(urls=f"127.0.0.1:{server.port}+private", **limits))  # type: ignore[arg-type]
+            settings = ImageLimits(urls=f"127.0.0.1:{server.port}+private", **limits)  # type: ignore[arg-type]
+            reader = ImageReader(settings, metrics=metrics)
             readers.push_async_callback(reader.close)
             return reader
 
@@ -108,12 +116,42 @@ async def test_refusals_name_the_input(reader_with: Readers, given: ImageInput, 
     assert words in caught.value.message
 
 
-async def test_memory_that_others_hold_is_an_overload(reader_with: Readers) -> None:
+async def test_images_are_timed_by_stage_and_refusals_counted_by_reason(
+    server: ImageServer, reader_with: Readers, metrics: Metrics
+) -> None:
+    wide = encoded(Image.new("L", (40, 40)), "PNG")
+    several = encoded(photo(30, 30), "WEBP", save_all=True, append_images=[photo(30, 30, seed=1)])
+    server.answers.update({"/large": response(bytes(2000)), "/no-image": response(b"GIF89a")})
+    reader = reader_with(max_image_bytes=1900, max_image_pixels=1000)
+    refused = {
+        "data_uri": [ImageInput(url="data:image/png,abc"), ImageInput(url="data:image/png;base64," + "A" * 3000)],
+        "too_large": [ImageInput(data=bytes(2000)), ImageInput(data=wide), ImageInput(url=server.url("/large"))],
+        "format": [ImageInput(data=b"%PDF-1.7"), ImageInput(url=server.url("/no-image")), ImageInput(data=several)],
+        "unreadable": [ImageInput(data=b"\xff\xd8\xff")],
+        "url": [ImageInput(url="ftp://elsewhere.example/"), ImageInput(url="http://elsewhere.example/")],
+        "unreachable": [ImageInput(url=server.url("/nowhere"))],
+    }
+    for image in (image for images in refused.values() for image in images):
+        with pytest.raises(InvalidImage):
+            async with reader.prepared([(0, image)], spec=V4_IMAGES, deadline=soon()):
+                pass
+    counted = {one: value_of(metrics, "refused_images_total", reason=one.value) for one in ImageRefusal}
+    assert counted == {one: len(refused.get(one.value, ())) for one in ImageRefusal}
+    assert value_of(metrics, "image_seconds_count", stage="fetch") == 5, "as many as there were URLs to fetch"
+    assert value_of(metrics, "image_seconds_count", stage="decode") == 5, "as many as there were files to read"
+
+
+def value_of(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"gateway_{name}", labels)
+
+
+async def test_memory_that_others_hold_is_an_overload(reader_with: Readers, metrics: Metrics) -> None:
     reader = reader_with(max_images_bytes=MOST_BYTES + 1000)
     async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
         with pytest.raises(Overloaded):
             async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
                 pass
+    assert value_of(metrics, "refused_images_total", reason="memory") == 1
     async with reader.prepared([(0, ImageInput(data=PHOTOS[0]))], spec=V4_IMAGES, deadline=soon()):
         pass
 
@@ -190,4 +228,4 @@ async def settled(count: Callable[[], int], *, at_least: int) -> None:
 
 def test_a_setting_that_says_nothing_is_told_at_the_start() -> None:
     with pytest.raises(ConfigurationError):
-        ImageReader(ImageLimits(urls="https://a.example/"))
+        ImageReader(ImageLimits(urls="https://a.example/"), metrics=build_metrics(version="test"))

@@ -12,6 +12,7 @@ from gateway.errors import InvalidImage
 from gateway.images.fetching import FetchLimits, ImageFetcher
 from gateway.images.reading import ImageLimits, ImageReader
 from gateway.images.url_policy import UrlPolicy
+from gateway.telemetry.metrics import build_metrics
 from gateway.types import ImageInput
 from tests.support.distant_deadline import soon
 from tests.support.hostile_images import encoded, photo
@@ -43,7 +44,7 @@ class World:
         limits = FetchLimits(max_bytes=1_000_000, seconds=20)
         policy = UrlPolicy.parse(setting)
         fetcher = ImageFetcher(policy, limits, resolve=self.resolver, network=self.network)
-        return ImageReader(ImageLimits(fetches=8), fetcher=fetcher)
+        return ImageReader(ImageLimits(fetches=8), metrics=build_metrics(version="test"), fetcher=fetcher)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def test_no_url_reaches_it_by_the_real_network_and_names() -> None:
     async with ImageServer() as canary:
         urls = [url for url in ssrf_urls(canary.port) if "127" in url or "local" in url or "::1" in url or "7f" in url]
         assert len(urls) > 100
-        await refusals(ImageReader(ImageLimits(fetch_seconds=20)), urls)
+        await refusals(ImageReader(ImageLimits(fetch_seconds=20), metrics=build_metrics(version="test")), urls)
         assert canary.connections == 0
 
 
@@ -155,7 +156,7 @@ async def test_refused_and_absent_and_silent_hosts_are_told_in_the_same_words(wo
     ]
     messages = set(await refusals(world.reader(), urls))
     absent = ImageFetcher(UrlPolicy.parse(f"127.0.0.1:{port}+private"), FetchLimits(max_bytes=1000, seconds=20))
-    reader = ImageReader(ImageLimits(), fetcher=absent)
+    reader = ImageReader(ImageLimits(), metrics=build_metrics(version="test"), fetcher=absent)
     messages.add(await refusal(reader, f"http://127.0.0.1:{port}/") or "")
     await reader.close()
     assert len(messages) == 1

@@ -20,6 +20,7 @@ from PIL import Image
 from gateway.cards.schema import ImageSpec
 from gateway.errors import DeviceOutOfMemory, InvalidField, InvalidImage, TokenLimitExceeded
 from gateway.images.reading import ImageReader
+from gateway.telemetry.metrics import build_metrics
 from gateway.types import ClassifyRequest, EmbedResult, ImageInput, Overflow, TextInput, UInt8Array
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import SIZE, ScriptedEngine
@@ -109,8 +110,12 @@ async def test_images_and_texts_in_one_request_in_every_form(tmp_path: Path) -> 
         ImageInput(url=f"data:image/png;base64,{base64.b64encode(png(second)).decode()}"),
         f"data:image/png;base64,{encoded}",
     ]
-    async with unpadded(tmp_path) as (service, engine):
+    metrics = build_metrics(version="test")
+    async with unpadded(tmp_path, metrics=metrics) as (service, engine):
         result = await service.embedding.embed(request(*inputs, task="text-matching"))
+        assert (await service.embedding.embed(request("cat"))).stages.images == 0
+    assert result.stages.images > 0
+    assert metrics.registry.get_sample_value("gateway_image_seconds_count", {"stage": "decode"}) == 3
     assert_vectors(
         result,
         vector_of([IDS["the"], *[IDS["cat"]] * 9], 1),
