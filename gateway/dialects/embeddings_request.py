@@ -74,45 +74,15 @@ def parse_embeddings_call(
 
 def _beyond_openai(fields: Fields) -> dict[str, Any]:
     """The parts of the request that OpenAI has no field for; reading them takes as long as all others."""
-    multi_vector = flag(fields, MULTI_VECTOR, default=False)
-    (_check_multi_vector if multi_vector else _check_single_vector)(fields)
     return {
         "overflow": overflow(fields),
         "task": word(fields, *TASK_NAMES),
         "side": word(fields, *SIDE_NAMES),
         "normalised": flag(fields, "normalized", default=True),
         "late_chunking": flag(fields, "late_chunking", default=False),
-        "multi_vector": multi_vector,
+        "multi_vector": flag(fields, MULTI_VECTOR, default=False),
         "return_tokens": flag(fields, RETURN_TOKENS, default=False),
     }
-
-
-def _check_single_vector(fields: Fields) -> None:
-    if flag(fields, RETURN_TOKENS, default=False):
-        raise InvalidField(
-            f"'{RETURN_TOKENS}' goes with '{MULTI_VECTOR}' alone. Send both, or leave it out.", param=RETURN_TOKENS
-        )
-
-
-def _check_multi_vector(fields: Fields) -> None:
-    """What says nothing about the vectors of single tokens is refused rather than left undone."""
-    size_name, size = given(fields, *DIMENSIONS_NAMES)
-    if size is not None:
-        raise InvalidField(
-            f"'{size_name}' is for one vector an input; the vectors of '{MULTI_VECTOR}' have one size. Leave one of "
-            "the two out.",
-            param=size_name,
-        )
-    if flag(fields, "late_chunking", default=False):
-        raise InvalidField(
-            f"'late_chunking' gives one vector a part and '{MULTI_VECTOR}' one a token. Leave one of the two out.",
-            param="late_chunking",
-        )
-    if not flag(fields, "normalized", default=True):
-        raise InvalidField(
-            f"The vectors of '{MULTI_VECTOR}' are of unit length. Leave 'normalized' out or send true.",
-            param="normalized",
-        )
 
 
 def overflow(fields: Fields) -> Overflow:

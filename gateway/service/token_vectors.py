@@ -14,13 +14,16 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.types import EmbedRequest, TokenRow
 
 _FIELD = "return_multivector"
+_TOKENS_FIELD = "return_tokenized_input"
 
 
 def check_token_vectors(request: EmbedRequest, model: PublicModel) -> None:
     """Raises `InvalidField` for a request that cannot have a vector a token as it asks for it."""
     if not request.multi_vector:
         if request.return_tokens:
-            raise InvalidField(f"Tokens are listed beside their vectors: send '{_FIELD}' too.", param=_FIELD)
+            raise InvalidField(
+                f"'{_TOKENS_FIELD}' goes with '{_FIELD}' alone. Please send both, or leave it out.", param=_TOKENS_FIELD
+            )
         return
     if model.card.triton.output(OutputRole.TOKEN_VECTORS) is None:
         raise InvalidField(

@@ -185,23 +185,6 @@ def test_what_is_not_asked_for_changes_nothing(name: str, value: bool | None) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"return_multivector": True, "dimensions": 128}, "dimensions"),
-        ({"return_multivector": True, "output_dimension": 128}, "output_dimension"),
-        ({"return_multivector": True, "late_chunking": True}, "late_chunking"),
-        ({"return_multivector": True, "normalized": False}, "normalized"),
-        ({"return_tokenized_input": True}, "return_tokenized_input"),
-        ({"return_tokenized_input": True, "return_multivector": False}, "return_tokenized_input"),
-    ],
-)
-def test_fields_that_exclude_each_other(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidField, match=r"Leave|Send both") as caught:
-        request(**fields)
-    assert caught.value.param == param
-
-
-@pytest.mark.parametrize(
     ("field", "header", "expected"),
     [
         (None, None, None),
