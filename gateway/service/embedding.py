@@ -16,7 +16,7 @@ from gateway.service.image_inputs import ImageSource, check_least_tokens, number
 from gateway.service.late_chunking import LateChunking
 from gateway.service.served_models import PublicModel, ServedModels
 from gateway.service.task_rows import read_rows
-from gateway.service.token_vectors import check_token_vectors, token_texts
+from gateway.service.token_vectors import check_token_count, check_token_vectors, token_texts
 from gateway.telemetry.metrics import Metrics
 from gateway.types import (
     EmbedRequest,
@@ -131,6 +131,8 @@ class EmbeddingService:
                 own_prefixes=self._own_prefixes,
                 images=images,
             )
+        if request.multi_vector:
+            check_token_count(rows.rows)
         tokenize = time.monotonic() - started
         outcome = await rows.compute(deadline=request.deadline)
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.cards.schema import OutputRole
-from gateway.errors import InvalidField
+from gateway.errors import InvalidField, TokenLimitExceeded
 from gateway.service.served_models import PublicModel
 from gateway.text.tokenizer import TextTokenizer
 from gateway.types import EmbedRequest, TokenRow
 
 _FIELD = "return_multivector"
+
+# Their vectors and their JSON, whatever its form, take 250 MB of memory; 300,000 tokens would take over 1 GB a request.
+MOST_TOKENS = 65_536
 _TOKENS_FIELD = "return_tokenized_input"
 
 
@@ -44,6 +47,18 @@ def check_token_vectors(request: EmbedRequest, model: PublicModel) -> None:
                 "given for each token. Please leave one of the two out.",
                 param=field,
             )
+
+
+def check_token_count(rows: Sequence[TokenRow]) -> None:
+    """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for."""
+    count = sum(row.token_count for row in rows)
+    if count > MOST_TOKENS:
+        raise TokenLimitExceeded(
+            f"With '{_FIELD}' a request may have {MOST_TOKENS} tokens, because each gets a vector of its own; this one "
+            f"has {count}. Please send the inputs in several requests.",
+            param="input",
+            code="max_tokens_per_request",
+        )
 
 
 async def token_texts(tokenizer: TextTokenizer, rows: Sequence[TokenRow]) -> tuple[tuple[str, ...], ...]:

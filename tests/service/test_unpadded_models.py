@@ -138,6 +138,18 @@ async def test_vectors_as_long_as_they_are_cannot_be_had(tmp_path: Path) -> None
         assert engine.calls == []
 
 
+async def test_more_vectors_than_an_answer_may_have_are_refused_before_any_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.token_vectors.MOST_TOKENS", 6)
+    async with unpadded(tmp_path) as (service, engine):
+        with pytest.raises(TokenLimitExceeded, match=r"may have 6 tokens.* has 7"):
+            await service.embedding.embed(request("cat sat", "unbelievable", multi_vector=True))
+        assert engine.calls == []
+        assert len((await service.embedding.embed(request("cat sat", "cat sat", multi_vector=True))).token_vectors) == 2
+        assert len((await service.embedding.embed(request("cat sat", "unbelievable"))).vectors) == 2
+
+
 async def test_a_vector_a_token_with_its_texts(tmp_path: Path) -> None:
     texts = ["cat sat", "unbelievable"]
     ids = [ids_of("a cat sat"), [IDS[piece] for piece in ("a", "un", "##believ", "##able")]]
