@@ -6,6 +6,7 @@ the compose files and scripts people already have go on working. Where both are 
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -231,6 +232,16 @@ def load_settings(**overrides: object) -> Settings:
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
-    if name in Settings.model_fields:
-        name = environment_names(name)[0]
+    # A field that came from the environment is named by its first variable, whichever of them was set.
+    field = name.removeprefix(ENV_PREFIX).lower()
+    if field in Settings.model_fields:
+        name = _name_in_use(field)
     return f"{name} is not valid: {fault['msg']}."
+
+
+def _name_in_use(field: str) -> str:
+    """The variable that was set, by the name that the operator chose; all its names where none is in the environment,
+    as those of `.env` are not."""
+    names = environment_names(field)
+    in_environment = {name.upper() for name in os.environ}
+    return next((name for name in names if name in in_environment), " or ".join(names))

@@ -18,9 +18,10 @@ from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine
 from gateway.cli.named_models import RepositoryOption
 from gateway.cli.port_choice import PORT_OPTIONS, chosen_ports
-from gateway.cli.runpod_models import ready_models
+from gateway.cli.runpod_models import DEFAULT_MODEL, ready_models
 from gateway.cli.setting_help import PORT
-from gateway.cli.up import ModelOption, StopRequested, embedded_triton, memory_note, stop_signals
+from gateway.cli.torch_presence import overflow_note
+from gateway.cli.up import StopRequested, embedded_triton, memory_note, stop_signals
 from gateway.dialects.base import Services
 from gateway.dialects.inputs import InputLimits
 from gateway.errors import SetupError
@@ -61,6 +62,15 @@ LogLevelOption = Annotated[
         help="Of the runpod package's own log; at DEBUG it holds inputs and answers.",
     ),
 ]
+ServedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Serve this model; may be repeated. Also GATEWAY_MODELS, comma-separated (default: MODEL_NAME, else "
+        f"{DEFAULT_MODEL})",
+    ),
+]
 DebuggerOption = Annotated[bool, typer.Option("--rp_debugger", help="Add runpod's timings to each job's answer.")]
 
 
@@ -72,7 +82,7 @@ def runpod(
     rp_api_concurrency: ApiConcurrencyOption = 1,
     rp_log_level: LogLevelOption = None,
     rp_debugger: DebuggerOption = False,
-    model: ModelOption = None,
+    model: ServedOption = None,
     model_repository: RepositoryOption = None,
 ) -> None:
     """Run a RunPod serverless worker; its model is MODEL_NAME."""
@@ -119,7 +129,7 @@ def run(settings: Settings, arguments: Arguments) -> int:
 def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> Iterator[Services]:
     """Triton and, in `loop`, the service, once every model has proved itself."""
     log = structlog.get_logger("gateway.runpod")
-    for note in memory_note(cards, dtype=settings.dtype):
+    for note in (*memory_note(cards, dtype=settings.dtype), *overflow_note(cards, dtype=settings.dtype)):
         log.warning(note)
     line = ProgressLine(sys.stderr)
     with BackgroundTriton(embedded_triton(settings, line)) as background:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gateway.artifacts.safetensors_header import read_tensors
@@ -44,6 +45,17 @@ def why_not(card: Card) -> str:
 def computes_on_gpu() -> bool:
     """Whether a model of the Python backend would compute on a GPU: torch can, and the driver shows one."""
     return torch_computes_on_gpus() and any(DEVICES.glob("nvidia[0-9]*"))
+
+
+def overflow_note(loaded: Sequence[Card], *, dtype: str | None) -> Iterator[str]:
+    """A line for a type that settings name and that some of these models can overflow in. The model's own warning goes
+    to Triton's log, which nobody reads in a cloud."""
+    names = [card.name for card in loaded if not card.triton.has_graph]
+    if dtype == "float16" and names:
+        yield (
+            f"{', '.join(names)}: float16 can overflow, and an input that does fails. The type they were trained in is "
+            "bfloat16 (GATEWAY_DTYPE, DTYPE)."
+        )
 
 
 def free_gpu_bytes() -> int | None:

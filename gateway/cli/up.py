@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -24,7 +25,7 @@ from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
 from gateway.cli.setting_help import PORT, default_of
-from gateway.cli.torch_presence import INSTALL, can_run, computes_on_gpu, weight_bytes, why_not
+from gateway.cli.torch_presence import INSTALL, can_run, computes_on_gpu, overflow_note, weight_bytes, why_not
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
@@ -100,7 +101,8 @@ def run(settings: Settings, record: Path) -> None:
     if settings.models and not settings.auto_pull:
         # Of a family the members that are there: the service waits for all models that it is told to serve.
         settings = settings.model_copy(update={"models": names})
-    for note in (*left_out(settings), *missing_members(settings, cards), *memory_note(cards, dtype=settings.dtype)):
+    notes = (memory_note(cards, dtype=settings.dtype), overflow_note(cards, dtype=settings.dtype))
+    for note in chain(left_out(settings), missing_members(settings, cards), *notes):
         sys.stdout.write(f"{note}\n")
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)

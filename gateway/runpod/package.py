@@ -38,7 +38,7 @@ def load() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The runpod package is not installed here ({error.name} is missing).",
-            remedy="pip install 'triton-embeddings-gateway[runpod]'",
+            remedy="In the project's folder: pip install -e '.[runpod]'",
             code="runpod_missing",
         ) from None
 

@@ -186,6 +186,15 @@ def test_weights_that_do_not_fit_into_memory_are_told(
     assert "GATEWAY_DTYPE=bfloat16" in (memory.remedy or "")
 
 
+def test_a_type_that_overflows_is_told_where_a_model_computes_in_it(world: TwinWorld) -> None:
+    graph, computed = world.card(V3), world.card(V4)
+    (note,) = torch_presence.overflow_note([graph, computed], dtype="float16")
+    assert note.startswith(f"{V4}: float16 can overflow")
+    assert list(torch_presence.overflow_note([graph], dtype="float16")) == []
+    for dtype in (None, "bfloat16", "float32"):
+        assert list(torch_presence.overflow_note([graph, computed], dtype=dtype)) == []
+
+
 def test_on_a_gpu_its_memory_counts_and_not_the_machines(
     world: TwinWorld, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,8 +152,9 @@ def test_without_a_name_the_merged_retrieval_model_is_served_under_the_whole_one
     repository = twin_repository(tmp_path / "models", MERGED, MERGED_TEXT_MATCHING)
     publish_twins(hub, MERGED)
     job = {"input": {"model": "jina-embeddings-v4", "input": ["Hello world", {"text": "you"}], "dimensions": 16}}
-    finished = run(tmp_path, "--test_input", json.dumps(job), **hub_values(hub, repository), DTYPE="float32")
+    finished = run(tmp_path, "--test_input", json.dumps(job), **hub_values(hub, repository), DTYPE="float16")
     assert finished.returncode == 0, finished.stderr
+    assert "float16 can overflow" in finished.stderr
     output = answer_of(finished)["output"]
     assert output["model"] == "jina-embeddings-v4"
     assert [len(row["embedding"]) for row in output["data"]] == [16, 16]
@@ -168,9 +169,10 @@ def test_without_a_name_the_merged_retrieval_model_is_served_under_the_whole_one
         (("--test_input", "[]"), {}, 'has to be a JSON object with the key "input"', "For example"),
         (("--test_input", "{}"), {}, 'has to be a JSON object with the key "input"', "For example"),
         (("--test_input", HELLO), {"MODEL_NAME": "no/such"}, "The model 'no/such' does not exist.", "models list"),
-        (("--test_input", HELLO), {"DTYPE": "int8"}, "GATEWAY_DTYPE is not valid", "Mend the variable"),
-        (("--test_input", HELLO), {"GPU_MEMORY_UTILIZATION": "2"}, "GATEWAY_GPU_MEMORY_UTILIZATION is not valid", ""),
-        (("--test_input", HELLO), {"MAX_MODEL_LEN": "x"}, "GATEWAY_MAX_MODEL_TOKENS is not valid", ""),
+        (("--test_input", HELLO), {"DTYPE": "int8"}, "Error: DTYPE is not valid", "Mend the variable"),
+        (("--test_input", HELLO), {"GPU_MEMORY_UTILIZATION": "2"}, "Error: GPU_MEMORY_UTILIZATION is not valid", ""),
+        (("--test_input", HELLO), {"MAX_MODEL_LEN": "x"}, "Error: MAX_MODEL_LEN is not valid", ""),
+        (("--test_input", HELLO), {"GATEWAY_DTYPE": "int8"}, "Error: GATEWAY_DTYPE is not valid", ""),
     ],
 )
 def test_a_mistake_is_one_sentence_and_its_remedy(
