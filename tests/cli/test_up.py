@@ -9,18 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from gateway.triton.embedded import warden
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
+from tests.support.triton_processes import processes_of, segments_of, wait_until, warden_of
 
 STOP_LIMIT_SECONDS = 10.0
 READY_LIMIT_SECONDS = 60.0
@@ -92,32 +90,6 @@ def run(folder: Path, *options: str, **values: str) -> subprocess.CompletedProce
     return subprocess.run(
         command(*options), capture_output=True, text=True, cwd=folder, env=environment(folder, **values), timeout=60
     )
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "took too long"
-        time.sleep(0.05)
-
-
-def processes_of(run_folder: Path) -> list[psutil.Process]:
-    """The living server, stubs and warden of this run folder; their command lines name it."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command_line = " ".join(process.info["cmdline"] or [])
-        if str(run_folder) in command_line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def warden_of(run_folder: Path) -> int:
-    (found,) = (process.pid for process in processes_of(run_folder) if "warden.py" in " ".join(process.cmdline()))
-    return found
-
-
-def segments_of(warden_pid: int) -> list[warden.Owner]:
-    return [owner for owner in warden.owners() if owner.pid == warden_pid]
 
 
 def assert_nothing_left(run_folder: Path, warden_pid: int) -> None:

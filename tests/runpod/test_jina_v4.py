@@ -16,7 +16,8 @@ import pytest
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import MERGED_V4, V4
 from tests.support.images import data_uri, image_file
-from tests.support.runpod_worker import Worker, processes_of, started
+from tests.support.runpod_worker import Worker, started
+from tests.support.triton_processes import processes_of
 from tests.support.v4_client import assert_like, floats
 
 if TYPE_CHECKING:

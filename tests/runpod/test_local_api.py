@@ -17,16 +17,8 @@ import runpod
 
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
-from tests.support.runpod_worker import (
-    Worker,
-    dialled,
-    foreign,
-    processes_of,
-    run,
-    segments_of,
-    started,
-    warden_of,
-)
+from tests.support.runpod_worker import Worker, dialled, foreign, run, started
+from tests.support.triton_processes import processes_of, segments_of, warden_of
 
 pytestmark = [pytest.mark.triton, pytest.mark.usefixtures("tritonserver")]
 

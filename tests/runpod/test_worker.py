@@ -15,16 +15,8 @@ import runpod
 
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
 from tests.support.runpod_platform import ENDPOINT, KEY, Platform, platform
-from tests.support.runpod_worker import (
-    Worker,
-    dialled,
-    foreign,
-    processes_of,
-    segments_of,
-    started,
-    wait_until,
-    warden_of,
-)
+from tests.support.runpod_worker import Worker, dialled, foreign, started
+from tests.support.triton_processes import processes_of, segments_of, wait_until, warden_of
 
 pytestmark = [pytest.mark.triton, pytest.mark.usefixtures("tritonserver")]
 

@@ -45,7 +45,7 @@ def raw_late_chunks(
     overlap: int,
 ) -> np.ndarray:
     """As `late_chunks`, the means as they are."""
-    text, owner = _document(parts, instruction)
+    text, owner = joined(parts, instruction)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     encoding = tokenizer.encode(text)
@@ -67,10 +67,10 @@ def token_count(tokenizer: Tokenizer, parts: Sequence[str], *, instruction: str 
     """Tokens of the whole document, special ones and instruction included."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return len(tokenizer.encode(_document(parts, instruction)[0]).ids)
+    return len(tokenizer.encode(joined(parts, instruction)[0]).ids)
 
 
-def _document(parts: Sequence[str], instruction: str) -> tuple[str, list[int]]:
+def joined(parts: Sequence[str], instruction: str) -> tuple[str, list[int]]:
     """The text, and for each of its characters the part that owns it: a space that was put in is the next part's."""
     text, owner = instruction, [0] * len(instruction)
     for number, part in enumerate(parts):

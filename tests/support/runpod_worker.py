@@ -8,14 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from gateway.triton.embedded import warden
+from tests.support.triton_processes import processes_of, wait_until
 
 READY_LIMIT_SECONDS = 90.0
 STOP_LIMIT_SECONDS = 15.0
@@ -102,32 +101,6 @@ def started(folder: Path, *options: str, **values: str) -> Iterator[Worker]:
         for one in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-
-
-def wait_until(condition: Callable[[], object], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "took too long"
-        time.sleep(0.05)
-
-
-def processes_of(run_folder: Path) -> list[psutil.Process]:
-    """The living server, stubs and warden of this run folder; their command lines name it."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command_line = " ".join(process.info["cmdline"] or [])
-        if str(run_folder) in command_line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
-def warden_of(run_folder: Path) -> int:
-    (found,) = (process.pid for process in processes_of(run_folder) if "warden.py" in " ".join(process.cmdline()))
-    return found
-
-
-def segments_of(warden_pid: int) -> list[warden.Owner]:
-    return [owner for owner in warden.owners() if owner.pid == warden_pid]
 
 
 def dialled(folder: Path) -> set[str]:

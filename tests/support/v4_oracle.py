@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5_VLModel
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from tests.support.late_chunking_oracle import joined
 from tests.support.v4_client import text_of
 
 PROMPTS: Mapping[str, tuple[str, str]] = {
@@ -36,7 +36,6 @@ BEFORE_IMAGE, AFTER_IMAGE = (
 PAD = "<|image_pad|>"
 # The card's, not those of the repository's own file, which differs between the published copies.
 MIN_PIXELS, MAX_PIXELS = 3136, 602112
-NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH")
 
 
 class V4Oracle:
@@ -85,7 +84,7 @@ class V4Oracle:
         it. Longer than `max_tokens`, the document is read in windows, each beginning with the last `overlap` tokens of
         the one before, which count there.
         """
-        text, owner = _document(parts, PROMPTS[task][1])
+        text, owner = joined(parts, PROMPTS[task][1])
         encoding = self.tokenizer(text, return_offsets_mapping=True)
         owners = np.array([owner[start] for start, _ in encoding["offset_mapping"]])
         ids = encoding["input_ids"]
@@ -201,18 +200,3 @@ class V4Oracle:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def _document(parts: Sequence[str], prompt: str) -> tuple[str, list[int]]:
-    text, owner = prompt, [0] * len(prompt)
-    for number, part in enumerate(parts):
-        if number and _needs_space(parts[number - 1][-1], part[0]):
-            text, owner = text + " ", [*owner, number]
-        text, owner = text + part, [*owner, *([number] * len(part))]
-    return text, owner
-
-
-def _needs_space(left: str, right: str) -> bool:
-    if left.isspace() or right.isspace():
-        return False
-    return not all(unicodedata.name(letter, "").startswith(NO_SPACES) for letter in (left, right))
