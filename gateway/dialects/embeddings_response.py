@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,7 +18,10 @@ _TOKENS_AT_ONCE = 32
 _START = b'{"object":"list","data":'
 _BYTES_PER_NUMBER = {Encoding.FLOAT: 12, Encoding.BASE64: 6, Encoding.BINARY: 1, Encoding.UBINARY: 1}
 
-_ROWS_OF: dict[Encoding, Callable[[Float32Array], Sequence[Any]]] = {
+RowsOf = Mapping[Encoding, Callable[[Float32Array], Sequence[Any]]]
+"""How float32 [rows, size] is written in each encoding: a value a row."""
+
+_ROWS_OF: RowsOf = {
     Encoding.FLOAT: float_rows,
     Encoding.BASE64: base64_rows,
     Encoding.BINARY: binary_rows,
@@ -41,7 +44,7 @@ def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding]) -> byt
     if result.token_vectors is not None:
         # Tens of megabytes are usual: the pieces are put together once, as every step in between would be a copy.
         return b"".join([_START, *_multi_vector_pieces(result, result.token_vectors, encodings), end])
-    rows = enumerate(_embeddings(result.vectors, encodings))
+    rows = enumerate(encoded_rows(result.vectors, encodings, rows_of=_ROWS_OF))
     items = json_list({"object": "embedding", "index": index, "embedding": row} for index, row in rows)
     return b"%b%b%b" % (_START, items, end)
 
@@ -76,9 +79,11 @@ def _vector_pieces(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iter
     yield b"}"
 
 
-def _embeddings(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterable[Any]:
+def encoded_rows(vectors: Float32Array, encodings: Sequence[Encoding], *, rows_of: RowsOf) -> Iterable[Any]:
+    """A value for each row of `vectors`, float32 [rows, size]; with several encodings an object keyed by their names,
+    in order."""
     if len(encodings) == 1:
-        return _ROWS_OF[encodings[0]](vectors)
-    columns = [_ROWS_OF[encoding](vectors) for encoding in encodings]
+        return rows_of[encodings[0]](vectors)
+    columns = [rows_of[encoding](vectors) for encoding in encodings]
     names = [encoding.value for encoding in encodings]
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
 from gateway.dialects.embeddings_request import Encoding
+from gateway.dialects.embeddings_response import RowsOf, encoded_rows
 from gateway.runpod.output_size import OutputBudget
 from gateway.types import EmbedResult, Float32Array, Usage
 from gateway.vectors.encoders import base64_rows, float_rows
@@ -23,7 +24,7 @@ def packed_rows(vectors: Float32Array) -> list[str]:
     return [b2a_base64(row.tobytes(), newline=False).decode("ascii") for row in np.packbits(vectors > 0, axis=1)]
 
 
-_ROWS_OF: Mapping[Encoding, Callable[[Float32Array], Sequence[Any]]] = {
+_ROWS_OF: RowsOf = {
     Encoding.FLOAT: float_rows,
     Encoding.BASE64: base64_rows,
     Encoding.BINARY: packed_rows,
@@ -51,7 +52,7 @@ def usage_of(usage: Usage) -> dict[str, int]:
 
 
 def _single_vectors(result: EmbedResult, encodings: Sequence[Encoding]) -> Iterator[dict[str, Any]]:
-    for index, row in enumerate(_encoded(result.vectors, encodings)):
+    for index, row in enumerate(encoded_rows(result.vectors, encodings, rows_of=_ROWS_OF)):
         yield {"object": "embedding", "index": index, "embedding": row}
 
 
@@ -61,12 +62,3 @@ def _token_vectors(result: EmbedResult, encodings: Sequence[Encoding]) -> Iterat
         lists = {encoding.value: _ROWS_OF[encoding](vectors) for encoding in encodings}
         entry = {"object": "embeddings", "index": index, "embeddings": lists if len(lists) > 1 else lists.popitem()[1]}
         yield {**entry, "tokenized_input": result.tokens[index]} if result.tokens else entry
-
-
-def _encoded(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterator[Any]:
-    if len(encodings) == 1:
-        yield from _ROWS_OF[encodings[0]](vectors)
-        return
-    columns = [_ROWS_OF[encoding](vectors) for encoding in encodings]
-    names = [encoding.value for encoding in encodings]
-    yield from (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
