@@ -21,7 +21,8 @@ from gateway.cli.triton_proof import loaded_models
 from gateway.settings import load_settings
 
 COLUMNS = ("Model", "State", "Variant", "Size", "Dims", "Tokens")
-WIDE_COLUMNS = (*COLUMNS, "Licence", "Tasks")
+FOLDED_COLUMNS = ("Licence", "Tasks")
+WIDE_COLUMNS = (*COLUMNS, *FOLDED_COLUMNS)
 
 
 class State(IntEnum):
@@ -126,7 +127,7 @@ def _table(rows: list[dict[str, object]], headings: tuple[str, ...]) -> Table:
     """Of a family the models follow it, by what their names add to its own where the table is to be narrow."""
     table = Table(box=None, pad_edge=False, collapse_padding=headings == COLUMNS)
     for heading in headings:
-        folds = heading == "Tasks"
+        folds = heading in FOLDED_COLUMNS
         table.add_column(heading, no_wrap=not folds, min_width=25 if folds else None)
     for row in rows:
         members = row["members"]

@@ -47,6 +47,13 @@ def test_a_wide_window_and_a_pipe_show_everything() -> None:
         assert "--json" not in text
 
 
+def test_a_long_licence_takes_lines_and_not_the_window() -> None:
+    text = shown(width=150, terminal=True)
+    assert "  Licence " in text
+    assert "Qwen Research License" in text
+    assert max(map(len, text.splitlines())) <= 150
+
+
 def test_in_a_pipe_a_model_is_one_line() -> None:
     members = sum(len(model.cards) for model in MODELS if len(model.cards) > 1)
     assert len(shown(width=80, terminal=False).splitlines()) == 1 + len(MODELS) + members
