@@ -7,16 +7,19 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gateway.cards.schema import ImageSpec
 from gateway.errors import ConfigurationError, DeadlineExceeded, InvalidImage, Overloaded
+from gateway.images.decoding import ImageDecoder
 from gateway.images.reading import ImageLimits, ImageReader
 from gateway.images.sizes import most_pixels
 from gateway.telemetry.metrics import ImageRefusal, Metrics, build_metrics
-from gateway.types import ImageInput
+from gateway.types import ImageInput, UInt8Array
 from tests.support.distant_deadline import soon
 from tests.support.hostile_images import encoded, photo
 from tests.support.image_server import Answer, ImageServer, response
@@ -217,6 +220,39 @@ async def test_fetches_are_bounded_over_all_requests_and_one_takes_half(
     release.set()
     assert await asyncio.gather(*requests) == [12] * 4
     assert most == 6
+
+
+async def test_files_do_not_pile_up_before_the_processes(server: ImageServer, metrics: Metrics) -> None:
+    class Busy:
+        """Decodes nothing until it is released."""
+
+        def __init__(self) -> None:
+            self.released = asyncio.Event()
+            self.files = 0
+
+        async def decode(self, content: bytes, spec: ImageSpec) -> UInt8Array:
+            self.files += 1
+            await self.released.wait()
+            return np.zeros((28, 28, 3), np.uint8)
+
+        async def close(self) -> None: ...
+
+    busy = Busy()
+    limits = ImageLimits(urls=f"127.0.0.1:{server.port}+private", fetches=2)
+    reader = ImageReader(limits, metrics=metrics, decoder=cast(ImageDecoder, busy))
+
+    async def one_request() -> None:
+        async with reader.prepared([(0, ImageInput(url=server.url("/0")))], spec=V4_IMAGES, deadline=soon()):
+            pass
+
+    requests = [asyncio.create_task(one_request()) for _ in range(5)]
+    await settled(lambda: busy.files, at_least=2)
+    assert (busy.files, server.connections) == (2, 2)
+    assert reader.memory.taken_bytes == 2 * (MOST_BYTES + limits.max_image_bytes), "files and what they become"
+    busy.released.set()
+    await asyncio.gather(*requests)
+    await reader.close()
+    assert (busy.files, reader.memory.taken_bytes) == (5, 0)
 
 
 async def settled(count: Callable[[], int], *, at_least: int) -> None:
