@@ -20,7 +20,7 @@ if [[ -x .venv/bin/gateway ]]; then
   use_repository_of "$@"
   mapfile -t models < <(options_naming --model "$@")
   if ((${#models[@]} == 0)); then mapfile -t models < <(.venv/bin/python -I scripts/lib/stack.py settings | tail -n +4); fi
-  if ((${#models[@]})); then .venv/bin/gateway models resolve "${models[@]}" >/dev/null; fi
+  if ((${#models[@]})); then .venv/bin/gateway models resolve --to-serve "${models[@]}" >/dev/null; fi
 fi
 scripts/stop.sh
 exec scripts/quick_start.sh --detach "$@"

@@ -19,6 +19,7 @@ from gateway.cli.download_bar import DownloadBar
 from gateway.cli.errors import render
 from gateway.cli.fetching import fetching_of
 from gateway.cli.named_models import RepositoryOption, cards_named
+from gateway.cli.torch_presence import INSTALL, can_run, why_not
 from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
 
@@ -81,6 +82,8 @@ def _pull(
     asked = variant or variant_from_settings(card, settings)
     if not is_settled(card, asked):
         console.print(f"{card.name} is under this licence: {card.licence}", markup=False)
+        if not can_run(card):
+            console.print(f"{why_not(card)} To be served here it needs {INSTALL}", markup=False)
     with DownloadBar(console, title=card.name) as bar:
         result = pull(card, fetching_of(settings, source, bar), rehash=rehash, variant=asked)
     console.print(f"{_called(card, result)} {_state(bool(result.installed))} in {card.folder}.", markup=False)

@@ -14,6 +14,7 @@ from gateway.cli.model_list import list_models
 from gateway.cli.model_pull import pull_models
 from gateway.cli.model_verify import verify_models
 from gateway.cli.named_models import NamesArgument, RepositoryOption, cards_named, chosen_cards
+from gateway.cli.torch_presence import refuse_what_cannot_run
 from gateway.settings import load_settings
 
 
@@ -33,11 +34,14 @@ def build_models_command() -> typer.Typer:
 
 def resolve(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Any names of models.")],
+    to_serve: Annotated[bool, typer.Option("--to-serve", help="Refuse a model that cannot run here.")] = False,
     model_repository: RepositoryOption = None,
 ) -> None:
     """Print the folders of the model repository that named models consist of; exit code 1 for a name that is none."""
     registry = Registry.from_repository(load_settings(model_repository=model_repository).model_repository)
     cards = chosen_cards(registry, names)
+    for card in cards if to_serve else ():
+        refuse_what_cannot_run(card)
     # A family's card is in a folder of its own.
     for folder in dict.fromkeys(folder for card in cards for folder in (card.family or card.name, card.name)):
         typer.echo(folder)

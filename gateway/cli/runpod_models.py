@@ -15,9 +15,8 @@ from gateway.cli.download_bar import DownloadBar
 from gateway.cli.fetching import fetching_of
 from gateway.cli.model_pull import variant_from_settings
 from gateway.cli.named_models import cards_named
-from gateway.cli.torch_presence import INSTALL, can_run, why_not
+from gateway.cli.torch_presence import refuse_what_cannot_run
 from gateway.cli.up import complete_cards
-from gateway.errors import ConfigurationError
 from gateway.runpod.volume import VOLUME, downloads_on, is_usable, repository_on
 from gateway.settings import Settings
 
@@ -37,7 +36,7 @@ def ready_models(settings: Settings, *, volume: Path = VOLUME) -> tuple[Settings
         settings = settings.model_copy(update={"model_repository": on_volume})
         downloads = settings.model_copy(update={"run_folder": downloads_on(volume)})
     for card in _missing(settings):
-        _refuse_what_cannot_run(card)  # before gigabytes are fetched
+        refuse_what_cannot_run(card)  # before gigabytes are fetched
         _pull(card, downloads)
     cards = complete_cards(settings)
     return settings.model_copy(update={"models": tuple(card.name for card in cards)}), cards
@@ -55,11 +54,6 @@ def _missing(settings: Settings) -> list[Card]:
     registry = Registry.from_repository(settings.model_repository)
     asked = [cards_named(registry, name) for name in settings.models]
     return [card for cards in asked if not any(map(is_complete, cards)) for card in cards]
-
-
-def _refuse_what_cannot_run(card: Card) -> None:
-    if not can_run(card):
-        raise ConfigurationError(f"{card.name} cannot be served. {why_not(card)}", remedy=INSTALL)
 
 
 def _pull(card: Card, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.artifacts.safetensors_header import read_tensors
 from gateway.cards.installation import read_installation
 from gateway.cards.schema import Card
-from gateway.errors import ArtifactError
+from gateway.errors import ArtifactError, ConfigurationError
 from gateway.triton.embedded.python_models import torch_computes_on_gpus
 
 # What `gateway.python_backend` imports; `scripts/install_torch.sh` brings both.
@@ -40,6 +40,12 @@ def can_run(card: Card) -> bool:
 def why_not(card: Card) -> str:
     """The sentence for a model that cannot run."""
     return f"{card.name} computes with {' and '.join(PACKAGES)}; not installed: {', '.join(missing_packages())}."
+
+
+def refuse_what_cannot_run(card: Card) -> None:
+    """Raises `ConfigurationError` with what to install, before gigabytes are fetched that could not be served."""
+    if not can_run(card):
+        raise ConfigurationError(f"{card.name} cannot be served. {why_not(card)}", remedy=INSTALL)
 
 
 def computes_on_gpu() -> bool:

@@ -25,7 +25,15 @@ from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
 from gateway.cli.setting_help import PORT, default_of
-from gateway.cli.torch_presence import INSTALL, can_run, computes_on_gpu, overflow_note, weight_bytes, why_not
+from gateway.cli.torch_presence import (
+    INSTALL,
+    can_run,
+    computes_on_gpu,
+    overflow_note,
+    refuse_what_cannot_run,
+    weight_bytes,
+    why_not,
+)
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
@@ -153,8 +161,7 @@ def complete_cards(settings: Settings) -> tuple[Card, ...]:
 
 def _complete_of(cards: tuple[Card, ...], settings: Settings) -> tuple[Card, ...]:
     for card in cards:
-        if not can_run(card):
-            raise ConfigurationError(f"{card.name} cannot be served. {why_not(card)}", remedy=INSTALL)
+        refuse_what_cannot_run(card)
     complete = tuple(card for card in cards if is_complete(card))
     if not complete and not settings.auto_pull:
         card, name = cards[0], cards[0].name if len(cards) == 1 else cards[0].family

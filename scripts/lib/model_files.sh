@@ -37,7 +37,7 @@ get_models() {
     fi
   done
   if ((${#wanted[@]} == 0)); then return; fi
-  .venv/bin/gateway models resolve "${wanted[@]}" >/dev/null
+  .venv/bin/gateway models resolve --to-serve "${wanted[@]}" >/dev/null
   .venv/bin/gateway models pull "${wanted[@]}"
   .venv/bin/gateway models pull cl100k_base || warn "Going on without it: only inputs given as token ids need it."
   .venv/bin/gateway models verify --quiet "${wanted[@]}"

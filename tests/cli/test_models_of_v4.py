@@ -148,6 +148,20 @@ def test_without_torch_a_model_that_is_asked_for_by_name_is_an_error(
     assert caught.value.remedy == SCRIPT
 
 
+def test_without_torch_the_scripts_refuse_it_and_a_pull_says_what_is_missing(
+    world: TwinWorld, gateway: Gateway, without_torch: None
+) -> None:
+    """Whoever downloads for another machine may; whoever wants to serve here hears it before the download."""
+    refused = gateway("resolve", "--to-serve", V3, V4)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"{V4} cannot be served" in refused.err
+    assert f"Remedy: {SCRIPT}" in refused.err
+    assert gateway("resolve", "--to-serve", V3).code == gateway("resolve", V4).code == 0
+    pulled = gateway("pull", V4)
+    assert pulled.code == 0
+    assert f"To be served here it needs {SCRIPT}" in pulled.err
+
+
 def test_without_torch_and_without_another_model_nothing_can_be_served(
     world: TwinWorld, gateway: Gateway, without_torch: None
 ) -> None:

@@ -181,7 +181,8 @@ def scripts_in(folder: Path, *cards: str) -> Path:
     shutil.copytree(ROOT / "scripts", folder / "scripts")
     (folder / "scripts/lib/requirements.sh").write_text("check_requirements() { PYTHON_FOUND=.venv/bin/python; }\n")
     (folder / "scripts/lib/environment.sh").write_text("install_environment() { :; }\n")
-    gateway = '#!/bin/sh\ncase "$*" in "models resolve WRONG") echo "no such model" >&2; exit 1 ;; esac\necho "$*"\n'
+    refusal = '"models resolve --to-serve WRONG") echo "no such model" >&2; exit 1 ;;'
+    gateway = f'#!/bin/sh\ncase "$*" in {refusal} esac\necho "$*"\n'
     (folder / ".venv/bin/gateway").write_text(gateway)
     for name in cards:
         (folder / "model_repository" / name).mkdir(parents=True)
