@@ -12,7 +12,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from gateway.cards.canary_task import canary_task
-from gateway.cards.schema import Card, InputRole, OutputRole
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import InputRole, OutputRole
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.triton.input_tensors import input_tensors, pad
 from gateway.types import Float64Array, Int64Array

@@ -15,7 +15,8 @@ from onnx import TensorProto
 from gateway.artifacts.graphs.published_graph import nested_graphs, read_published
 from gateway.artifacts.graphs.serving import published_names
 from gateway.artifacts.inference import Array, Batch, GraphRun, padded, unit
-from gateway.cards.schema import Card, OutputRole
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import ArtifactError
 from gateway.text.canary_row import canary_row
 from gateway.text.tokenizer import TextTokenizer

@@ -13,7 +13,8 @@ import onnx
 from gateway.artifacts.findings import REPAIR, Finding
 from gateway.artifacts.graphs.external_data import data_faults
 from gateway.artifacts.graphs.published_graph import external_tensors, read_published
-from gateway.cards.schema import VERSION_FOLDER, Card, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, Card
+from gateway.cards.triton_spec import TensorSpec
 from gateway.errors import ArtifactError
 
 # Triton's words for ONNX's element types (docs: model_configuration.md, "Datatypes").

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.cards.schema import IN_GRAPH, OUTPUT_RANKS, Card, InputRole, Model, OutputRole
+from gateway.cards.schema import IN_GRAPH, Card, Model
 from gateway.cards.section import Section
 from gateway.cards.tasks import is_task_word
+from gateway.cards.triton_spec import OUTPUT_RANKS, InputRole, OutputRole
 from gateway.cards.unpadded_checking import check_code, check_rows
 
 

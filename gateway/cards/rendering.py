@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.cards.schema import VERSION_FOLDER, Card, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, Card
+from gateway.cards.triton_spec import TensorSpec
 
 CONFIG_FILE = "config.pbtxt"
 HEADER = "# Rendered from card.toml by `gateway models render`; edit the card."

@@ -7,27 +7,29 @@ from pathlib import PurePosixPath
 
 from gateway.cards.schema import (
     IN_GRAPH,
-    INPUT_TYPES,
     BatchSpec,
     CanarySpec,
     FileSpec,
-    GraphInput,
-    GraphOutput,
     GraphSpec,
     ImageSpec,
-    InputRole,
-    OutputRole,
     RerankSpec,
     Role,
     TaskSpec,
     TaskTable,
-    TensorSpec,
     TokenizerSpec,
-    TritonSpec,
     VectorSpec,
     WheelSpec,
 )
 from gateway.cards.section import Section
+from gateway.cards.triton_spec import (
+    INPUT_TYPES,
+    GraphInput,
+    GraphOutput,
+    InputRole,
+    OutputRole,
+    TensorSpec,
+    TritonSpec,
+)
 from gateway.vectors.pooling import POOLINGS
 
 INSTANCE_KINDS = ("KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from gateway.cards.schema import Card, InputRole, OutputRole
+from gateway.cards.schema import Card
 from gateway.cards.section import Section
+from gateway.cards.triton_spec import InputRole, OutputRole
 
 INDEX_SUFFIX = ".safetensors.index.json"
 # Data only. Files of other kinds may hold code, which would be run when they are read.

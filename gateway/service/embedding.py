@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gateway.cards.schema import OutputRole
 from gateway.cards.tasks import TaskChoice
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
 from gateway.service.deadlines import before
 from gateway.service.image_inputs import ImageSource, check_least_tokens, numbered_images, with_images_known

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.batching.call import RowValue
-from gateway.cards.schema import OutputRole
 from gateway.cards.tasks import TaskChoice, task_of_text
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField
 from gateway.service.deadlines import before
 from gateway.service.served_models import PublicModel

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.batching.call import CallResult
-from gateway.cards.schema import Card, ModelKind, OutputRole
+from gateway.cards.schema import Card, ModelKind
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidVector
 from gateway.triton.engine import Tensor
 from gateway.types import Float32Array, Int64Array, RowOutput, TokenRow

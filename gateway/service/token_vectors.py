@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gateway.cards.schema import OutputRole
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, TokenLimitExceeded
 from gateway.service.served_models import PublicModel
 from gateway.text.tokenizer import TextTokenizer

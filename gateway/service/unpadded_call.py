@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.batching.call import CallResult
-from gateway.cards.schema import ROW_OK, ROW_OUT_OF_MEMORY, Card, OutputRole
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import ROW_OK, ROW_OUT_OF_MEMORY, OutputRole
 from gateway.errors import ConfigurationError, DeviceOutOfMemory, GatewayError, InvalidVector
 from gateway.service.model_call import INLINE_BYTES, group_of
 from gateway.service.row_values import finite_sums, unit_vectors

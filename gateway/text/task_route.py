@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.cards.schema import Card, InputRole, TaskSpec
+from gateway.cards.schema import Card, TaskSpec
+from gateway.cards.triton_spec import InputRole
 from gateway.types import RowGroup, RowOutput
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gateway.cards.schema import INPUT_TYPES, GraphInput, InputRole
+from gateway.cards.triton_spec import INPUT_TYPES, GraphInput, InputRole
 from gateway.triton.engine import Tensor
 from gateway.types import Int64Array
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gateway.cards.schema import INPUT_TYPES, GraphInput, InputRole
+from gateway.cards.triton_spec import INPUT_TYPES, GraphInput, InputRole
 from gateway.triton.engine import Tensor
 from gateway.types import TokenRow
 

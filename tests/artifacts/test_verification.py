@@ -15,7 +15,8 @@ from gateway.artifacts.building import built_bytes
 from gateway.artifacts.verification import verify
 from gateway.cards.loading import load_card
 from gateway.cards.rendering import config_path, render_config
-from gateway.cards.schema import Card, TensorSpec
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import TensorSpec
 from tests.support.tiny_bert import TinyModel, safetensors_bytes
 
 BUNDLED = Path(__file__).parents[2] / "model_repository" / "all-MiniLM-L6-v2"

@@ -13,7 +13,8 @@ import pytest
 import tomli_w
 
 from gateway.cards.loading import load_card, load_model
-from gateway.cards.schema import Card, InputRole, Model, ModelKind, OutputRole, Role
+from gateway.cards.schema import Card, Model, ModelKind, Role
+from gateway.cards.triton_spec import InputRole, OutputRole
 from gateway.errors import ConfigurationError
 from gateway.vectors.pooling import POOLINGS
 from tests.support.tiny_bert import TinyModel

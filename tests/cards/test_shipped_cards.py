@@ -10,7 +10,8 @@ import pytest
 from gateway.cards.loading import load_model
 from gateway.cards.registry import Registry
 from gateway.cards.rendering import rendered_files
-from gateway.cards.schema import Card, InputRole, Model, ModelKind, OutputRole, Role
+from gateway.cards.schema import Card, Model, ModelKind, Role
+from gateway.cards.triton_spec import InputRole, OutputRole
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 SHIPPED = Registry.from_repository(REPOSITORY)

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gateway.cards.schema import ROW_OK, ROW_OUT_OF_MEMORY
+from gateway.cards.triton_spec import ROW_OK, ROW_OUT_OF_MEMORY
 from gateway.triton.grpc_engine import GrpcEngine
 from tests.conftest import MERGED_V4, V4, ServedTriton
 from tests.support.images import image_file

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.cards.schema import Card, GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 from gateway.errors import ConfigurationError, InvalidVector
 from gateway.service.model_call import TritonCall
 from gateway.triton.engine import InferCall, Tensor

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.cards.schema import Card, OutputRole
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import ConfigurationError, DeviceOutOfMemory, InvalidVector
 from gateway.service.calling import call_of
 from gateway.service.model_call import TritonCall

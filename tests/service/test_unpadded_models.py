@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.cards.schema import OutputRole
+from gateway.cards.triton_spec import OutputRole
 from gateway.errors import (
     ConfigurationError,
     DeviceOutOfMemory,

@@ -21,9 +21,9 @@ from gateway.cards.schema import (
     TaskSpec,
     TaskTable,
     TokenizerSpec,
-    TritonSpec,
     VectorSpec,
 )
+from gateway.cards.triton_spec import TritonSpec
 from gateway.errors import InvalidField, UnknownModel
 
 DIMENSIONS = 384

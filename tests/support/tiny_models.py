@@ -13,20 +13,15 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import (
     CanarySpec,
     Card,
-    GraphInput,
-    GraphOutput,
-    InputRole,
     Model,
-    OutputRole,
     RerankSpec,
     Role,
     TaskSpec,
     TaskTable,
-    TensorSpec,
     TokenizerSpec,
-    TritonSpec,
     VectorSpec,
 )
+from gateway.cards.triton_spec import GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec, TritonSpec
 from tests.support.scripted_engine import SIZE, vector_of
 from tests.support.tiny_tokenizer import CLS, SEP, VOCABULARY, tiny_tokenizer
 

@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime
 
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card, OutputRole
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import OutputRole
 from gateway.service.building import Service, ServiceOptions, build_service
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.engine import InferCall, ModelStatus, Tensor

@@ -12,20 +12,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-from gateway.cards.schema import (
-    BatchSpec,
-    CanarySpec,
-    Card,
-    GraphInput,
-    GraphOutput,
-    ImageSpec,
-    InputRole,
-    OutputRole,
-    Role,
-    TaskSpec,
-    TaskTable,
-    TensorSpec,
-)
+from gateway.cards.schema import BatchSpec, CanarySpec, Card, ImageSpec, Role, TaskSpec, TaskTable
+from gateway.cards.triton_spec import GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 from gateway.errors import InferenceFailed
 from gateway.triton.engine import InferCall, Tensor
 from tests.support.scripted_engine import SIZE, ScriptedEngine

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cards.schema import INPUT_TYPES, GraphInput, InputRole, TensorSpec
+from gateway.cards.triton_spec import INPUT_TYPES, GraphInput, InputRole, TensorSpec
 from gateway.triton.input_tensors import input_tensors, pad
 
 Rows = list[list[int]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.cards.schema import GraphInput, InputRole, TensorSpec
+from gateway.cards.triton_spec import GraphInput, InputRole, TensorSpec
 from gateway.triton.unpadded_tensors import unpadded_tensors
 from gateway.types import TokenRow
 from tests.support.unpadded_engine import unpadded_card

@@ -14,7 +14,8 @@ from gateway.artifacts.adding.signature import GraphTensor, Signature, graph_inp
 from gateway.artifacts.adding.stages import Stages
 from gateway.artifacts.graphs.bert import BertShape
 from gateway.artifacts.graphs.building import build_graph
-from gateway.cards.schema import VERSION_FOLDER, GraphOutput, GraphSpec, OutputRole, TensorSpec
+from gateway.cards.schema import VERSION_FOLDER, GraphSpec
+from gateway.cards.triton_spec import GraphOutput, OutputRole, TensorSpec
 from gateway.errors import ArtifactError, ConfigurationError
 
 BUILDER = "bert"

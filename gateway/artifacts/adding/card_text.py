@@ -11,7 +11,8 @@ from datetime import date
 
 from gateway.artifacts.adding.plan import TOKENIZER_FILE, Plan
 from gateway.artifacts.placing import Content
-from gateway.cards.schema import VERSION_FOLDER, GraphInput, GraphOutput, TaskTable
+from gateway.cards.schema import VERSION_FOLDER, TaskTable
+from gateway.cards.triton_spec import GraphInput, GraphOutput
 
 CANARY_TEXT = "The quick brown fox jumps over the lazy dog."
 # From here on what a text needed is worth giving back to the system after its call.

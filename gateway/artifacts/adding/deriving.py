@@ -22,7 +22,8 @@ from gateway.artifacts.adding.stages import Stages, read_stages
 from gateway.artifacts.adding.tokenizer_checks import check_tokenizer, choose_pad_id, find_tokenizer
 from gateway.artifacts.adding.window import choose_window
 from gateway.artifacts.tokenizer_check import TOKENIZER_CONFIG_FILE
-from gateway.cards.schema import InputRole, TaskTable
+from gateway.cards.schema import TaskTable
+from gateway.cards.triton_spec import InputRole
 
 Fetch = Callable[[str], Path]
 """Downloads a file of the repository, by its path there, to where it will be served from."""

@@ -21,7 +21,8 @@ from gateway.artifacts.graphs.pooling_nodes import POOLINGS as POOLED_IN_GRAPH
 from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.cards.installation import LOCK_FILE
-from gateway.cards.schema import IN_GRAPH, VERSION_FOLDER, GraphOutput, OutputRole, TensorSpec
+from gateway.cards.schema import IN_GRAPH, VERSION_FOLDER
+from gateway.cards.triton_spec import GraphOutput, OutputRole, TensorSpec
 from gateway.errors import ArtifactError
 
 POOLED_NAME = "pooled_embedding"

@@ -8,7 +8,8 @@ from datetime import date
 
 from gateway.artifacts.adding.outputs import VectorSource
 from gateway.artifacts.adding.published import Fact
-from gateway.cards.schema import VERSION_FOLDER, GraphInput, GraphOutput, TaskTable
+from gateway.cards.schema import VERSION_FOLDER, TaskTable
+from gateway.cards.triton_spec import GraphInput, GraphOutput
 
 # In the model folder. Names that published files must not take.
 TOKENIZER_FILE = "tokenizer.json"

@@ -10,7 +10,7 @@ import onnx
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.onnx_inspection import DATA_TYPES
-from gateway.cards.schema import INPUT_TYPES, GraphInput, InputRole, TensorSpec
+from gateway.cards.triton_spec import INPUT_TYPES, GraphInput, InputRole, TensorSpec
 
 INPUT_ROLES: Mapping[str, InputRole] = {
     "input_ids": InputRole.TOKEN_IDS,

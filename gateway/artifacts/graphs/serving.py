@@ -26,7 +26,8 @@ from gateway.artifacts.graphs.pooling_nodes import OLDEST_OPSET, POOLINGS, Addit
 from gateway.artifacts.graphs.published_graph import read_published
 from gateway.artifacts.graphs.recipe import SERVING
 from gateway.artifacts.graphs.renaming import drop_unused, names_in, rename
-from gateway.cards.schema import OUTPUT_RANKS, Card, GraphOutput, GraphSpec, InputRole, OutputRole
+from gateway.cards.schema import Card, GraphSpec
+from gateway.cards.triton_spec import OUTPUT_RANKS, GraphOutput, InputRole, OutputRole
 from gateway.errors import ArtifactError, ConfigurationError
 
 BUILDER = SERVING

@@ -16,16 +16,8 @@ from gateway.artifacts.adding.published import Fact
 from gateway.artifacts.adding.signature import GraphTensor
 from gateway.artifacts.placing import Content
 from gateway.cards.loading import load_model
-from gateway.cards.schema import (
-    GraphInput,
-    GraphOutput,
-    InputRole,
-    OutputRole,
-    Role,
-    TaskSpec,
-    TaskTable,
-    TensorSpec,
-)
+from gateway.cards.schema import Role, TaskSpec, TaskTable
+from gateway.cards.triton_spec import GraphInput, GraphOutput, InputRole, OutputRole, TensorSpec
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 TABLE = TaskTable((TaskSpec("query", "Q: ", Role.QUERY), TaskSpec("plain", "")), default="plain")

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from gateway.artifacts.adding.model_config import ModelConfig
 from gateway.artifacts.adding.refusal import CannotServe
 from gateway.artifacts.adding.signature import GraphTensor, graph_inputs, signature_of
-from gateway.cards.schema import InputRole
+from gateway.cards.triton_spec import InputRole
 from tests.support.small_graphs import TOKENS, with_signature
 
 ROWS = ("batch", "sequence")

@@ -17,7 +17,8 @@ from gateway.artifacts.graphs.recipe import recipe
 from gateway.artifacts.graphs.serving import build_serving
 from gateway.artifacts.variants import graph_of
 from gateway.cards.registry import Registry
-from gateway.cards.schema import Card, GraphOutput, OutputRole, TensorSpec
+from gateway.cards.schema import Card
+from gateway.cards.triton_spec import GraphOutput, OutputRole, TensorSpec
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.vectors.pooling import POOLINGS
 from tests.support.graphs import value
