@@ -13,6 +13,7 @@ from gateway.cards.schema import ImageSpec
 from gateway.errors import DeadlineExceeded, InvalidImage, Overloaded
 from gateway.images.decoding import DecodeLimits, ImageDecoder, UndecodableImage
 from gateway.images.encoded import decode_image, is_data_uri
+from gateway.images.fair_slots import FairSlots, Turns
 from gateway.images.fetching import FetchLimits, ImageFetcher
 from gateway.images.memory import ImageMemory, MemoryShare
 from gateway.images.meter import ImageMeter
@@ -41,6 +42,18 @@ class ImageLimits:
     workers: int = 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What one request's images share: `own` bounds how many of them are under way, and `fetches` and `decodes` are its
+    turns among all requests."""
+
+    spec: ImageSpec
+    share: MemoryShare
+    own: asyncio.Semaphore
+    fetches: Turns
+    decodes: Turns
+
+
 class ImageReader:
     """Fetches, checks and decodes. Nothing is started before the first image.
 
@@ -64,7 +77,8 @@ class ImageReader:
         self._decoder = decoder or ImageDecoder(
             DecodeLimits(max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels, workers=limits.workers)
         )
-        self._fetches = asyncio.Semaphore(limits.fetches)
+        self._fetches = FairSlots(limits.fetches)
+        self._decodes = FairSlots(limits.workers)
         self.memory = ImageMemory(limits.max_images_bytes)
 
     @asynccontextmanager
@@ -96,7 +110,8 @@ class ImageReader:
     ) -> PreparedImages:
         # No more than half of the fetches for one request, so that one with many slow URLs leaves room for others.
         own = asyncio.Semaphore(max(1, self._limits.fetches // 2))
-        reading = [asyncio.create_task(self._read(number, given, spec, share, own)) for number, given in inputs]
+        request = _Request(spec, share, own, self._fetches.turns(), self._decodes.turns())
+        reading = [asyncio.create_task(self._read(number, given, request)) for number, given in inputs]
         try:
             return {number: await image for (number, _), image in zip(inputs, reading, strict=True)}
         finally:
@@ -104,27 +119,25 @@ class ImageReader:
                 image.cancel()
             await asyncio.gather(*reading, return_exceptions=True)
 
-    async def _read(
-        self, number: int, given: ImageInput, spec: ImageSpec, share: MemoryShare, own: asyncio.Semaphore
-    ) -> UInt8Array:
+    async def _read(self, number: int, given: ImageInput, request: _Request) -> UInt8Array:
         try:
-            async with own:
+            async with request.own:
                 if given.url is not None and not is_data_uri(given.url):
-                    return await self._read_url(given.url, spec, share)
-                return await self._decode(self._content(number, given), spec, share)
+                    return await self._read_url(given.url, request)
+                return await self._decode(self._content(number, given), request)
         except UnusableImage as unusable:
             self._meter.refused(unusable.refusal)
             raise InvalidImage(f"Input {number} {unusable.reason}.", param=_PARAM) from None
 
-    async def _read_url(self, url: str, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
+    async def _read_url(self, url: str, request: _Request) -> UInt8Array:
         """Its place among the fetches is kept until it is decoded: files do not pile up before the processes."""
         async with AsyncExitStack() as place:
             with self._meter.timed(ImageStage.FETCH):
-                await place.enter_async_context(self._fetches)
-                self._take(share, self._limits.max_image_bytes)
-                place.callback(share.give_back, self._limits.max_image_bytes)
+                await place.enter_async_context(request.fetches.one())
+                self._take(request.share, self._limits.max_image_bytes)
+                place.callback(request.share.give_back, self._limits.max_image_bytes)
                 content = await self._fetcher.fetch(url)
-            return await self._decode(content, spec, share)
+            return await self._decode(content, request)
 
     def _content(self, number: int, given: ImageInput) -> bytes:
         if given.url is not None:
@@ -143,12 +156,13 @@ class ImageReader:
             )
         return content
 
-    async def _decode(self, content: bytes, spec: ImageSpec, share: MemoryShare) -> UInt8Array:
-        most_bytes = 3 * most_pixels(spec)
-        self._take(share, most_bytes)
+    async def _decode(self, content: bytes, request: _Request) -> UInt8Array:
+        most_bytes = 3 * most_pixels(request.spec)
+        self._take(request.share, most_bytes)
         with self._meter.timed(ImageStage.DECODE):
-            pixels = await self._decoder.decode(content, spec)
-        share.give_back(most_bytes - pixels.nbytes)
+            async with request.decodes.one():
+                pixels = await self._decoder.decode(content, request.spec)
+        request.share.give_back(most_bytes - pixels.nbytes)
         return pixels
 
     def _take(self, share: MemoryShare, count: int) -> None:

@@ -222,6 +222,52 @@ async def test_fetches_are_bounded_over_all_requests_and_one_takes_half(
     assert most == 6
 
 
+@pytest.mark.parametrize("by_url", [True, False])
+async def test_a_single_image_waits_for_a_turn_of_each_request_and_not_for_all_of_theirs(
+    metrics: Metrics, by_url: bool
+) -> None:
+    gate = asyncio.Semaphore(0)
+    begun: list[str] = []
+
+    async def slow(name: str) -> None:
+        begun.append(name)
+        await gate.acquire()
+
+    class Gated:
+        async def fetch(self, url: str) -> bytes:
+            await slow(url)
+            return b""
+
+        async def decode(self, content: bytes, spec: ImageSpec) -> UInt8Array:
+            if not by_url:
+                await slow(content.decode())
+            return np.zeros((28, 28, 3), np.uint8)
+
+        def close(self) -> None: ...
+
+    gated = Gated()
+    reader = ImageReader(ImageLimits(), metrics=metrics, fetcher=gated, decoder=gated)  # type: ignore[arg-type]
+
+    async def ask(name: str, images: int) -> None:
+        given = ImageInput(url=name) if by_url else ImageInput(data=name.encode())
+        async with reader.prepared(list(enumerate([given] * images)), spec=V4_IMAGES, deadline=soon()):
+            pass
+
+    requests = [asyncio.create_task(ask("many", 100)) for _ in range(5)]
+    await settled(lambda: len(begun), at_least=16 if by_url else 2)
+    under_way = len(begun)
+    requests.append(asyncio.create_task(ask("single", 1)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    for _ in range(6):
+        gate.release()
+    await settled(lambda: len(begun), at_least=under_way + 6)
+    assert "single" in begun
+    for request in requests:
+        request.cancel()
+    await asyncio.gather(*requests, return_exceptions=True)
+
+
 async def test_files_do_not_pile_up_before_the_processes(server: ImageServer, metrics: Metrics) -> None:
     class Busy:
         """Decodes nothing until it is released."""
