@@ -154,7 +154,7 @@ class ReadinessMonitor:
             elif name in self._watches:
                 await self._absent(name, status)
             else:
-                self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))
+                self._others[name] = health(State.NOT_LOADED, _why_absent(status, card))
 
     def _is_another_variant(self, card: Card) -> bool:
         """Whether a model's wrong vectors are those of files that were installed since: another precision, say."""
@@ -218,13 +218,14 @@ class ReadinessMonitor:
             await model.scheduler.close(f"The model {name} was unloaded.")
         self._absent_since.pop(name, None)
         self._metrics.model_ready.labels(name).set(0)
-        self._others[name] = health(State.NOT_LOADED, _why_absent(status, name))
+        self._others[name] = health(State.NOT_LOADED, _why_absent(status, self._cards[name]))
         _log.info("a model was unloaded and is served no more", extra={"model": name})
 
 
-def _why_absent(status: ModelStatus | None, name: str) -> str:
+def _why_absent(status: ModelStatus | None, card: Card) -> str:
     if status is not None and status.state in ("LOADING", "UNLOADING"):
         return f"Triton is {status.state.lower()} it."
     if status is not None and status.reason and status.reason != "unloaded":
         return f"Triton could not load it: {status.reason}"
-    return f"Not loaded. Its files come with: gateway models pull {name}"
+    needed = "" if card.triton.has_graph else ", and what it computes with: scripts/install_torch.sh"
+    return f"Not loaded. Its files come with: gateway models pull {card.name}{needed}"

@@ -293,10 +293,11 @@ class ServedModels:
                 f"gateway models pull {model.name}",
                 code="no_model_served",
             )
+        torch = "" if model.card.triton.has_graph else "torch is not (`scripts/install_torch.sh`), "
         return UnknownModel(
             f"The model {model.name!r} is known but not loaded. Either it is not installed (`gateway models pull "
-            f"{model.name}`, then start again), or the gateway was told to serve others (`--model`, GATEWAY_MODELS). "
-            f"{self._describe(kind)}"
+            f"{model.name}`, then start again), {torch}or the gateway was told to serve others (`--model`, "
+            f"GATEWAY_MODELS). {self._describe(kind)}"
         )
 
     def _describe(self, kind: ModelKind | None) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.cards.registry import Registry
 from gateway.errors import DeadlineExceeded, EngineUnavailable, UnknownModel
+from gateway.service.readiness import _why_absent
 from gateway.triton.engine import InferCall, ModelStatus, Tensor
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine, vector_of
 from tests.support.tiny_models import CANARY_IDS
+from tests.support.twin_repository import SHIPPED
 
 
 @pytest.fixture
@@ -32,6 +35,14 @@ async def test_ready_once_the_canary_gave_its_vector(tmp_path: Path, engine: Scr
         report = service.readiness.report()
     assert {name: (one.state, one.reason) for name, one in report.models.items()} == {"tiny": ("ready", "")}
     assert engine.calls[0].inputs["input_ids"].tolist() == [list(CANARY_IDS)]
+
+
+def test_why_a_model_is_not_loaded_names_all_that_it_needs() -> None:
+    cards = {card.name: card for card in Registry.from_repository(SHIPPED).cards}
+    for name, torch in (("jina-embeddings-v3", False), ("jina-embeddings-v4", True)):
+        reason = _why_absent(None, cards[name])
+        assert f"gateway models pull {name}" in reason
+        assert ("scripts/install_torch.sh" in reason) is torch
 
 
 @pytest.mark.parametrize("poison", ["nan", "wrong"])

@@ -16,6 +16,7 @@ from gateway.cards.tasks import UnknownTask
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.service.served_models import ServedModel, ServedModels
 from tests.support.tiny_models import family_cards, reranker_card, tiny_card, tiny_model
+from tests.support.twin_repository import SHIPPED
 
 
 def served(registry: Registry, *names: str, **options: Any) -> ServedModels:
@@ -101,6 +102,14 @@ def test_a_model_of_the_other_kind_is_refused_with_the_right_path(registry: Regi
     with pytest.raises(InvalidField, match="POST /v1/embeddings"):
         models.find("nano", ModelKind.RERANKER)
     assert models.find("reranker", ModelKind.RERANKER).name == "reranker"
+
+
+def test_a_model_that_is_not_loaded_is_told_with_all_that_it_may_lack() -> None:
+    models = served(Registry.from_repository(SHIPPED), "all-MiniLM-L6-v2")
+    for name, torch in (("jina-embeddings-v3", False), ("jina-embeddings-v4", True)):
+        with pytest.raises(UnknownModel, match=f"gateway models pull {name}") as refused:
+            models.find(name)
+        assert ("scripts/install_torch.sh" in refused.value.message) is torch
 
 
 def test_a_request_without_a_model_means_the_default_or_the_only_one_of_its_kind(registry: Registry) -> None:
