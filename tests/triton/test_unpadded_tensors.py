@@ -50,6 +50,13 @@ def test_inputs_that_are_not_optional_are_there_though_they_say_nothing(tmp_path
     assert tensors["span_counts"].tolist() == [0]
 
 
+@pytest.mark.parametrize("adapter", [None, -1])
+def test_a_row_without_an_adapter_is_never_given_the_last_one(tmp_path: Path, adapter: int | None) -> None:
+    rows = [row(5), TokenRow(np.array([6]), adapter=adapter)]
+    with pytest.raises(ValueError, match="a row has none"):
+        unpadded_tensors(unpadded_card(tmp_path).triton.inputs, rows)
+
+
 def test_an_input_of_a_padded_model_is_a_mistake() -> None:
     mask = GraphInput(TensorSpec("mask", "TYPE_INT64", (-1, -1)), InputRole.ATTENTION_MASK)
     with pytest.raises(ValueError, match="attention_mask"):

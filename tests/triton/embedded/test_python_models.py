@@ -100,6 +100,17 @@ def test_settings_come_from_the_gateway_and_not_from_its_environment(monkeypatch
     assert "GATEWAY_DTYPE" not in environment(WHEEL, dtype="bfloat16", has_python_models=False)
 
 
+@pytest.mark.parametrize("distribution", [WHEEL, APART])
+def test_nobody_is_asked_for_files_and_no_thread_spins(
+    distribution: Distribution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    given = environment(distribution)
+    assert (given["HF_HUB_OFFLINE"], given["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
+    assert given["OMP_NUM_THREADS"] == str(usable_cores())
+    assert not {"HF_HUB_OFFLINE", "OMP_WAIT_POLICY"} & environment(distribution, has_python_models=False).keys()
+
+
 def test_the_wheel_alone_is_kept_off_the_gpu(tmp_path: Path) -> None:
     def options(distribution: Distribution, model: str) -> set[str]:
         line = command.command_line(
