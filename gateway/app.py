@@ -36,7 +36,7 @@ from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.measuring import Measuring
 from gateway.middleware.request_id import RequestId
 from gateway.service.building import ServiceOptions, build_service
-from gateway.service.served_models import OnMissing
+from gateway.service.public_model import OnMissing
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.triton.endpoint import grpc_address

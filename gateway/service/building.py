@@ -22,10 +22,11 @@ from gateway.service.canary import Canary
 from gateway.service.classifying import ClassificationService
 from gateway.service.default_tasks import default_tasks
 from gateway.service.embedding import EmbeddingService
+from gateway.service.public_model import OnMissing, ServedModel
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
 from gateway.service.segmenting import SegmentationService
-from gateway.service.served_models import OnMissing, ServedModel, ServedModels
+from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
 from gateway.text.image_prompt import ImagePrompt

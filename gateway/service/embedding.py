@@ -14,7 +14,8 @@ from gateway.errors import InvalidField, InvalidVector
 from gateway.service.deadlines import before
 from gateway.service.image_inputs import ImageSource, check_least_tokens, numbered_images, with_images_known
 from gateway.service.late_chunking import LateChunking
-from gateway.service.served_models import PublicModel, ServedModels
+from gateway.service.public_model import PublicModel
+from gateway.service.served_models import ServedModels
 from gateway.service.task_rows import read_rows
 from gateway.service.token_vectors import check_token_count, check_token_vectors, token_texts
 from gateway.telemetry.metrics import Metrics

@@ -10,7 +10,7 @@ from typing import Protocol
 from gateway.cards.schema import ImageSpec
 from gateway.errors import InvalidField
 from gateway.images.encoded import is_image_uri
-from gateway.service.served_models import PublicModel
+from gateway.service.public_model import PublicModel
 from gateway.text.reading import InputReader
 from gateway.types import EmbedRequest, ImageInput, Input, TextInput, UInt8Array
 

@@ -15,7 +15,7 @@ from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField
 from gateway.service.deadlines import before
-from gateway.service.served_models import PublicModel
+from gateway.service.public_model import PublicModel
 from gateway.text.documents import Document, document_parts, read_document
 from gateway.text.task_route import task_route
 from gateway.text.windows import spans_within, windows

@@ -17,7 +17,8 @@ from gateway.errors import ConfigurationError, EngineUnavailable, GatewayError
 from gateway.service.canary import Canary
 from gateway.service.healing import Healer
 from gateway.service.health import ModelHealth, ReadinessReport, State, health
-from gateway.service.served_models import ServedModel, ServedModels
+from gateway.service.public_model import ServedModel
+from gateway.service.served_models import ServedModels
 from gateway.service.watching import ModelWatch
 from gateway.telemetry.metrics import Metrics
 from gateway.triton.engine import Engine, ModelStatus

@@ -8,7 +8,8 @@ import numpy as np
 
 from gateway.cards.schema import ModelKind
 from gateway.service.deadlines import before
-from gateway.service.served_models import PublicModel, ServedModels
+from gateway.service.public_model import PublicModel
+from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
 from gateway.text.pair_reading import PairReader, PairRows
 from gateway.text.pairs import PairWindow

@@ -2,106 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.batching.scheduler import Scheduler
 from gateway.cards.close_names import did_you_mean
-from gateway.cards.installation import Installation
 from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Named, Registry
-from gateway.cards.schema import Card, Model, ModelKind, TaskSpec
-from gateway.cards.tasks import TaskChoice, UnknownTask, choose_task, find_task, is_task_word
+from gateway.cards.schema import Card, Model, ModelKind
+from gateway.cards.tasks import TaskChoice, UnknownTask, find_task
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
-from gateway.text.reading import InputReader
-
-OnMissing = Callable[[Card], EngineUnavailable | None]
-"""Told of a card that a request needs and Triton has not loaded; gives the error to answer with if it is on its way."""
+from gateway.service.public_model import OnMissing, PublicModel, ServedModel, loaded_tasks
 
 # Names under which requests found a model and that are remembered; looking one up anew takes some microseconds.
 _REMEMBERED_NAMES = 256
 
 _PATHS = {ModelKind.EMBEDDING: "POST /v1/embeddings", ModelKind.RERANKER: "POST /v1/rerank"}
-
-
-class TaskNotLoaded(InvalidField):
-    """The model has this task, but the part of it that computes the task is not there."""
-
-    code = "task_not_loaded"
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """One Triton model, and everything it needs to answer."""
-
-    card: Card
-    reader: InputReader
-    scheduler: Scheduler
-    installation: Installation
-
-
-@dataclass(frozen=True, slots=True)
-class PublicModel:
-    """What a caller's name stands for now: a model, those of its Triton models that are served, at least one, and the
-    task that the name brought along. `configured_task` is the operator's word on what stands in for the card's default.
-    """
-
-    model: Model
-    members: Mapping[str, ServedModel]
-    task: str | None = None
-    default_task: str | None = None
-    on_missing: OnMissing = lambda _: None
-    configured_task: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def card(self) -> Card:
-        """A card to read what all members share from: tokenizer, vectors, tasks."""
-        return self.model.card
-
-    @property
-    def reader(self) -> InputReader:
-        """The reader that all members share."""
-        return next(iter(self.members.values())).reader
-
-    def preferred_task(self, word: str) -> str | None:
-        """The task that the name brought along, else `word` where the model knows it."""
-        return self.task or (word if is_task_word(self.card.tasks, word) else None)
-
-    def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
-        """What a request's words stand for. A task that rode on the model's name stands in where the request says
-        nothing, and takes its side of a search from the request where that says no more.
-
-        Raises `gateway.cards.tasks.UnknownTask`.
-        """
-        table = self.card.tasks
-        if task or side:
-            return choose_task(table, task=task, role=side, default=self.task or self.default_task)
-        return choose_task(table, task=self.task, role=None, default=self.default_task, fallback=self.configured_task)
-
-    def member_for(self, task: TaskSpec | None) -> ServedModel:
-        """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`
-        where it is on its way."""
-        if task is None or task.member is None:
-            return next(iter(self.members.values()))
-        card = self.model.card_for(task)
-        if card.name in self.members:
-            return self.members[card.name]
-        coming = self.on_missing(card)
-        if coming is not None:
-            raise coming
-        loaded = ", ".join(f"'{name}'" for name in self.loaded_tasks())
-        raise TaskNotLoaded(
-            f"The task '{task.name}' of {self.name} is not loaded here. Loaded: {loaded}. Install it with "
-            f"`gateway models pull {card.name}` and start again.",
-            param="task",
-        )
-
-    def loaded_tasks(self) -> tuple[str, ...]:
-        return _loaded_tasks(self.model, self.members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +179,7 @@ class ServedModels:
         installed = [member.installation for member in members.values()]
         return ModelListing(
             model,
-            tasks=_loaded_tasks(model, members),
+            tasks=loaded_tasks(model, members),
             variant=next((one.variant for one in installed if one.variant is not None), None),
             batch_invariant=all(one.batch_invariant for one in installed),
             configured_task=self._default_tasks.get(model.name),
@@ -328,7 +243,3 @@ def _wrong_kind(model: Model) -> InvalidField:
 
 def _are_siblings(one: Card, other: Card) -> bool:
     return one.family is not None and one.family == other.family
-
-
-def _loaded_tasks(model: Model, members: Mapping[str, ServedModel]) -> tuple[str, ...]:
-    return tuple(task.name for task in model.card.tasks.tasks if model.card_for(task).name in members)

@@ -15,7 +15,7 @@ from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
-from gateway.service.served_models import PublicModel, ServedModel
+from gateway.service.public_model import PublicModel, ServedModel
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, TokenLimitExceeded
-from gateway.service.served_models import PublicModel
+from gateway.service.public_model import PublicModel
 from gateway.text.tokenizer import TextTokenizer
 from gateway.types import EmbedRequest, TokenRow
 

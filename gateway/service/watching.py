@@ -12,7 +12,7 @@ from gateway.errors import BackendProcessDied, DeadlineExceeded, EngineUnavailab
 from gateway.service.canary import CALL_TIMEOUT_SECONDS, Canary, WrongVector
 from gateway.service.healing import Healer
 from gateway.service.health import ModelHealth, State, health
-from gateway.service.served_models import ServedModel
+from gateway.service.public_model import ServedModel
 from gateway.triton.engine import Engine
 
 _log = logging.getLogger(__name__)

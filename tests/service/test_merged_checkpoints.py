@@ -12,7 +12,8 @@ from gateway.cards.installation import Installation
 from gateway.cards.registry import Registry
 from gateway.cards.tasks import UnknownTask
 from gateway.errors import UnknownModel
-from gateway.service.served_models import ServedModel, ServedModels
+from gateway.service.public_model import ServedModel
+from gateway.service.served_models import ServedModels
 
 REGISTRY = Registry.from_repository(Path(__file__).parents[2] / "model_repository")
 V4 = "jina-embeddings-v4"

@@ -14,7 +14,8 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
 from gateway.cards.tasks import UnknownTask
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
-from gateway.service.served_models import ServedModel, ServedModels
+from gateway.service.public_model import ServedModel
+from gateway.service.served_models import ServedModels
 from tests.support.tiny_models import family_cards, reranker_card, tiny_card, tiny_model
 from tests.support.twin_repository import SHIPPED
 

@@ -15,7 +15,7 @@ from gateway.cards.schema import Role, TaskSpec, TaskTable
 from gateway.cards.tasks import UnknownTask
 from gateway.errors import InferenceFailed, InvalidField, TokenLimitExceeded
 from gateway.service.building import Service
-from gateway.service.served_models import TaskNotLoaded
+from gateway.service.public_model import TaskNotLoaded
 from gateway.types import EmbedResult, Float32Array, OwnPrefixes, TokenInput, Vocabulary
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine, token_vectors_of, vector_of

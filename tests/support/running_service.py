@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Model
 from gateway.service.building import Service, ServiceOptions, build_service
-from gateway.service.served_models import OnMissing
+from gateway.service.public_model import OnMissing
 from gateway.telemetry.metrics import Metrics, build_metrics
 from gateway.types import EmbedRequest, Input, TextInput
 from tests.support.scripted_engine import ScriptedEngine
