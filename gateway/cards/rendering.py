@@ -66,11 +66,6 @@ def render_config(card: Card) -> str:
     return "\n".join([HEADER, *_lines(card)]) + "\n"
 
 
-def is_rendered(card: Card) -> bool:
-    """Whether what is on disk is what the card says today."""
-    return not stale_files(card)
-
-
 def _has_text(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
 

@@ -1,4 +1,4 @@
-"""At what size a model reads an image, and how many tokens that makes.
+"""At what size a model reads an image.
 
 The rule is Qwen2-VL's ("smart resize"): sides become multiples of a unit, the area stays within the model's bounds and
 the aspect ratio as near as that allows. It decides vectors, so it follows transformers to the last pixel.
@@ -33,11 +33,6 @@ def resized(height: int, width: int, spec: ImageSpec) -> tuple[int, int]:
         stretch = math.sqrt(spec.min_pixels / (height * width))
         return math.ceil(height * stretch / unit) * unit, math.ceil(width * stretch / unit) * unit
     return rounded
-
-
-def image_tokens(height: int, width: int, spec: ImageSpec) -> int:
-    """How many tokens stand for an image that is read at `height` by `width` pixels, as `resized` gives them."""
-    return (height // spec.unit_pixels) * (width // spec.unit_pixels)
 
 
 def most_pixels(spec: ImageSpec) -> int:

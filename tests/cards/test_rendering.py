@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from gateway.cards.installation import LOCK_FILE
 from gateway.cards.loading import load_card
 from gateway.cards.registry import Registry
-from gateway.cards.rendering import config_path, is_rendered, render_config, stale_files, write_rendered
+from gateway.cards.rendering import config_path, render_config, stale_files, write_rendered
 from gateway.cards.schema import Card
 from tests.support.tiny_bert import TinyModel
 
@@ -109,11 +109,11 @@ def test_parameters_survive_quoting(tmp_path: Path) -> None:
 
 def test_a_config_that_drifted_is_noticed(tmp_path: Path) -> None:
     card = load_card(TinyModel().write_card(tmp_path, scratch=tmp_path))
-    assert not is_rendered(card)
+    assert stale_files(card)
     config_path(card).write_text(render_config(card), encoding="utf-8")
-    assert is_rendered(card)
+    assert not stale_files(card)
     config_path(card).write_text(render_config(card).replace("count: 1", "count: 2"), encoding="utf-8")
-    assert not is_rendered(card)
+    assert stale_files(card)
 
 
 def test_what_a_call_may_leave_out_is_told_to_triton() -> None:
@@ -132,9 +132,8 @@ def test_code_that_drifted_is_noticed_and_mended(tmp_path: Path) -> None:
     assert code.read_text(encoding="utf-8") == v4.path_of("1/model.py").read_text(encoding="utf-8")
     code.write_text(code.read_text(encoding="utf-8") + "\nimport os\n", encoding="utf-8")
     assert stale_files(card) == (code,)
-    assert not is_rendered(card)
     assert write_rendered(card) == (code,)
-    assert is_rendered(card)
+    assert not stale_files(card)
 
 
 def test_a_model_that_is_a_graph_has_no_code(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.images.sizes import TooNarrow, image_tokens, most_pixels, resized
+from gateway.images.sizes import TooNarrow, most_pixels, resized
 from tests.conftest import missing_torch, need
 from tests.support.image_spec import V4_IMAGES
 
@@ -49,7 +49,3 @@ def test_sizes_are_those_of_transformers(
 @pytest.mark.parametrize(("size", "expected"), [((1, 1), (56, 56)), ((1, 200), (28, 812)), ((3000, 4000), (672, 896))])
 def test_examples(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert resized(*size, V4_IMAGES) == expected
-
-
-def test_tokens_are_squares_of_a_unit() -> None:
-    assert image_tokens(672, 896, V4_IMAGES) == 24 * 32 == 768
