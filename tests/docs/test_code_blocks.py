@@ -42,8 +42,8 @@ MARKS = {
     "run: stack", "run: twins", "run: v4", "run: hub", "run: checkout", "run: fresh", "run: benchmark",
     "run: runpod", "not run: needs docker", "not run: needs runpod", OUTPUT_MARK,
 }  # fmt: skip
-# A size that the full models have and their twins do not, and one that both have.
-DOCUMENTED_SIZE, TWIN_SIZE = '"dimensions": 256', '"dimensions": 16'
+# Sizes that the full models have and their twins do not, and one that both have.
+DOCUMENTED_SIZE, TWIN_SIZE = re.compile('"dimensions": (128|256)'), '"dimensions": 16'
 ADDED_REPOSITORY = "sentence-transformers/paraphrase-MiniLM-L3-v2"
 BLOCKS = all_blocks()
 
@@ -63,6 +63,10 @@ def run(block: Block, *, url: str = DOCUMENTED) -> str:
     )  # fmt: skip
     assert result.returncode == 0, f"{block}\n{result.stdout}\n{result.stderr}"
     return result.stdout
+
+
+def for_twins(block: Block) -> Block:
+    return dataclasses.replace(block, code=DOCUMENTED_SIZE.sub(TWIN_SIZE, block.code))
 
 
 def expected_output(block: Block) -> str | None:
@@ -98,8 +102,7 @@ def test_works_against_a_running_gateway(block: Block, gateway_url: str) -> None
 @pytest.mark.triton
 @pytest.mark.parametrize("block", marked("run: twins"), ids=str)
 def test_works_against_the_other_models(block: Block, twin_gateway_url: str) -> None:
-    small = dataclasses.replace(block, code=block.code.replace(DOCUMENTED_SIZE, TWIN_SIZE))
-    printed = run(small, url=twin_gateway_url)
+    printed = run(for_twins(block), url=twin_gateway_url)
     if "curl" in block.code:
         assert '"error"' not in printed
 
@@ -107,7 +110,7 @@ def test_works_against_the_other_models(block: Block, twin_gateway_url: str) -> 
 @pytest.mark.triton
 @pytest.mark.parametrize("block", marked("run: v4"), ids=str)
 def test_works_against_the_model_that_reads_images(block: Block, v4_gateway_url: str) -> None:
-    printed = run(block, url=v4_gateway_url)
+    printed = run(for_twins(block), url=v4_gateway_url)
     if "curl" in block.code:
         assert '"error"' not in printed
 
