@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ serve(socket.socket(fileno=0), memory_bytes=int(sys.argv[2]))
 """
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 _SOCKET_BUFFER_BYTES = 1024 * 1024
+# From the end of its connection to its own.
+_LAST_BREATH_SECONDS = 1.0
 
 
 class ProcessLost(Exception):
@@ -102,6 +106,13 @@ class DecodeProcess:
             if not received:
                 raise ProcessLost
             view = view[received:]
+
+    async def was_killed(self) -> bool:
+        """Whether a process that is lost was ended from outside: by a person, or by a system that is short of memory.
+        A file that exceeds this process's own limits ends it in other ways."""
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._process.wait, _LAST_BREATH_SECONDS)
+        return self._process.returncode == -signal.SIGKILL
 
     async def end(self) -> None:
         """Kills it and waits until the system has it no more."""

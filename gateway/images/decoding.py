@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.cards.schema import ImageSpec
-from gateway.errors import EngineUnavailable
+from gateway.errors import EngineUnavailable, NotServing
 from gateway.images.decode_messages import FORMATS, Job, Outcome
 from gateway.images.decode_process import DecodeProcess, ProcessLost
 from gateway.images.headers import image_format, is_pdf
@@ -76,7 +76,8 @@ class ImageDecoder:
     async def decode(self, content: bytes, spec: ImageSpec) -> UInt8Array:
         """The image as the model reads it: uint8 [height, width, 3], RGB, resized to multiples of `unit_pixels`.
 
-        Raises `UndecodableImage`. A caller that is cancelled leaves the process to finish the file it is at.
+        Raises `UndecodableImage`, and `NotServing` where the process was killed at it. A caller that is cancelled
+        leaves the process to finish the file it is at.
         """
         job = self._job(content, spec)
         await self._free.acquire()
@@ -122,8 +123,11 @@ class ImageDecoder:
         try:
             async with asyncio.timeout(self._wall_seconds):
                 outcome, pixels = await process.decode(job, content, most_pixels=most)
-        except (ProcessLost, TimeoutError):
+        except (ProcessLost, TimeoutError) as failure:
+            was_killed = isinstance(failure, ProcessLost) and await process.was_killed()
             await self._end(process)
+            if was_killed:  # not the file's fault, so nobody is told to send another one
+                raise NotServing("The process that decoded an image was ended. Please try again shortly.") from None
             raise UndecodableImage(_NOT_IN_TIME, refusal=ImageRefusal.DECODING_LIMITS) from None
         except BaseException:
             await self._end(process)
