@@ -20,9 +20,9 @@ V4 = "jina-embeddings-v4"
 RETRIEVAL, MATCHING, CODE = f"{V4}-vllm-retrieval", f"{V4}-vllm-text-matching", f"{V4}-vllm-code"
 
 
-def served(*names: str, default_tasks: Mapping[str, str] | None = None) -> ServedModels:
-    models, nothing = ServedModels(REGISTRY, default_model=None, default_tasks=default_tasks), cast(Any, None)
-    for card in REGISTRY.cards:
+def served(*names: str, default_tasks: Mapping[str, str] | None = None, registry: Registry = REGISTRY) -> ServedModels:
+    models, nothing = ServedModels(registry, default_model=None, default_tasks=default_tasks), cast(Any, None)
+    for card in registry.cards:
         if card.name in names:
             models.put(ServedModel(card, reader=nothing, scheduler=nothing, installation=Installation()))
     return models
@@ -66,6 +66,15 @@ def test_of_several_checkpoints_the_one_that_has_the_task_takes_the_name(
     models = served(RETRIEVAL, MATCHING, CODE)
     for _ in range(2):  # the second time it is remembered
         assert models.find(name, **words).name == taken
+
+
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [({"task": "text-matching"}, MATCHING), ({"task": "retrieval.query"}, RETRIEVAL), ({"task": "none"}, RETRIEVAL)],
+)
+def test_a_repository_without_the_whole_model_goes_by_the_task_too(words: dict[str, str], taken: str) -> None:
+    merged = Registry(model for model in REGISTRY.models if model.name in (RETRIEVAL, MATCHING))
+    assert served(RETRIEVAL, MATCHING, registry=merged).find(V4, **words).name == taken
 
 
 def test_without_a_task_the_operators_default_finds_the_checkpoint() -> None:
