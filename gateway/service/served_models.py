@@ -197,7 +197,7 @@ class ServedModels:
         if not self._served:
             raise EngineUnavailable("No model is served yet.", code="no_model_served")
         if not served:
-            raise UnknownModel(f"No {_WORDS[kind]} is served. {self._describe(kind)}")
+            raise UnknownModel(self._describe(kind))
         raise InvalidField(f"Please name a model. {self._describe(kind)}", param="model", code="model_required")
 
     def _not_served(self, model: Model, kind: ModelKind | None = None) -> UnknownModel | EngineUnavailable:
@@ -222,13 +222,13 @@ class ServedModels:
             for model in self._registry.models
             if kind in (None, model.card.kind) and model.name not in served
         ]
-        loaded = f"Served: {', '.join(served)}." if served else "No such model is served at the moment."
+        loaded = f"Served: {', '.join(served)}." if served else f"No {_WORDS.get(kind, 'model')} is served."
         if not known:
             return loaded
         return f"{loaded} Known, but not loaded: {', '.join(known)} (`gateway models pull NAME` installs one)."
 
 
-_WORDS = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}
+_WORDS: dict[ModelKind | None, str] = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}
 
 
 def _wrong_kind(model: Model) -> InvalidField:

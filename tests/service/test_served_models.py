@@ -122,7 +122,7 @@ def test_a_request_without_a_model_means_the_default_or_the_only_one_of_its_kind
     assert served(registry, "plain", *NANO, default_model="acme/NANO").find(None).name == "nano"
     assert served(registry, "nano-retrieval", default_model="nano-retrieval").find(None).default_task is not None
     assert served(registry, "reranker", default_reranker="reranker").find(None, ModelKind.RERANKER).name == "reranker"
-    with pytest.raises(UnknownModel, match="No reranker is served"):
+    with pytest.raises(UnknownModel, match=r"^No reranker is served\. Known, but not loaded: reranker"):
         served(registry, "plain").find(None, ModelKind.RERANKER)
     with pytest.raises(EngineUnavailable):
         served(registry).find(None)
