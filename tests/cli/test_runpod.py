@@ -18,7 +18,8 @@ from gateway.cli import main
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, missing_torch, need
 from tests.support.captured_log import captured_log
 from tests.support.local_hub import LocalHub, local_hub
-from tests.support.runpod_worker import dialled, environment, foreign, processes_of, run
+from tests.support.runpod_worker import dialled, environment, foreign, run
+from tests.support.triton_processes import processes_of
 from tests.support.twin_repository import publish_twins, twin_repository
 
 HELLO = '{"input": {"model": "all-MiniLM-L6-v2", "input": ["Hello world"]}}'
