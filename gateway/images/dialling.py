@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,7 +25,9 @@ from gateway.images.url_policy import Target
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 """All addresses of a host's name, for a port. Raises `OSError` where it has none."""
 
-_RESOLVING_THREADS = 8
+# A lookup cannot be called off: a name whose server never answers keeps its thread for as long as the system asks, up
+# to half a minute, though the request that wanted it has long gone. So there may be far more of them than fetches.
+_MOST_LOOKUPS = 64
 # Of a host with many addresses no more than these are tried, each for so long.
 _MOST_DIALLED = 4
 _DIAL_SECONDS = 3.0
@@ -35,21 +38,38 @@ class RefusedAddress(Exception):
 
 
 class SystemResolver:
-    """Asks the system, in threads of its own: a name server that never answers holds up none of the gateway's other
-    threads."""
+    """Asks the system, in a thread for each question: a name server that never answers holds up none of the gateway's
+    other threads, and not its end either, as those of an executor would."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_RESOLVING_THREADS, thread_name_prefix="image-names")
+        self._under_way = 0
 
     async def __call__(self, host: str, port: int) -> list[Address]:
-        asking = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host, port)
-        try:
-            return await asking
-        except UnicodeError:
-            raise OSError("no name") from None
+        if self._under_way >= _MOST_LOOKUPS:
+            raise OSError("too many names are being looked up")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Address]] = loop.create_future()
 
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        def settle(found: list[Address] | None) -> None:
+            self._under_way -= 1
+            if answer.done():
+                return
+            if found is None:
+                answer.set_exception(OSError("no name"))
+            else:
+                answer.set_result(found)
+
+        def ask() -> None:
+            try:
+                found = _addresses(host, port)
+            except (OSError, UnicodeError):
+                found = None
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(settle, found)
+
+        threading.Thread(target=ask, name="image-name", daemon=True).start()
+        self._under_way += 1
+        return await answer
 
 
 def _addresses(host: str, port: int) -> list[Address]:

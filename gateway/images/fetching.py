@@ -56,8 +56,7 @@ class ImageFetcher:
     ) -> None:
         self._policy = policy
         self._limits = limits
-        self._own_resolver = SystemResolver() if resolve is None else None
-        self._resolve: Resolve = resolve or self._own_resolver  # type: ignore[assignment]
+        self._resolve = resolve or SystemResolver()
         self._network = network or httpcore.AnyIOBackend()
         self._tls: ssl.SSLContext | None = None
 
@@ -70,10 +69,6 @@ class ImageFetcher:
             raise UnfetchableImage(refused.reason, refusal=refused.refusal) from None
         except (TimeoutError, RefusedAddress, OSError, *_HTTP_FAULTS):
             raise self._unreachable() from None
-
-    def close(self) -> None:
-        if self._own_resolver is not None:
-            self._own_resolver.close()
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(_MOST_REDIRECTS + 1):

@@ -102,7 +102,6 @@ class ImageReader:
 
     async def close(self) -> None:
         """Ends the processes. What is still being read fails."""
-        self._fetcher.close()
         await self._decoder.close()
 
     async def _read_all(

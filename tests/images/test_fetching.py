@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpcore
 import pytest
 
+from gateway.images.addresses import Address
 from gateway.images.careful_stream import CarefulStream
+from gateway.images.dialling import SystemResolver
 from gateway.images.fetching import FetchLimits, ImageFetcher, UnfetchableImage
 from gateway.images.url_policy import UrlPolicy
 from tests.support.hostile_images import encoded, photo
@@ -40,11 +45,7 @@ def fetcher_for(server: ImageServer, *, seconds: float = 30) -> ImageFetcher:
 
 
 async def fetch(server: ImageServer, path: str, *, seconds: float = 30) -> bytes:
-    fetcher = fetcher_for(server, seconds=seconds)
-    try:
-        return await fetcher.fetch(server.url(path))
-    finally:
-        fetcher.close()
+    return await fetcher_for(server, seconds=seconds).fetch(server.url(path))
 
 
 async def refusal(server: ImageServer, path: str, *, seconds: float = 30) -> str:
@@ -80,7 +81,6 @@ async def test_the_request_says_who_asks_and_for_what(server: ImageServer) -> No
     fetcher = fetcher_for(server)
     await fetcher.fetch(server.url("/a"))
     await fetcher.fetch(server.url("/a#part"))
-    fetcher.close()
     for head in server.requests:
         lines = [line.lower() for line in head.split("\r\n")]
         assert lines[0] == "get /a http/1.1"
@@ -312,3 +312,38 @@ async def test_a_name_server_that_never_answers_is_given_up(server: ImageServer)
     fetcher = ImageFetcher(UrlPolicy.parse("public"), limits, resolve=never)  # type: ignore[arg-type]
     with pytest.raises(UnfetchableImage, match=r"within 0\.2 seconds"):
         await fetcher.fetch("http://public.example/a")
+
+
+async def test_names_that_hang_after_their_requests_have_gone_leave_room_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over = threading.Event()
+
+    def addresses(host: str, port: int) -> list[Address]:
+        if host == "hangs.example":
+            over.wait(30)
+        return []
+
+    monkeypatch.setattr("gateway.images.dialling._addresses", addresses)
+    resolver = SystemResolver()
+    try:
+        gone = [asyncio.create_task(resolver("hangs.example", 80)) for _ in range(48)]  # of three times 16 fetches
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        async with asyncio.timeout(20):
+            assert await resolver("answers.example", 80) == []
+    finally:
+        over.set()
+
+
+def test_a_lookup_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    program = """
+import asyncio, threading
+from gateway.images import dialling
+dialling._addresses = lambda host, port: threading.Event().wait()
+async def ask():
+    await asyncio.wait([asyncio.ensure_future(dialling.SystemResolver()("hangs.example", 80))], timeout=0.2)
+asyncio.run(ask())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)

@@ -243,8 +243,6 @@ async def test_a_single_image_waits_for_a_turn_of_each_request_and_not_for_all_o
                 await slow(content.decode())
             return np.zeros((28, 28, 3), np.uint8)
 
-        def close(self) -> None: ...
-
     gated = Gated()
     reader = ImageReader(ImageLimits(), metrics=metrics, fetcher=gated, decoder=gated)  # type: ignore[arg-type]
 

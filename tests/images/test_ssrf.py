@@ -78,7 +78,6 @@ async def test_the_canary_sings() -> None:
             UrlPolicy.parse("127.0.0.1+private"), FetchLimits(max_bytes=1_000_000, seconds=20), network=network
         )
         assert await fetcher.fetch("http://127.0.0.1/image.png") == IMAGE
-        fetcher.close()
         assert canary.connections == 1
 
 
