@@ -19,7 +19,7 @@ from gateway.artifacts.pulling import is_settled, pull
 from gateway.artifacts.variants import chosen_variant, graph_of, variants_among
 from gateway.artifacts.verification import verify
 from gateway.cards.registry import Registry
-from gateway.cards.rendering import is_rendered
+from gateway.cards.rendering import stale_files
 from gateway.cards.schema import Card
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.text.canary_row import canary_row
@@ -92,7 +92,7 @@ def test_another_variant_replaces_the_first_and_the_config_stays(world: TwinWorl
     assert installed(card).canary != first.canary
     assert np.abs(vector(card) - full).max() > 1e-4, "the serving graph was made around the other one"
     assert (card.folder / "config.pbtxt").read_bytes() == config
-    assert is_rendered(card)
+    assert not stale_files(card)
     # What is there stays when nothing is asked for; `none` is the default one.
     assert world.pull(card).installed == ()
     assert world.pull(card, variant="none").variant == "fp32"

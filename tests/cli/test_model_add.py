@@ -12,7 +12,7 @@ import pytest
 from gateway.artifacts.completeness import is_complete
 from gateway.cards.loading import load_card
 from gateway.cards.registry import Registry
-from gateway.cards.rendering import is_rendered
+from gateway.cards.rendering import stale_files
 from gateway.cli import main
 from tests.support.local_hub import LocalHub, local_hub
 from tests.support.twins import generic, reranker_v2, v2_base_en, v3
@@ -103,7 +103,7 @@ def test_a_model_is_added_whole_and_says_how_it_is_used(world: World, add: Add) 
     assert outcome.code == 0, outcome.err
     card = load_card(world.models / "prompted")
     assert is_complete(card)
-    assert is_rendered(card)
+    assert not stale_files(card)
     assert world.folders() == ["prompted"]
     assert world.leftovers() == []
     lines = [line.split(maxsplit=1) for line in outcome.out.splitlines()]

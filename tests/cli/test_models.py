@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cards.loading import load_card
-from gateway.cards.rendering import config_path, is_rendered
+from gateway.cards.rendering import config_path, stale_files
 from gateway.cards.schema import Card
 from gateway.cli import main
 from tests.support.local_hub import LocalHub, local_hub
@@ -189,7 +189,7 @@ def test_render_writes_what_is_stale_and_check_only_tells(world: World, gateway:
     assert gateway("render", "--check").code == 1
     assert not config_path(world.card).exists()
     assert gateway("render").code == 0
-    assert is_rendered(world.card)
+    assert not stale_files(world.card)
     checked = gateway("render", "--check")
     assert (checked.code, checked.out) == (0, "")
 
