@@ -80,7 +80,8 @@ class EmbedRequest:
     vectors are for and for the side of a search; the model's card knows what they mean. `normalised` False gives
     vectors of the length they have. With `late_chunking` all inputs are parts of one document, in order, and each
     vector is the mean over its part's tokens in the context of the whole. `multi_vector` asks for one vector a token
-    instead of one an input, and `return_tokens` for the tokens beside them.
+    instead of one an input, and `return_tokens` for the tokens beside them. `texts_only` says that no text is an image,
+    not even one that is a data URI of one.
     """
 
     inputs: Sequence[Input]
@@ -94,6 +95,7 @@ class EmbedRequest:
     late_chunking: bool = False
     multi_vector: bool = False
     return_tokens: bool = False
+    texts_only: bool = False
 
 
 class LongDocuments(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,6 @@ from gateway.types import (
     EmbedRequest,
     EmbedResult,
     Float64Array,
-    Input,
     Overflow,
     StageSeconds,
     TextInput,
@@ -69,16 +68,19 @@ class ClassificationService:
     async def _embed_both(
         self, request: ClassifyRequest, labels: Sequence[str], task: str | None
     ) -> tuple[EmbedResult, EmbedResult]:
-        def embedding(inputs: Sequence[Input], overflow: Overflow) -> EmbedRequest:
-            return EmbedRequest(
-                inputs=inputs, deadline=request.deadline, model=request.model, task=task, overflow=overflow
-            )
-
+        asked = EmbedRequest(
+            inputs=request.inputs,
+            deadline=request.deadline,
+            model=request.model,
+            task=task,
+            overflow=request.overflow,
+        )
         texts = [TextInput(label) for label in labels]
+        of_labels = replace(asked, inputs=texts, overflow=Overflow.REFUSE, texts_only=True)
         try:
             async with asyncio.TaskGroup() as group:
-                inputs = group.create_task(self._embedder.embed(embedding(request.inputs, request.overflow)))
-                known = group.create_task(self._embed_labels(embedding(texts, Overflow.REFUSE)))
+                inputs = group.create_task(self._embedder.embed(asked))
+                known = group.create_task(self._embed_labels(of_labels))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return inputs.result(), known.result()

@@ -24,14 +24,15 @@ class ImageSource(Protocol):
 
 
 def with_images_known(request: EmbedRequest, model: PublicModel) -> EmbedRequest:
-    """The request with those texts as images that are data URIs of one, for a model that reads images.
+    """The request with those texts as images that are data URIs of one, for a model that reads images and unless the
+    request says that its texts are none.
 
     Raises `InvalidField` for an image that is for another model.
     """
     if model.card.images is None:
         _refuse_images(request.inputs)
         return request
-    if not any(map(_is_image_text, request.inputs)):
+    if request.texts_only or not any(map(_is_image_text, request.inputs)):
         return request
     return replace(request, inputs=[_as_image(given) for given in request.inputs])
 

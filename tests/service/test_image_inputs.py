@@ -276,6 +276,17 @@ async def test_images_are_classified_by_labels(tmp_path: Path, scripted: Scripte
     assert result.usage.image_tokens == 8
 
 
+async def test_a_label_that_looks_like_an_image_is_a_text(tmp_path: Path, scripted: ScriptedImages) -> None:
+    uri = "data:image/png;base64,AAAA"
+    async with unpadded(tmp_path) as (service, _):
+        deadline = request("cat").deadline
+        asked = ClassifyRequest(inputs=[TextInput("cat")], label_groups=[["sat", uri]], deadline=deadline)
+        result = await service.classification.classify(asked)
+        assert (scripted.asked, result.usage.image_tokens) == ([], 0)
+        await service.classification.classify(replace(asked, inputs=[TextInput(uri)]))
+        assert scripted.asked == [[0]], "an input that looks like one is one"
+
+
 async def test_listings_say_what_a_model_reads(tmp_path: Path) -> None:
     async with unpadded(tmp_path) as (service, _):
         [listing] = service.models.list()
