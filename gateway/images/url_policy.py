@@ -35,6 +35,9 @@ class RefusedUrl(UnusableImage):
 
     refusal = ImageRefusal.URL
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}. Send the file's bytes in base64 instead")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -103,7 +106,7 @@ class UrlPolicy:
         """`url` in its parts. Raises `RefusedUrl`: nothing may be sent then. The address that the host's name stands
         for is still to be checked with `Target.admits`."""
         if self.is_off:
-            raise RefusedUrl("is an image by URL, which this server does not fetch. Send the file's bytes in base64")
+            raise RefusedUrl("is an image by URL, which this server does not fetch")
         target = _taken_apart(url.strip(" "))
         matching = [rule for rule in self.rules if rule.matches(target.host, target.port)]
         if matching:

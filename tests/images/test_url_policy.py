@@ -130,10 +130,11 @@ def test_what_cannot_be_meant_is_told_at_the_start(setting: str) -> None:
         ("http://127.1/", "cannot be read"),
     ],
 )
-def test_a_refusal_says_why_without_the_url(url: str, words: str) -> None:
+def test_a_refusal_says_why_and_what_to_do_without_the_url(url: str, words: str) -> None:
     with pytest.raises(RefusedUrl) as caught:
         UrlPolicy.parse("public").check(url)
     assert words in caught.value.reason
+    assert caught.value.reason.endswith(". Send the file's bytes in base64 instead")
     assert "a.example" not in caught.value.reason
 
 
