@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.cards.schema import ImageSpec
-from gateway.errors import DeadlineExceeded, InvalidImage, Overloaded
+from gateway.errors import DeadlineExceeded, InvalidImage, Overloaded, TokenLimitExceeded
 from gateway.images.decoding import DecodeLimits, ImageDecoder, UndecodableImage
 from gateway.images.encoded import decode_image, is_data_uri
 from gateway.images.fair_slots import FairSlots, Turns
@@ -27,6 +27,10 @@ _PARAM = "input"
 
 PreparedImages = dict[int, UInt8Array]
 """By the input's number: uint8 [height, width, 3], RGB at the size that the model reads."""
+
+Admit = Callable[[int, int], None]
+"""Told the height and width of each image, in pixels as the model reads it, as soon as they are known. Raises
+`TokenLimitExceeded` where the images so far are more than the request may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,11 @@ class ImageLimits:
 @dataclass(frozen=True, slots=True)
 class _Request:
     """What one request's images share: `own` bounds how many of them are under way, and `fetches` and `decodes` are its
-    turns among all requests."""
+    turns among all requests. `refused` is done once `admit` refused an image."""
 
     spec: ImageSpec
+    admit: Admit
+    refused: asyncio.Future[TokenLimitExceeded]
     share: MemoryShare
     own: asyncio.Semaphore
     fetches: Turns
@@ -83,19 +89,25 @@ class ImageReader:
 
     @asynccontextmanager
     async def prepared(
-        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float
+        self,
+        inputs: Sequence[tuple[int, ImageInput]],
+        *,
+        spec: ImageSpec,
+        deadline: float,
+        admit: Admit = lambda _height, _width: None,
     ) -> AsyncIterator[PreparedImages]:
         """The images of `inputs`, which are (number, image), read in parallel; within the block they count as taken
         memory.
 
-        `deadline` is a reading of `time.monotonic()`. Of several inputs that fail the first one decides. Raises
-        `InvalidImage`, which names the input's number, `Overloaded`, `DeadlineExceeded` and `EngineUnavailable`.
+        `deadline` is a reading of `time.monotonic()`. Of several inputs that fail the first one decides; what
+        `admit` raises decides at once, and nothing more is fetched or decoded. Raises `InvalidImage`, which names the
+        input's number, `Overloaded`, `DeadlineExceeded` and `EngineUnavailable`.
         """
         with self.memory.share() as share:
             remaining = deadline - time.monotonic()
             try:
                 async with asyncio.timeout(remaining):
-                    images = await self._read_all(inputs, spec, share)
+                    images = await self._read_all(inputs, self._request(spec, share, admit))
             except TimeoutError:
                 raise DeadlineExceeded("The request took longer than it may.") from None
             yield images
@@ -104,15 +116,28 @@ class ImageReader:
         """Ends the processes. What is still being read fails."""
         await self._decoder.close()
 
-    async def _read_all(
-        self, inputs: Sequence[tuple[int, ImageInput]], spec: ImageSpec, share: MemoryShare
-    ) -> PreparedImages:
-        # No more than half of the fetches for one request, so that one with many slow URLs leaves room for others.
-        own = asyncio.Semaphore(max(1, self._limits.fetches // 2))
-        request = _Request(spec, share, own, self._fetches.turns(), self._decodes.turns())
+    def _request(self, spec: ImageSpec, share: MemoryShare, admit: Admit) -> _Request:
+        return _Request(
+            spec=spec,
+            admit=admit,
+            refused=asyncio.get_running_loop().create_future(),
+            share=share,
+            # No more than half of the fetches for one request, so that one with many slow URLs leaves room for others.
+            own=asyncio.Semaphore(max(1, self._limits.fetches // 2)),
+            fetches=self._fetches.turns(),
+            decodes=self._decodes.turns(),
+        )
+
+    async def _read_all(self, inputs: Sequence[tuple[int, ImageInput]], request: _Request) -> PreparedImages:
         reading = [asyncio.create_task(self._read(number, given, request)) for number, given in inputs]
+        images: PreparedImages = {}
         try:
-            return {number: await image for (number, _), image in zip(inputs, reading, strict=True)}
+            for (number, _), image in zip(inputs, reading, strict=True):
+                await asyncio.wait((image, request.refused), return_when=asyncio.FIRST_COMPLETED)
+                if request.refused.done():
+                    raise request.refused.result()
+                images[number] = image.result()
+            return images
         finally:
             for image in reading:
                 image.cancel()
@@ -126,7 +151,7 @@ class ImageReader:
                 return await self._decode(self._content(number, given), request)
         except UnusableImage as unusable:
             self._meter.refused(unusable.refusal)
-            raise InvalidImage(f"Input {number} {unusable.reason}.", param=_PARAM) from None
+            raise InvalidImage(f"{_where(number)} {unusable.reason}.", param=_PARAM) from None
 
     async def _read_url(self, url: str, request: _Request) -> UInt8Array:
         """Its place among the fetches is kept until it is decoded: files do not pile up before the processes."""
@@ -142,7 +167,7 @@ class ImageReader:
         if given.url is not None:
             try:
                 return decode_image(
-                    given.url, where=f"Input {number}", param=_PARAM, max_bytes=self._limits.max_image_bytes
+                    given.url, where=_where(number), param=_PARAM, max_bytes=self._limits.max_image_bytes
                 )
             except InvalidImage:
                 self._meter.refused(ImageRefusal.DATA_URI)
@@ -162,6 +187,7 @@ class ImageReader:
             async with request.decodes.one():
                 pixels = await self._decoder.decode(content, request.spec)
         request.share.give_back(most_bytes - pixels.nbytes)
+        _admit(pixels, request)
         return pixels
 
     def _take(self, share: MemoryShare, count: int) -> None:
@@ -170,3 +196,17 @@ class ImageReader:
         except (InvalidImage, Overloaded):
             self._meter.refused(ImageRefusal.MEMORY)
             raise
+
+
+def _admit(pixels: UInt8Array, request: _Request) -> None:
+    height, width, _ = pixels.shape
+    try:
+        request.admit(height, width)
+    except TokenLimitExceeded as exceeded:
+        if not request.refused.done():
+            request.refused.set_result(exceeded)
+
+
+def _where(number: int) -> str:
+    """An input in the form that the dialects name it in."""
+    return f"'{_PARAM}[{number}]'"

@@ -12,7 +12,7 @@ from gateway.cards.tasks import TaskChoice
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
 from gateway.service.deadlines import before
-from gateway.service.image_inputs import ImageSource, check_least_tokens, numbered_images, with_images_known
+from gateway.service.image_inputs import ImageSource, ImageTokens, numbered_images, with_images_known
 from gateway.service.late_chunking import LateChunking
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
@@ -105,10 +105,11 @@ class EmbeddingService:
         images = numbered_images(request.inputs) if spec is not None else []
         if spec is None or not images:
             return await self._rows(request, model, choice)
-        check_least_tokens(len(images), spec=spec, reader=model.reader)
+        tokens = ImageTokens(spec, model.reader, multi_vector=request.multi_vector)
+        tokens.check_least(len(images))
         # Held until the rows are computed, so that what a request's images take is counted as long as they are there.
         started = time.monotonic()
-        async with self._images.prepared(images, spec=spec, deadline=request.deadline) as pixels:
+        async with self._images.prepared(images, spec=spec, deadline=request.deadline, admit=tokens.add) as pixels:
             seconds = time.monotonic() - started
             computed = await self._rows(request, model, choice, images=pixels)
         return replace(computed, stages=replace(computed.stages, images=seconds))
@@ -133,7 +134,7 @@ class EmbeddingService:
                 images=images,
             )
         if request.multi_vector:
-            check_token_count(rows.rows)
+            check_token_count(sum(row.token_count for row in rows.rows), at_least=False)
         tokenize = time.monotonic() - started
         outcome = await rows.compute(deadline=request.deadline)
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)

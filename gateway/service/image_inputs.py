@@ -10,7 +10,9 @@ from typing import Protocol
 from gateway.cards.schema import ImageSpec
 from gateway.errors import InvalidField
 from gateway.images.encoded import is_image_uri
+from gateway.images.reading import Admit
 from gateway.service.public_model import PublicModel
+from gateway.service.token_vectors import check_token_count
 from gateway.text.reading import InputReader
 from gateway.types import EmbedRequest, ImageInput, Input, TextInput, UInt8Array
 
@@ -19,7 +21,7 @@ class ImageSource(Protocol):
     """Implemented by `gateway.images.reading.ImageReader`."""
 
     def prepared(
-        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float
+        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float, admit: Admit
     ) -> AbstractAsyncContextManager[Mapping[int, UInt8Array]]: ...
 
 
@@ -42,19 +44,41 @@ def numbered_images(inputs: Sequence[Input]) -> list[tuple[int, ImageInput]]:
     return [(number, given) for number, given in enumerate(inputs) if isinstance(given, ImageInput)]
 
 
-def check_least_tokens(count: int, *, spec: ImageSpec, reader: InputReader) -> None:
-    """Raises `TokenLimitExceeded` where so many images have more tokens than a request may, however small they are:
-    before any of them is fetched."""
-    if reader.image_prompt is not None:
-        least = reader.image_prompt.own_tokens + spec.min_pixels // spec.unit_pixels**2
-        reader.check_total(count * least, at_least=True)
+class ImageTokens:
+    """Counts the tokens of a request's images against what a request may have, before they are rows."""
+
+    def __init__(self, spec: ImageSpec, reader: InputReader, *, multi_vector: bool) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._multi_vector = multi_vector
+        self._total = 0
+
+    def check_least(self, count: int) -> None:
+        """Raises `TokenLimitExceeded` where so many images have too many tokens however small they are: before any of
+        them is fetched."""
+        self._check(count * self._tokens(self._spec.min_pixels))
+
+    def add(self, height: int, width: int) -> None:
+        """One more image, in pixels as the model reads it. Raises `TokenLimitExceeded`."""
+        self._total += self._tokens(height * width)
+        self._check(self._total)
+
+    def _tokens(self, pixels: int) -> int:
+        prompt = self._reader.image_prompt
+        assert prompt is not None  # of a model that reads images
+        return prompt.own_tokens + pixels // self._spec.unit_pixels**2
+
+    def _check(self, total: int) -> None:
+        self._reader.check_total(total, at_least=True)
+        if self._multi_vector:
+            check_token_count(total, at_least=True)
 
 
 def _refuse_images(inputs: Sequence[Input]) -> None:
     for number, given in enumerate(inputs):
         if isinstance(given, ImageInput):
             raise InvalidField(
-                f"Input {number} is no text, and this model reads text only. Send text, or name a model that reads "
+                f"'input[{number}]' is no text, and this model reads text only. Send text, or name a model that reads "
                 "images.",
                 param="input",
                 code="unsupported_modality",

@@ -49,13 +49,12 @@ def check_token_vectors(request: EmbedRequest, model: PublicModel) -> None:
             )
 
 
-def check_token_count(rows: Sequence[TokenRow]) -> None:
+def check_token_count(count: int, *, at_least: bool) -> None:
     """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for."""
-    count = sum(row.token_count for row in rows)
     if count > MOST_TOKENS:
         raise TokenLimitExceeded(
             f"With '{_FIELD}' a request may have {MOST_TOKENS} tokens, because each gets a vector of its own; this one "
-            f"has {count}. Please send the inputs in several requests.",
+            f"has {'at least ' if at_least else ''}{count}. Please send the inputs in several requests.",
             param="input",
             code="max_tokens_per_request",
         )

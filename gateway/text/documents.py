@@ -35,8 +35,8 @@ async def document_parts(reader: InputReader, inputs: Sequence[Input]) -> list[s
     for index, text in enumerate(await reader.texts(inputs)):
         if isinstance(inputs[index], ImageInput):
             raise InvalidField(
-                f"Input {index} is an image. With late chunking all inputs are parts of one text: please send images "
-                "in a request of their own, without 'late_chunking'.",
+                f"'{INPUT_FIELD}[{index}]' is an image. With late chunking all inputs are parts of one text: please "
+                "send images in a request of their own, without 'late_chunking'.",
                 param=INPUT_FIELD,
                 code="unsupported_modality",
             )

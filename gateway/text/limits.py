@@ -24,7 +24,7 @@ def window_exceeded(token_count: int, max_tokens: int, *, index: int, at_least: 
 def image_exceeded(token_count: int, max_tokens: int, *, index: int) -> TokenLimitExceeded:
     """The refusal of one image that is longer than the model's window; an image cannot be cut."""
     return TokenLimitExceeded(
-        f"This model's maximum context length is {max_tokens} tokens, however input {index} is an image of "
+        f"This model's maximum context length is {max_tokens} tokens, however '{INPUT_FIELD}[{index}]' is an image of "
         f"{token_count} tokens. {SHORTEN_PHRASE} Send a smaller image.",
         param=INPUT_FIELD,
     )

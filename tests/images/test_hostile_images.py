@@ -40,7 +40,7 @@ async def test_every_hostile_file_is_refused_in_plain_words_and_leaves_nothing_b
         for name, outcome in outcomes.items():
             assert isinstance(outcome, InvalidImage)
             assert outcome.param == "input", name
-            assert outcome.message.startswith("Input 7 is "), name
+            assert outcome.message.startswith("'input[7]' is "), name
             assert not [word for word in FOREIGN_WORDS if word in outcome.message], name
         after = await read(reader, good)
         assert isinstance(after, type(expected))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gateway.cards.schema import ImageSpec
-from gateway.errors import ConfigurationError, DeadlineExceeded, InvalidImage, Overloaded
+from gateway.errors import ConfigurationError, DeadlineExceeded, InvalidImage, Overloaded, TokenLimitExceeded
 from gateway.images.decoding import ImageDecoder
 from gateway.images.reading import ImageLimits, ImageReader
 from gateway.images.sizes import most_pixels
@@ -93,7 +93,7 @@ async def test_the_first_input_that_fails_decides(server: ImageServer, reader_wi
         (6, ImageInput(data=b"GIF89a")),
     ]
     asyncio.get_running_loop().call_later(0.1, release.set)
-    with pytest.raises(InvalidImage, match=r"^Input 4 is not a JPEG") as caught:
+    with pytest.raises(InvalidImage, match=r"^'input\[4\]' is not a JPEG") as caught:
         async with reader.prepared(inputs, spec=V4_IMAGES, deadline=soon()):
             pass
     assert (caught.value.param, caught.value.code) == ("input", "invalid_image")
@@ -103,13 +103,13 @@ async def test_the_first_input_that_fails_decides(server: ImageServer, reader_wi
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (ImageInput(data=b""), "Input 3 is not a JPEG, PNG or WebP file"),
-        (ImageInput(data=bytes(2000)), "Input 3 is an image of more than 1500 bytes"),
-        (ImageInput(url="data:image/png;base64," + "A" * 3000), "Input 3 is an image of more than 1500 bytes"),
-        (ImageInput(url="data:image/png,abc"), "Input 3 is a data URI that holds no base64"),
-        (ImageInput(url="data:image/svg+xml;base64,PHN2Zz4="), "Input 3 is not a JPEG, PNG or WebP file"),
-        (ImageInput(url="http://elsewhere.example/"), "Input 3 has an image URL whose host is not among"),
-        (ImageInput(url=""), "Input 3 has an image URL that is neither http nor https"),
+        (ImageInput(data=b""), "'input[3]' is not a JPEG, PNG or WebP file"),
+        (ImageInput(data=bytes(2000)), "'input[3]' is an image of more than 1500 bytes"),
+        (ImageInput(url="data:image/png;base64," + "A" * 3000), "'input[3]' is an image of more than 1500 bytes"),
+        (ImageInput(url="data:image/png,abc"), "'input[3]' is a data URI that holds no base64"),
+        (ImageInput(url="data:image/svg+xml;base64,PHN2Zz4="), "'input[3]' is not a JPEG, PNG or WebP file"),
+        (ImageInput(url="http://elsewhere.example/"), "'input[3]' has an image URL whose host is not among"),
+        (ImageInput(url=""), "'input[3]' has an image URL that is neither http nor https"),
     ],
 )
 async def test_refusals_name_the_input(reader_with: Readers, given: ImageInput, words: str) -> None:
@@ -264,6 +264,42 @@ async def test_a_single_image_waits_for_a_turn_of_each_request_and_not_for_all_o
     for request in requests:
         request.cancel()
     await asyncio.gather(*requests, return_exceptions=True)
+
+
+async def test_images_beyond_what_the_request_may_have_end_it_at_once(metrics: Metrics) -> None:
+    """Even while an earlier one is being waited for."""
+    fetched: list[str] = []
+    decoded: list[bytes] = []
+    seen: list[tuple[int, int]] = []
+
+    class Fetcher:
+        async def fetch(self, url: str) -> bytes:
+            fetched.append(url)
+            if url.endswith("/silent"):
+                await asyncio.Event().wait()
+            return b""
+
+    class Decoder:
+        async def decode(self, content: bytes, spec: ImageSpec) -> UInt8Array:
+            decoded.append(content)
+            await asyncio.sleep(0)
+            return np.zeros((28, 56, 3), np.uint8)
+
+    def admit(height: int, width: int) -> None:
+        seen.append((height, width))
+        if len(seen) > 5:
+            raise TokenLimitExceeded("Too many.", param="input")
+
+    reader = ImageReader(ImageLimits(), metrics=metrics, fetcher=Fetcher(), decoder=Decoder())  # type: ignore[arg-type]
+    inputs = [(number, ImageInput(url=f"http://a.example/{number}")) for number in range(1, 100)]
+    with pytest.raises(TokenLimitExceeded, match="Too many"):
+        async with reader.prepared(
+            [(0, ImageInput(url="http://a.example/silent")), *inputs], spec=V4_IMAGES, deadline=soon(), admit=admit
+        ):
+            pass
+    assert seen[:6] == [(28, 56)] * 6
+    assert max(len(fetched), len(decoded)) <= 6 + ImageLimits().fetches // 2
+    assert reader.memory.taken_bytes == 0
 
 
 async def test_files_do_not_pile_up_before_the_processes(server: ImageServer, metrics: Metrics) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gateway.cards.schema import ImageSpec
 from gateway.errors import DeviceOutOfMemory, InvalidField, InvalidImage, TokenLimitExceeded
-from gateway.images.reading import ImageReader
+from gateway.images.reading import Admit, ImageReader
 from gateway.telemetry.metrics import build_metrics
 from gateway.types import ClassifyRequest, EmbedResult, ImageInput, Overflow, TextInput, UInt8Array
 from tests.support.running_service import request, running, until
@@ -45,20 +45,24 @@ class ScriptedImages:
     def __init__(self, height: int = 4, width: int = 4) -> None:
         self.size = (height, width)
         self.asked: list[list[int]] = []
-        self.open = 0
+        self.open = self.made = 0
         self.held: asyncio.Event | None = None
         self.refs: list[weakref.ref[UInt8Array]] = []
 
     @asynccontextmanager
     async def prepared(
-        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float
+        self, inputs: Sequence[tuple[int, ImageInput]], *, spec: ImageSpec, deadline: float, admit: Admit
     ) -> AsyncIterator[Mapping[int, UInt8Array]]:
         self.asked.append([number for number, _ in inputs])
         self.open += 1
         try:
             if self.held is not None:
                 await self.held.wait()
-            images = {number: pixels_of(number, *self.size) for number, _ in inputs}
+            images = {}
+            for number, _ in inputs:
+                images[number] = pixels_of(number, *self.size)
+                self.made += 1
+                admit(*self.size)
             self.refs += [weakref.ref(image) for image in images.values()]
             yield images
         finally:
@@ -158,7 +162,7 @@ async def test_a_vector_a_token_of_an_image_with_its_prompts_texts(tmp_path: Pat
 
 async def test_a_text_model_refuses_images_by_number_and_reads_uris_as_text(tmp_path: Path) -> None:
     async with running(tmp_path, ScriptedEngine(states={"tiny": "READY"})) as service:
-        with pytest.raises(InvalidField, match=r"Input 1 is no text, and this model reads text only\.") as refused:
+        with pytest.raises(InvalidField, match=r"'input\[1\]' is no text, and this model reads text only\.") as refused:
             await service.embedding.embed(request("cat", ImageInput(url="http://127.0.0.1:1/a.png")))
         assert (refused.value.param, refused.value.code) == ("input", "unsupported_modality")
         result = await service.embedding.embed(request("data:image/png;base64,AA", overflow=Overflow.TRUNCATE))
@@ -167,7 +171,7 @@ async def test_a_text_model_refuses_images_by_number_and_reads_uris_as_text(tmp_
 
 async def test_an_image_that_is_none_is_named_by_its_number(tmp_path: Path) -> None:
     async with unpadded(tmp_path) as (service, engine):
-        with pytest.raises(InvalidImage, match="Input 1") as refused:
+        with pytest.raises(InvalidImage, match=r"^'input\[1\]' is") as refused:
             await service.embedding.embed(request("cat", ImageInput(data=b"no image")))
         assert refused.value.param == "input"
         assert engine.calls == []
@@ -179,7 +183,7 @@ async def test_an_image_longer_than_the_window_is_refused(
 ) -> None:
     scripted.size = (16, 16)
     async with unpadded(tmp_path) as (service, engine):
-        with pytest.raises(TokenLimitExceeded, match="input 1 is an image of 68 tokens") as refused:
+        with pytest.raises(TokenLimitExceeded, match=r"'input\[1\]' is an image of 68 tokens") as refused:
             await service.embedding.embed(request("cat", ImageInput(data=b"-"), overflow=overflow))
         assert refused.value.param == "input"
         assert (engine.calls, scripted.open) == ([], 0)
@@ -196,15 +200,30 @@ async def test_image_tokens_count_against_the_limit_of_a_request(tmp_path: Path,
         with pytest.raises(TokenLimitExceeded, match="however you requested at least 32 tokens"):
             await service.embedding.embed(request(one, one, one, one))
         assert len(scripted.asked) == asked, "refused before anything was fetched"
-        scripted.size = (8, 8)
-        with pytest.raises(TokenLimitExceeded, match="40 tokens in total"):
-            await service.embedding.embed(request(one, one))
+        scripted.size, scripted.made = (8, 8), 0
+        with pytest.raises(TokenLimitExceeded, match="at least 40 tokens in total"):
+            await service.embedding.embed(request(one, one, one))
+        assert scripted.made == 2, "refused as soon as it was known"
+
+
+@pytest.mark.parametrize("side", [4, 6])
+async def test_images_with_more_vectors_than_an_answer_may_have_are_refused_as_soon_as_it_is_known(
+    tmp_path: Path, scripted: ScriptedImages, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    monkeypatch.setattr("gateway.service.token_vectors.MOST_TOKENS", 25)
+    scripted.size = (side, side)
+    images = [ImageInput(data=b"-")] * (4 if side == 4 else 3)
+    async with unpadded(tmp_path) as (service, engine):
+        with pytest.raises(TokenLimitExceeded, match=r"may have 25 tokens.* has at least (32|26)\."):
+            await service.embedding.embed(request(*images, multi_vector=True))
+        assert (scripted.made, engine.calls) == (0 if side == 4 else 2, [])
+        assert len((await service.embedding.embed(request(*images))).vectors) == len(images)
 
 
 async def test_late_chunking_is_for_text(tmp_path: Path, scripted: ScriptedImages) -> None:
     async with unpadded(tmp_path) as (service, _):
         for image in (ImageInput(data=b"-"), "data:image/png;base64,AAAA"):
-            with pytest.raises(InvalidField, match="Input 1 is an image") as refused:
+            with pytest.raises(InvalidField, match=r"'input\[1\]' is an image") as refused:
                 await service.embedding.embed(request("cat", image, late_chunking=True))
             assert refused.value.code == "unsupported_modality"
     assert scripted.asked == []
