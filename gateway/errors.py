@@ -7,6 +7,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     │   ├── InvalidField          one field is wrong; `param` names it
     │   │   ├── InvalidImage          an image cannot be fetched, is none, or is too large
     │   │   ├── TokenLimitExceeded    a text, or the request as a whole, is too long
+    │   │   │   └── TooManyTokenVectors   more than the caller of the service said that its answer holds
     │   │   └── TooManyInputs
     │   ├── MalformedBody         not JSON, not UTF-8, too deep
     │   ├── UnsupportedBody       a content encoding that is not read here
@@ -63,6 +64,10 @@ class InvalidField(InvalidRequest):
 
 class TokenLimitExceeded(InvalidField):
     code = "context_length_exceeded"
+
+
+class TooManyTokenVectors(TokenLimitExceeded):
+    code = "max_tokens_per_request"
 
 
 class InvalidImage(InvalidField):

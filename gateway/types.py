@@ -80,8 +80,9 @@ class EmbedRequest:
     vectors are for and for the side of a search; the model's card knows what they mean. `normalised` False gives
     vectors of the length they have. With `late_chunking` all inputs are parts of one document, in order, and each
     vector is the mean over its part's tokens in the context of the whole. `multi_vector` asks for one vector a token
-    instead of one an input, and `return_tokens` for the tokens beside them. `texts_only` says that no text is an image,
-    not even one that is a data URI of one.
+    instead of one an input, and `return_tokens` for the tokens beside them; more vectors than
+    `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
+    one.
     """
 
     inputs: Sequence[Input]
@@ -95,6 +96,7 @@ class EmbedRequest:
     late_chunking: bool = False
     multi_vector: bool = False
     return_tokens: bool = False
+    max_token_vectors: int | None = None
     texts_only: bool = False
 
 

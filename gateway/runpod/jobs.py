@@ -13,17 +13,18 @@ from typing import Any
 
 import structlog
 
+from gateway.cards.schema import ModelKind
 from gateway.dialects.base import Services
-from gateway.dialects.embeddings_request import EmbeddingsCall, parse_embeddings_call
+from gateway.dialects.embeddings_request import parse_embeddings_call
 from gateway.dialects.faults import Fault
 from gateway.dialects.fields import flag
 from gateway.dialects.rerank_request import parse_rerank_call
-from gateway.errors import EngineUnavailable, InvalidField
+from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.runpod.embeddings_output import embeddings_output
 from gateway.runpod.job_faults import failed, job_fault, openai_error
 from gateway.runpod.limits import Job, JobLimits
 from gateway.runpod.openai_route import ROUTE, answer_route
-from gateway.runpod.output_size import refuse_hopeless
+from gateway.runpod.output_size import embed_within
 from gateway.runpod.ranking_output import ranking_output
 from gateway.types import Usage
 
@@ -100,8 +101,7 @@ class JobHandler:
 
     async def _embeddings(self, fields: Mapping[str, Any], done: _Done, *, deadline: float) -> dict[str, Any]:
         call = parse_embeddings_call(fields, vocabulary_header=None, limits=self._limits.inputs, deadline=deadline)
-        self._refuse_hopeless(call)
-        result = await self._services.embedder.embed(call.request)
+        result = await embed_within(call, self._services, max_bytes=self._limits.max_output_bytes)
         done.note(model=result.model, inputs=len(call.request.inputs), usage=result.usage)
         return await asyncio.to_thread(
             embeddings_output,
@@ -110,18 +110,6 @@ class JobHandler:
             model=self._name_in_answer(call.request.model, result.model),
             max_bytes=self._limits.max_output_bytes,
         )
-
-    def _refuse_hopeless(self, call: EmbeddingsCall) -> None:
-        """An answer that RunPod would drop is refused before anything is computed. Raises `InvalidField`."""
-        request = call.request
-        vectors = self._services.models.resolve(request.model).model.card.vectors
-        if vectors is not None and not request.multi_vector:
-            refuse_hopeless(
-                vectors=len(request.inputs),
-                dimensions=request.dimensions or vectors.dimensions,
-                encodings=call.encodings,
-                max_bytes=self._limits.max_output_bytes,
-            )
 
     def _name_in_answer(self, asked: str | None, used: str) -> str:
         """A model that also answers to a shared name, as one merged task does to the whole model's, answers under it
@@ -133,10 +121,19 @@ class JobHandler:
 
     async def _ranking(self, fields: Mapping[str, Any], done: _Done, *, deadline: float) -> dict[str, Any]:
         call = parse_rerank_call(fields, max_inputs=self._limits.inputs.max_inputs, deadline=deadline)
+        self._check_reranker()
         with_documents = flag(fields, "return_docs", "return_documents", default=False)
         result = await self._services.reranker.rerank(call.request)
         done.note(model=result.model, inputs=len(call.request.documents), usage=result.usage)
         return ranking_output(result, call, with_documents=with_documents, max_bytes=self._limits.max_output_bytes)
+
+    def _check_reranker(self) -> None:
+        """Raises `UnknownModel` where none is served: a worker's remedy is not the one that the service knows of."""
+        if not any(listing.model.card.kind is ModelKind.RERANKER for listing in self._services.models.list()):
+            raise UnknownModel(
+                "No reranker is served. Set RERANKER_MODEL_ID in the worker's environment to one, such as "
+                "jina-reranker-v2-base-multilingual."
+            )
 
     def _tell(self, job: Job, done: _Done, fault: Fault | None = None, error: Exception | None = None) -> None:
         facts: dict[str, Any] = {

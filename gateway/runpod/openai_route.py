@@ -15,7 +15,7 @@ from gateway.dialects.embeddings_response import encode_answer
 from gateway.dialects.model_objects import model_object
 from gateway.errors import InvalidField
 from gateway.runpod.limits import JobLimits
-from gateway.runpod.output_size import OutputBudget
+from gateway.runpod.output_size import OutputBudget, embed_within
 
 ROUTE, BODY = "openai_route", "openai_input"
 
@@ -45,7 +45,7 @@ async def _embeddings(body: object, services: Services, limits: JobLimits, *, de
     if not isinstance(body, dict):
         raise InvalidField('The request body has to be a JSON object such as {"input": "some text"}.', param=BODY)
     asked = parse_embeddings_call(body, vocabulary_header=None, limits=limits.inputs, deadline=deadline)
-    result = await services.embedder.embed(asked.request)
+    result = await embed_within(asked, services, max_bytes=limits.max_output_bytes)
     answer = await encode_answer(result, asked.encodings)
     OutputBudget(limits.max_output_bytes).add(answer)
     return await asyncio.to_thread(orjson.loads, answer)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from gateway.dialects.embeddings_request import Encoding
-from gateway.errors import InvalidField
+from gateway.dialects.base import Services
+from gateway.dialects.embeddings_request import EmbeddingsCall, Encoding
+from gateway.errors import InvalidField, TooManyTokenVectors
+from gateway.types import EmbedResult
 
 # About what `{"output": ...}` around the answer takes.
 _ENVELOPE_BYTES = 1024
@@ -42,10 +45,42 @@ class OutputBudget:
         return b"[%b]" % b",".join([self.add(row) for row in rows])
 
 
+async def embed_within(call: EmbeddingsCall, services: Services, *, max_bytes: int) -> EmbedResult:
+    """The call's result. An answer that RunPod would drop is refused before anything is computed: by its number of
+    vectors, or, where there is one a token, once the tokens are counted.
+
+    Raises `InvalidField` for it, and what `Embedder.embed` raises.
+    """
+    request = call.request
+    vectors = services.models.resolve(request.model).model.card.vectors
+    if vectors is None:
+        return await services.embedder.embed(request)  # which says what is wrong with that model
+    if not request.multi_vector:
+        refuse_hopeless(
+            vectors=len(request.inputs),
+            dimensions=request.dimensions or vectors.dimensions,
+            encodings=call.encodings,
+            max_bytes=max_bytes,
+        )
+        return await services.embedder.embed(request)
+    if vectors.token_dimensions is not None:
+        most = int(max_bytes / _least_bytes(vectors.token_dimensions, call.encodings))
+        request = replace(request, max_token_vectors=most)
+    try:
+        return await services.embedder.embed(request)
+    except TooManyTokenVectors:
+        raise too_large(max_bytes) from None
+
+
 def refuse_hopeless(*, vectors: int, dimensions: int, encodings: Sequence[Encoding], max_bytes: int) -> None:
     """Raises `InvalidField` where no such answer can be small enough, so that nothing is computed for it."""
-    if vectors * dimensions * sum(_LEAST_BYTES[encoding] for encoding in encodings) > max_bytes:
+    if vectors * _least_bytes(dimensions, encodings) > max_bytes:
         raise too_large(max_bytes)
+
+
+def _least_bytes(dimensions: int, encodings: Sequence[Encoding]) -> float:
+    """Of one vector."""
+    return dimensions * sum(_LEAST_BYTES[encoding] for encoding in encodings)
 
 
 def too_large(max_bytes: int) -> InvalidField:

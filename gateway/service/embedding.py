@@ -105,7 +105,7 @@ class EmbeddingService:
         images = numbered_images(request.inputs) if spec is not None else []
         if spec is None or not images:
             return await self._rows(request, model, choice)
-        tokens = ImageTokens(spec, model.reader, multi_vector=request.multi_vector)
+        tokens = ImageTokens(request, spec, model.reader)
         tokens.check_least(len(images))
         # Held until the rows are computed, so that what a request's images take is counted as long as they are there.
         started = time.monotonic()
@@ -134,7 +134,7 @@ class EmbeddingService:
                 images=images,
             )
         if request.multi_vector:
-            check_token_count(sum(row.token_count for row in rows.rows), at_least=False)
+            check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
         tokenize = time.monotonic() - started
         outcome = await rows.compute(deadline=request.deadline)
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)

@@ -47,10 +47,10 @@ def numbered_images(inputs: Sequence[Input]) -> list[tuple[int, ImageInput]]:
 class ImageTokens:
     """Counts the tokens of a request's images against what a request may have, before they are rows."""
 
-    def __init__(self, spec: ImageSpec, reader: InputReader, *, multi_vector: bool) -> None:
+    def __init__(self, request: EmbedRequest, spec: ImageSpec, reader: InputReader) -> None:
+        self._request = request
         self._spec = spec
         self._reader = reader
-        self._multi_vector = multi_vector
         self._total = 0
 
     def check_least(self, count: int) -> None:
@@ -70,8 +70,8 @@ class ImageTokens:
 
     def _check(self, total: int) -> None:
         self._reader.check_total(total, at_least=True)
-        if self._multi_vector:
-            check_token_count(total, at_least=True)
+        if self._request.multi_vector:
+            check_token_count(total, self._request, at_least=True)
 
 
 def _refuse_images(inputs: Sequence[Input]) -> None:

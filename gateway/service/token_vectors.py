@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.cards.triton_spec import OutputRole
-from gateway.errors import InvalidField, TokenLimitExceeded
+from gateway.errors import InvalidField, TokenLimitExceeded, TooManyTokenVectors
 from gateway.service.public_model import PublicModel
 from gateway.text.tokenizer import TextTokenizer
 from gateway.types import EmbedRequest, TokenRow
@@ -49,11 +49,15 @@ def check_token_vectors(request: EmbedRequest, model: PublicModel) -> None:
             )
 
 
-def check_token_count(count: int, *, at_least: bool) -> None:
-    """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for."""
-    if count > MOST_TOKENS:
-        raise TokenLimitExceeded(
-            f"With '{_FIELD}' a request may have {MOST_TOKENS} tokens, because each gets a vector of its own; this one "
+def check_token_count(count: int, request: EmbedRequest, *, at_least: bool) -> None:
+    """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for, `TooManyTokenVectors` where that is
+    the request's own bound."""
+    most, error = MOST_TOKENS, TokenLimitExceeded
+    if request.max_token_vectors is not None and request.max_token_vectors < most:
+        most, error = request.max_token_vectors, TooManyTokenVectors
+    if count > most:
+        raise error(
+            f"With '{_FIELD}' a request may have {most} tokens, because each gets a vector of its own; this one "
             f"has {'at least ' if at_least else ''}{count}. Please send the inputs in several requests.",
             param="input",
             code="max_tokens_per_request",

@@ -233,6 +233,33 @@ async def test_an_answer_that_cannot_fit_is_refused_before_it_is_computed(servic
         assert (await output(small, input=["a"] * 8, dimensions=32))["data"]
 
 
+async def test_openais_answer_that_cannot_fit_is_refused_before_it_is_computed(services: InstantServices) -> None:
+    async with services.start() as started:
+        small = JobHandler(started, JobLimits(LIMITS.inputs, 30, max_output_bytes=10_000))
+        answer = await openai(small, "/v1/embeddings", {"input": ["a"] * 8})
+        assert (answer["code"], services.embedder.seen) == (400, [])
+        assert "0.01 MB that RunPod carries" in answer["message"]
+        assert (await openai(small, "/v1/embeddings", {"input": ["a"] * 8, "dimensions": 32}))["data"]
+
+
+@pytest.mark.parametrize("is_openai", [False, True])
+async def test_vectors_of_tokens_that_cannot_fit_are_refused_once_the_tokens_are_counted(
+    services: InstantServices, is_openai: bool
+) -> None:
+    asked = {"model": IMAGE_MODEL, "input": "a " * 100, "return_multivector": True}
+
+    def job(**more: str) -> dict[str, Any]:
+        fields = asked | more
+        return {"openai_route": "/v1/embeddings", "openai_input": fields} if is_openai else fields
+
+    async with services.start() as started:
+        small = JobHandler(started, JobLimits(LIMITS.inputs, 30, max_output_bytes=10_000))
+        refused = await small.answer({"id": "j", "input": job()})
+        assert "0.01 MB that RunPod carries" in refused["message" if is_openai else "error"]
+        assert services.embedder.seen[0].max_token_vectors == 10_000 // (16 * 8)
+        assert "data" in await small.answer({"id": "j", "input": job(embedding_type="binary")})
+
+
 async def test_an_answer_that_turns_out_too_large_is_refused(services: InstantServices) -> None:
     async with services.start() as started:
         small = JobHandler(started, JobLimits(LIMITS.inputs, 30, max_output_bytes=5_000))
@@ -254,6 +281,15 @@ async def test_a_query_ranks_documents(handler: JobHandler) -> None:
     assert answer["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
     plain = await output(handler, query="q", docs=documents, top_n=1)
     assert [sorted(row) for row in plain["results"]] == [["index", "relevance_score"]]
+
+
+async def test_without_a_reranker_a_query_says_what_a_worker_needs() -> None:
+    services = InstantServices(models=ScriptedModels([family_listing()]))
+    async with services.start() as started:
+        text = await error(JobHandler(started, LIMITS), {"query": "q", "docs": ["a"]})
+    assert "RERANKER_MODEL_ID" in text
+    assert "models pull" not in text
+    assert text.endswith("(status 404, code model_not_found, param model)")
 
 
 async def openai(handler: JobHandler, route: object, body: object) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_an_unknown_job_is_failed(api: httpx.Client) -> None:
         ({"input": "a", "dimensions": 0}, "param dimensions"),
         ({"input": "a", "model": "none"}, "status 404, code model_not_found"),
         ({"input": "a " * 5000}, "code context_length_exceeded"),
-        ({"query": "a", "docs": ["b"]}, "No reranker is served."),
+        ({"query": "a", "docs": ["b"]}, "No reranker is served. Set RERANKER_MODEL_ID"),
         ({"input": [{"image": "https://example.com/a.png"}]}, "code unsupported_modality"),
     ],
 )

@@ -18,6 +18,7 @@ from gateway.errors import (
     InvalidField,
     InvalidVector,
     TokenLimitExceeded,
+    TooManyTokenVectors,
 )
 from gateway.telemetry.metrics import build_metrics
 from gateway.types import EmbedResult, Overflow, TokenInput, Vocabulary
@@ -138,15 +139,19 @@ async def test_vectors_as_long_as_they_are_cannot_be_had(tmp_path: Path) -> None
         assert engine.calls == []
 
 
+@pytest.mark.parametrize(
+    ("most", "own", "error"), [(6, None, TokenLimitExceeded), (6, 7, TokenLimitExceeded), (7, 6, TooManyTokenVectors)]
+)
 async def test_more_vectors_than_an_answer_may_have_are_refused_before_any_is_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, own: int | None, error: type[TokenLimitExceeded]
 ) -> None:
-    monkeypatch.setattr("gateway.service.token_vectors.MOST_TOKENS", 6)
+    monkeypatch.setattr("gateway.service.token_vectors.MOST_TOKENS", most)
+    limits = {"multi_vector": True, "max_token_vectors": own}
     async with unpadded(tmp_path) as (service, engine):
-        with pytest.raises(TokenLimitExceeded, match=r"may have 6 tokens.* has 7"):
-            await service.embedding.embed(request("cat sat", "unbelievable", multi_vector=True))
-        assert engine.calls == []
-        assert len((await service.embedding.embed(request("cat sat", "cat sat", multi_vector=True))).token_vectors) == 2
+        with pytest.raises(TokenLimitExceeded, match=r"may have 6 tokens.* has 7") as refused:
+            await service.embedding.embed(request("cat sat", "unbelievable", **limits))
+        assert (type(refused.value), engine.calls) == (error, [])
+        assert len((await service.embedding.embed(request("cat sat", "cat sat", **limits))).token_vectors) == 2
         assert len((await service.embedding.embed(request("cat sat", "unbelievable"))).vectors) == 2
 
 

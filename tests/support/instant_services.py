@@ -19,7 +19,7 @@ import numpy as np
 from gateway.cards.listing import IMAGE, ModelListing
 from gateway.cards.schema import ModelKind
 from gateway.dialects.base import Services
-from gateway.errors import InvalidField
+from gateway.errors import InvalidField, TooManyTokenVectors
 from gateway.types import (
     ClassifyRequest,
     ClassifyResult,
@@ -120,6 +120,12 @@ def _check_inputs(listing: ModelListing, inputs: Sequence[Input]) -> None:
         raise InvalidField("This model reads text only.", param="input", code="unsupported_modality")
 
 
+def _check_token_vectors(request: EmbedRequest) -> None:
+    most = request.max_token_vectors
+    if request.multi_vector and most is not None and sum(map(len, map(expected_tokens, request.inputs))) > most:
+        raise TooManyTokenVectors("More tokens than are wanted.", param="input")
+
+
 @dataclass
 class InstantEmbedder(Instant[EmbedRequest]):
     """Counts a token an input, and an image's own."""
@@ -136,6 +142,7 @@ class InstantEmbedder(Instant[EmbedRequest]):
         if request.multi_vector and not listing.multi_vector:
             raise InvalidField("This model gives one vector an input.", param="return_multivector")
         _check_inputs(listing, request.inputs)
+        _check_token_vectors(request)
         images = sum(isinstance(item, ImageInput) for item in request.inputs)
         tokens = len(request.inputs) - images + images * TOKENS_AN_IMAGE
         vectors = np.stack([expected_vector(item, dimensions) for item in request.inputs])
