@@ -153,6 +153,9 @@ class Settings(BaseSettings):
 
     header_timeout_seconds: float = Field(10.0, gt=0, description="Time a client may take to send a request's headers.")
     body_timeout_seconds: float = Field(30.0, gt=0, description="Time a client may take to send a request's body.")
+    send_timeout_seconds: float = Field(
+        30.0, gt=0, description="Time a client may go without taking any of its answer; then it is hung up on."
+    )
     request_timeout_seconds: float = Field(
         300.0, gt=0, description="Time a request may take before it is answered 504."
     )

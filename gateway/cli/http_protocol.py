@@ -8,31 +8,59 @@ h11 rather than httptools: JDK clients offer `Upgrade: h2c` with their first POS
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import socket
+import struct
+import sys
 from typing import Any
 
 import h11
 import orjson
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 # h11 measures headers only while they are incomplete, so what comes in one piece has to be handed to it in small ones.
 _HEADER_PIECE_BYTES = 4 * 1024
+
+# Where the server sets no limit of its own: h11's default.
+_MAX_HEADER_BYTES = 16 * 1024
+_WRITE_HIGH_WATER_BYTES = 64 * 1024
+_DROP_WHAT_IS_UNSENT = struct.pack("ii", 1, 0)
+
+
+class CountingConnection(h11.Connection):
+    """h11's connection, which also counts what it gave out to be sent."""
+
+    sent_bytes = 0
+
+    def send(self, event: h11.Event) -> Any:
+        output = super().send(event)
+        self.sent_bytes += len(output or b"")
+        return output
 
 
 class GuardedH11Protocol(H11Protocol):
     """One connection. Whoever needs more than `header_timeout_seconds` for a request's headers is cut off, and so is
-    whoever reads nothing of an answer for `read_timeout_seconds`: it would keep answer and connection for ever."""
+    whoever takes nothing of an answer for `send_timeout_seconds`: it would keep answer and connection for ever."""
 
+    conn: CountingConnection
     header_timeout_seconds = 10.0
-    read_timeout_seconds = 60.0
+    send_timeout_seconds = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = CountingConnection(h11.SERVER, self.config.h11_max_incomplete_event_size or _MAX_HEADER_BYTES)
         self._header_timer: asyncio.TimerHandle | None = None
-        self._read_timer: asyncio.TimerHandle | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # The default calls writing resumed while there is still something to send.
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER_BYTES, low=0)
         self._watch_headers()
 
     def data_received(self, data: bytes) -> None:
@@ -49,17 +77,18 @@ class GuardedH11Protocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
-        self._stop_waiting_for_reader()
+        self._stop_watching_reader()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Called by the transport when the client has fallen behind."""
         super().pause_writing()
-        self._wait_for_reader()
+        self._stop_watching_reader()
+        self._watch_reader()
 
-    def resume_writing(self) -> None:
-        self._stop_waiting_for_reader()
-        super().resume_writing()
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_reader()
 
     def send_400_response(self, msg: str) -> None:
         """As uvicorn's, in OpenAI's envelope; just hangs up where an answer is under way already."""
@@ -79,6 +108,7 @@ class GuardedH11Protocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event))
+        self._watch_reader()
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -92,21 +122,32 @@ class GuardedH11Protocol(H11Protocol):
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _wait_for_reader(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        self._read_timer = self.loop.call_later(self.read_timeout_seconds, self._look_at_reader, unsent)
+    def _watch_reader(self) -> None:
+        untaken = untaken_bytes(self.transport)
+        if untaken and self._send_timer is None:
+            taken = self.conn.sent_bytes - untaken
+            self._send_timer = self.loop.call_later(self.send_timeout_seconds, self._look_at_reader, taken)
 
-    def _look_at_reader(self, unsent_before: int) -> None:
-        if self.transport.get_write_buffer_size() < unsent_before:
-            self._wait_for_reader()
+    def _look_at_reader(self, taken_before: int) -> None:
+        self._send_timer = None
+        untaken = untaken_bytes(self.transport)
+        if untaken and self.conn.sent_bytes - untaken <= taken_before:
+            self._drop_connection()
         else:
-            self._read_timer = None
-            self.transport.abort()
+            self._watch_reader()
 
-    def _stop_waiting_for_reader(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
+    def _stop_watching_reader(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
+
+    def _drop_connection(self) -> None:
+        """Also takes from the kernel what it holds for a client that reads nothing."""
+        with contextlib.suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _DROP_WHAT_IS_UNSENT
+            )
+        self.transport.abort()
 
     def _give_up_on_headers(self) -> None:
         self._header_timer = None
@@ -114,9 +155,22 @@ class GuardedH11Protocol(H11Protocol):
             self.transport.close()
 
 
-def guarded_protocol(*, header_timeout_seconds: float) -> type[GuardedH11Protocol]:
+def guarded_protocol(*, header_timeout_seconds: float, send_timeout_seconds: float) -> type[GuardedH11Protocol]:
     """The protocol class for uvicorn's `http=`, which takes a class and no options."""
-    return type("ConfiguredH11Protocol", (GuardedH11Protocol,), {"header_timeout_seconds": header_timeout_seconds})
+    limits = {"header_timeout_seconds": header_timeout_seconds, "send_timeout_seconds": send_timeout_seconds}
+    return type("ConfiguredH11Protocol", (GuardedH11Protocol,), limits)
+
+
+def untaken_bytes(transport: asyncio.Transport) -> int:
+    """How many of the bytes written to `transport` its peer has not acknowledged, where the system tells (Linux); else
+    those not yet handed to the system, which takes them in steps too coarse to see a slow client read."""
+    unsent: int = transport.get_write_buffer_size()
+    if sys.platform != "linux":
+        return unsent
+    waiting = bytearray(4)
+    with contextlib.suppress(OSError, ValueError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+    return unsent + int.from_bytes(waiting, sys.byteorder)
 
 
 def _not_http_body(message: str) -> bytes:

@@ -79,7 +79,9 @@ def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
     """uvicorn, set up for this edge; the caller gives it its listening sockets."""
     config = uvicorn.Config(
         app,
-        http=guarded_protocol(header_timeout_seconds=settings.header_timeout_seconds),
+        http=guarded_protocol(
+            header_timeout_seconds=settings.header_timeout_seconds, send_timeout_seconds=settings.send_timeout_seconds
+        ),
         ws="none",
         loop="asyncio" if sys.platform == "win32" else "uvloop",
         lifespan="on",
