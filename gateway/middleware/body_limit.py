@@ -10,6 +10,10 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedBody
+from gateway.middleware.discarding import Discard, allow_discard
+
+# Of a refused body as much again and then some is read, so that its sender gets to the answer; more is not worth it.
+_DISCARDED_PER_LIMIT = 4
 
 
 class BodyLimit:
@@ -24,9 +28,19 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._check_headers(scope["headers"])
         body = _BoundedBody(receive, max_body_bytes=self._max_body_bytes, timeout_seconds=self._body_timeout_seconds)
-        await self._app(scope, body.receive, send)
+        try:
+            self._check_headers(scope["headers"])
+            await self._app(scope, body.receive, send)
+        except (BodyTooLarge, UnsupportedBody):
+            self._let_the_rest_come(scope, body)
+            raise
+
+    def _let_the_rest_come(self, scope: Scope, body: _BoundedBody) -> None:
+        max_bytes = _DISCARDED_PER_LIMIT * self._max_body_bytes
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if not body.is_complete and not _declares_more_than(declared, max_bytes):
+            allow_discard(scope, Discard(max_bytes=max_bytes, timeout_seconds=self._body_timeout_seconds))
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         names = [name for name, _ in headers]
@@ -43,18 +57,18 @@ class BodyLimit:
 class _BoundedBody:
     """One request's `receive`, counting and timing until the body is complete; later calls wait for a disconnect."""
 
-    __slots__ = ("_deadline", "_is_complete", "_max_body_bytes", "_receive", "_received_bytes", "_timeout_seconds")
+    __slots__ = ("_deadline", "_max_body_bytes", "_receive", "_received_bytes", "_timeout_seconds", "is_complete")
 
     def __init__(self, receive: Receive, *, max_body_bytes: int, timeout_seconds: float) -> None:
         self._receive = receive
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
         self._received_bytes = 0
-        self._is_complete = False
+        self.is_complete = False
         self._deadline: float | None = None
 
     async def receive(self) -> Message:
-        if self._is_complete:
+        if self.is_complete:
             return await self._receive()
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
@@ -69,7 +83,7 @@ class _BoundedBody:
         return message
 
     def _count(self, message: Message) -> None:
-        self._is_complete = message["type"] != "http.request" or not message.get("more_body", False)
+        self.is_complete = message["type"] != "http.request" or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self._max_body_bytes:
             raise too_large(self._max_body_bytes)

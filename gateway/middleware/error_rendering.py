@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import GatewayError, NotServing
+from gateway.middleware.discarding import ending_after_the_body
 from gateway.telemetry.requests import record_of
 
 RenderError = Callable[[str, Exception, str], tuple[Response, str]]
@@ -56,7 +57,7 @@ class ErrorRendering:
         response, record.error_code = self._render_error(scope["path"], error, record.request_id)
         if body_may_be_on_its_way(scope["headers"]):
             response.headers["connection"] = "close"
-        await response(scope, receive, send)
+        await response(scope, receive, ending_after_the_body(scope, receive, send))
 
 
 def _shutting_down() -> NotServing:
