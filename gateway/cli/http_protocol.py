@@ -28,7 +28,8 @@ _HEADER_PIECE_BYTES = 4 * 1024
 
 # Where the server sets no limit of its own: h11's default.
 _MAX_HEADER_BYTES = 16 * 1024
-_WRITE_HIGH_WATER_BYTES = 64 * 1024
+
+# `struct linger`: on, for 0 seconds.
 _DROP_WHAT_IS_UNSENT = struct.pack("ii", 1, 0)
 
 
@@ -59,8 +60,6 @@ class GuardedH11Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # The default calls writing resumed while there is still something to send.
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER_BYTES, low=0)
         self._watch_headers()
 
     def data_received(self, data: bytes) -> None:

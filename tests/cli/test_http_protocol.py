@@ -19,23 +19,27 @@ ANSWER_BYTES = 24 * 1024 * 1024  # several times what the kernel holds between t
 SEND_TIMEOUT_SECONDS = 0.5
 
 
-async def big_or_small(scope: Scope, receive: Receive, send: Send) -> None:
-    """An answer of ANSWER_BYTES to `/big`, of 2 bytes to anything else, made afresh for each request."""
+async def answers_of_all_sizes(scope: Scope, receive: Receive, send: Send) -> None:
+    """ANSWER_BYTES to `/whole`, and to `/pieces` as 1 MiB at a time; else as many as the path names."""
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
-    body = b"x" * ANSWER_BYTES if scope["path"] == "/big" else b"ok"
-    headers = [(b"content-length", b"%d" % len(body))]
+    wanted = scope["path"].removeprefix("/")
+    total_bytes = ANSWER_BYTES if wanted in ("whole", "pieces") else int(wanted)
+    piece_bytes = 1024 * 1024 if wanted == "pieces" else total_bytes
+    headers = [(b"content-length", b"%d" % total_bytes)]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    for _ in range(total_bytes // piece_bytes):
+        await send({"type": "http.response.body", "body": b"x" * piece_bytes, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    app: ASGIApp = big_or_small
+    app: ASGIApp = answers_of_all_sizes
     with live_server(settings(send_timeout_seconds=SEND_TIMEOUT_SECONDS, drain_seconds=0), app) as running:
         yield running
 
@@ -48,7 +52,7 @@ def get(path: str, *, close: bool = False) -> bytes:
 def connect_with_small_window(server: LiveServer) -> socket.socket:
     """As over a network: on loopback a window would else be tens of megabytes."""
     connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     connection.settimeout(20)
     connection.connect((server.host, server.port))
     return connection
@@ -94,19 +98,26 @@ def test_whoever_reads_nothing_loses_connection_and_answer(server: LiveServer, c
     with ExitStack() as open_ones, allocations() as held_bytes:
         idle = [open_ones.enter_context(connect_with_small_window(server)) for _ in range(8)]
         for connection in idle:
-            connection.sendall(get("/big", close=close))
+            connection.sendall(get("/whole", close=close))
         wait_for(lambda: held_bytes() > 4 * ANSWER_BYTES)
         wait_for(lambda: not {own_port(connection) for connection in idle} & set(connections_of(server)))
         wait_for(lambda: held_bytes() < ANSWER_BYTES)
-        assert status_of(server.exchange(get("/small", close=True))) == 200
+        assert status_of(server.exchange(get("/2", close=True))) == 200
 
 
 def test_whoever_stops_reading_half_way_is_cut_off_too(server: LiveServer) -> None:
     with connect_with_small_window(server) as connection:
-        connection.sendall(get("/big"))
+        connection.sendall(get("/whole"))
         taken = 0
         while taken < ANSWER_BYTES // 2:
             taken += len(received(connection, 256 * 1024))
+        wait_for(lambda: own_port(connection) not in connections_of(server))
+
+
+@pytest.mark.parametrize("path", ["/pieces", "/65536"], ids=["sent in pieces", "held by the kernel alone"])
+def test_whoever_reads_nothing_of_other_answers_is_cut_off_too(server: LiveServer, path: str) -> None:
+    with connect_with_small_window(server) as connection:
+        connection.sendall(get(path))
         wait_for(lambda: own_port(connection) not in connections_of(server))
 
 
@@ -116,7 +127,7 @@ def test_an_idle_reader_of_small_answers_is_cut_off_too(server: LiveServer) -> N
         refused = False
         while not refused:
             try:
-                connection.sendall(get("/small") * 1000)
+                connection.sendall(get("/2") * 1000)
             except TimeoutError:  # the server reads no further requests while their answers are not taken
                 continue
             except OSError:
@@ -126,7 +137,7 @@ def test_an_idle_reader_of_small_answers_is_cut_off_too(server: LiveServer) -> N
 
 def test_a_slow_reader_gets_everything(server: LiveServer) -> None:
     with connect_with_small_window(server) as connection:
-        connection.sendall(get("/big", close=True))
+        connection.sendall(get("/whole", close=True))
         taken = 0
         # Slower than the kernel's steps: what it has room for again it tells the server only once in seconds.
         for _ in range(8 * 3):
@@ -139,8 +150,8 @@ def test_a_slow_reader_gets_everything(server: LiveServer) -> None:
 def test_pauses_between_requests_are_no_slow_reading(server: LiveServer) -> None:
     with server.connect() as connection:
         for _ in range(3):
-            connection.sendall(get("/small"))
-            assert connection.recv(65536).endswith(b"ok")
+            connection.sendall(get("/2"))
+            assert connection.recv(65536).endswith(b"xx")
             time.sleep(SEND_TIMEOUT_SECONDS * 1.5)
-        connection.sendall(get("/big", close=True))
+        connection.sendall(get("/whole", close=True))
         assert len(read_to_end(connection)) > ANSWER_BYTES
