@@ -50,8 +50,8 @@ def check_token_vectors(request: EmbedRequest, model: PublicModel) -> None:
 
 
 def check_token_count(count: int, request: EmbedRequest, *, at_least: bool) -> None:
-    """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for, `TooManyTokenVectors` where that is
-    the request's own bound."""
+    """Raises `TokenLimitExceeded` for more tokens than an answer may have vectors for, `TooManyTokenVectors` where the
+    request's own bound is the tighter one."""
     most, error = MOST_TOKENS, TokenLimitExceeded
     if request.max_token_vectors is not None and request.max_token_vectors < most:
         most, error = request.max_token_vectors, TooManyTokenVectors
