@@ -155,3 +155,17 @@ def test_pauses_between_requests_are_no_slow_reading(server: LiveServer) -> None
             time.sleep(SEND_TIMEOUT_SECONDS * 1.5)
         connection.sendall(get("/whole", close=True))
         assert len(read_to_end(connection)) > ANSWER_BYTES
+
+
+def test_a_slow_reader_that_asks_for_more_as_it_reads_gets_everything(server: LiveServer) -> None:
+    """What it has not taken yet never becomes less, though it takes some all the time."""
+    with connect_with_small_window(server) as connection:
+        connection.sendall(get("/4096") * 96)
+        answers = b""
+        for _ in range(24):
+            time.sleep(SEND_TIMEOUT_SECONDS / 4)
+            answers += received(connection, 16 * 1024)
+            connection.sendall(get("/4096") * 4)
+        connection.sendall(get("/4096", close=True))
+        answers += read_to_end(connection)
+    assert answers.count(b"HTTP/1.1 200 OK") == 96 + 24 * 4 + 1
