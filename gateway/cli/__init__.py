@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.bench import EPILOG, bench
 from gateway.cli.doctor import doctor
 from gateway.cli.errors import render
 from gateway.cli.models import build_models_command
@@ -40,6 +41,7 @@ def build_command() -> typer.Typer:
     command.command()(serve)
     command.command()(runpod)
     command.command()(doctor)
+    command.command(epilog=EPILOG)(bench)
     command.add_typer(build_models_command(), name="models")
     return command
 

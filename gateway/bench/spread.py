@@ -1,0 +1,40 @@
+"""Many readings as the few numbers that are quoted: percentiles of latencies, the median of repeats with its spread."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MILLISECONDS = 1e3
+LATENCY_PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Of one figure over the repeats."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Raises `ValueError` where there is no value."""
+    if not values:
+        raise ValueError("no value to take a median of")
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Interpolated linearly between the two nearest values, as NumPy's default and R's type 7."""
+    return float(np.percentile(np.asarray(values, dtype=np.float64), percent))
+
+
+def latency_figures(latencies: Sequence[float]) -> dict[str, float]:
+    """Seconds as figures in milliseconds, `latency_p50_ms` and so on; empty where nothing was answered."""
+    if not latencies:
+        return {}
+    return {f"latency_p{percent}_ms": MILLISECONDS * percentile(latencies, percent) for percent in LATENCY_PERCENTILES}

@@ -1,0 +1,113 @@
+"""What is asked of the contenders, by name: texts, how many in a request, how many callers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.bench.texts import half_repeated, long_texts, mixed_length, short_queries
+
+
+class Workload(Enum):
+    """One kind of load; the value is its name on the command line and in results."""
+
+    SINGLE = "single"
+    MANY = "many"
+    BULK = "bulk"
+    LONG = "long"
+    MIXED = "mixed"
+    DUPLICATES = "duplicates"
+    INTERFERENCE = "interference"
+    POISSON = "poisson"
+
+
+DESCRIPTIONS = {
+    Workload.SINGLE: "one client, one short query at a time; contenders take turns query by query",
+    Workload.MANY: "64 clients, one short query each",
+    Workload.BULK: "one client, many texts of mixed length a request",
+    Workload.LONG: "one client, texts of 200 words",
+    Workload.MIXED: "4 clients, 1 to 64 texts of mixed length a request",
+    Workload.DUPLICATES: "4 clients, every second text one of a few that all ask for",
+    Workload.INTERFERENCE: "one client of short queries, alone and while another sends bulk requests",
+    Workload.POISSON: "short queries that arrive at random, at 50, 80 and 95 % of the rate that 64 clients get",
+}
+
+OPEN_LOOP_SHARES = (50, 80, 95)
+"""Percent of the measured capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured. `seconds` is the length of each throughput measurement and of each rate of the open loop;
+    requests under way then are waited for. `singles` is how many queries each contender gets one by one.
+    `limit_seconds` ends the run: what has begun is finished, the rest is left out."""
+
+    workloads: tuple[Workload, ...]
+    repeats: int
+    seconds: float
+    singles: int
+    bulk_texts: int
+    long_texts: int
+    limit_seconds: float
+
+
+def full_plan(workloads: Sequence[Workload], *, repeats: int, seconds: float, limit_seconds: float) -> Plan:
+    """What results are quoted from."""
+    return Plan(tuple(workloads), repeats, seconds, 300, 256, 64, limit_seconds)
+
+
+def quick_plan(workloads: Sequence[Workload], *, repeats: int, seconds: float, limit_seconds: float) -> Plan:
+    """Enough to see that everything works, too little to quote."""
+    return Plan(tuple(workloads), repeats, seconds, 40, 64, 16, limit_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoad:
+    """Requests (the texts of each) and how many callers take turns through them."""
+
+    clients: int
+    requests: tuple[tuple[str, ...], ...]
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for request in self.requests for text in request]
+
+
+def singles() -> list[str]:
+    """The short queries of every workload that has such."""
+    return short_queries(1024, seed=99)
+
+
+def closed_load(workload: Workload, plan: Plan) -> ClosedLoad:
+    """The load of a workload that is a closed loop. Raises `ValueError` for one that is not."""
+    match workload:
+        case Workload.MANY:
+            return ClosedLoad(64, tuple((text,) for text in singles()))
+        case Workload.BULK:
+            return ClosedLoad(1, tuple(tuple(mixed_length(plan.bulk_texts, seed=seed)) for seed in range(8)))
+        case Workload.LONG:
+            return ClosedLoad(1, tuple(tuple(long_texts(plan.long_texts, seed=seed)) for seed in range(4)))
+        case Workload.MIXED:
+            return ClosedLoad(4, _of_many_sizes(mixed_length(1024, seed=21)))
+        case Workload.DUPLICATES:
+            pool = mixed_length(32, seed=31)
+            return ClosedLoad(4, tuple(_half_repeated(plan.bulk_texts // 4, pool, turn) for turn in range(8)))
+        case _:
+            raise ValueError(f"{workload.value} is no closed loop")
+
+
+CLOSED = (Workload.MANY, Workload.BULK, Workload.LONG, Workload.MIXED, Workload.DUPLICATES)
+
+
+def _half_repeated(count: int, pool: list[str], turn: int) -> tuple[str, ...]:
+    return tuple(half_repeated(count, pool=pool, seed=100 + turn))
+
+
+def _of_many_sizes(texts: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Requests of 1, 2, 4, ... 64 texts and again from 1, until none are left."""
+    requests, start, size = [], 0, 1
+    while start < len(texts):
+        requests.append(tuple(texts[start : start + size]))
+        start, size = start + size, 1 if size == 64 else 2 * size
+    return tuple(requests)
