@@ -17,17 +17,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ceiling import Ceiling
-from benchmarks.load_client import Connection
-from benchmarks.stack import BACKEND_PROCESS, MODEL, ROOT, SERVER, Server, hardware, request, running_stack, vectors
-from benchmarks.workloads import mixed_length, short_queries
+from gateway.bench.ceiling import Ceiling
+from gateway.bench.connection import Connection, get
+from gateway.bench.machine import hardware
+from gateway.bench.model_rows import benchable_card
+from gateway.bench.stack import BACKEND_PROCESS, SERVER, Server, running_stack
+from gateway.bench.target import target_at, vectors
+from gateway.bench.texts import mixed_length, short_queries
+from gateway.cards.registry import Registry
 from gateway.types import Float32Array
+
+REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+MODEL = "all-MiniLM-L6-v2"
 
 CLIENTS = 16
 MAX_DIFFERENCE = 1e-5
@@ -36,9 +44,14 @@ SECONDS_AFTER = 2.0
 GIVE_UP_SECONDS = 60.0
 POLL_SECONDS = 0.01
 
-_READY = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
-_MODEL_READY = f"GET /v2/models/{MODEL}/ready HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-_METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_READY = get("/ready", host="localhost")
+_MODEL_READY = get(f"/v2/models/{MODEL}/ready", host="localhost")
+_METRICS = get("/metrics", host="localhost")
+
+
+def request(texts: str | list[str]) -> bytes:
+    """A POST to /v1/embeddings that asks for base64."""
+    return target_at("http://localhost:80", name="gateway", model=MODEL).request(texts)
 
 
 @dataclass(slots=True)
@@ -188,7 +201,7 @@ def measure(server: Server) -> tuple[list[Recovery], Answers, float]:
 
     async def run() -> tuple[list[Recovery], Answers, float]:
         texts = short_queries(256, seed=7)
-        expected = Ceiling(ROOT / "model_repository" / MODEL / "1").embed(texts)
+        expected = Ceiling(benchable_card(Registry.from_repository(REPOSITORY), MODEL)).embed(texts)
         recoveries = [await kill_under_load(server, name, expected, texts) for name in (SERVER, BACKEND_PROCESS)]
         return recoveries, *await hang_up_under_load(server, expected, texts)
 
@@ -199,8 +212,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    machine = hardware()
-    with running_stack() as server:
+    machine = {"date": date.today().isoformat(), **hardware()}
+    with running_stack(MODEL, REPOSITORY) as server:
         recoveries, bystanders, queued = measure(server)
     table = Table(title=f"{machine['date']}, {machine['cpu']}, {CLIENTS} clients; seconds since the kill")
     for heading in (

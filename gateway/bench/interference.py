@@ -29,7 +29,7 @@ class Disturbed:
     def figures(self) -> dict[str, float]:
         """Latencies are those of the short queries with bulk running, texts a second those of the bulk requests."""
         idle, disturbed = self.idle.figures(), self.disturbed.figures()
-        found = {name: value for name, value in disturbed.items() if name.startswith("latency_")}
+        found = {name: value for name, value in disturbed.items() if name.startswith(("latency_", "answers"))}
         found["texts_per_second"] = self.bulk.figures()["texts_per_second"]
         found["errors"] = float(self.idle.errors + self.disturbed.errors + self.bulk.errors)
         if "latency_p99_ms" in idle and "latency_p99_ms" in disturbed:

@@ -13,6 +13,7 @@ MILLISECONDS = 1e3
 UNITS: Mapping[str, str] = {
     "texts_per_second": "texts/s",
     "requests_per_second": "requests/s",
+    "answers": "requests",
     "latency_p50_ms": "ms",
     "latency_p90_ms": "ms",
     "latency_p99_ms": "ms",
@@ -53,7 +54,8 @@ class Load:
 
     def figures(self) -> dict[str, float]:
         own = {"texts_per_second": self.texts / self.seconds, "errors": float(self.errors)}
-        return own | latency_figures(self.latencies)
+        answers = {"answers": float(len(self.latencies))} if self.latencies else {}
+        return own | answers | latency_figures(self.latencies)
 
 
 @dataclass(frozen=True, slots=True)

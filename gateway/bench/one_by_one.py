@@ -1,4 +1,4 @@
-"""One short query at a time, the contenders in turn for each: latency, and what every layer adds to it."""
+"""One short query at a time, contenders in turn every few: latency, and what each layer adds to it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from gateway.bench.turns import turns
 from gateway.bench.workloads import Plan, Workload, singles
 
 REQUEST_SECONDS = 30.0
+QUERIES_A_TURN = 10
+# Threads of ONNX Runtime go on spinning for some milliseconds, here and in Triton, and would disturb whoever is next.
+SETTLE_SECONDS = 0.02
 
 Ask = Callable[[int], Awaitable[float | None]]
 """Sends the query of that number; the seconds it took, None where it failed. What can be made beforehand was."""
@@ -36,13 +39,15 @@ async def _one_by_one(contest: Contest, plan: Plan, parity: Parity, repeat: int)
         asks = [
             (contender.name, await _ask(contender, texts, batches, stack, parity)) for contender in contest.contenders
         ]
-        for number in range(len(texts)):
-            for name, ask in turns(asks, repeat=repeat + number):
-                seconds = await ask(number)
-                if seconds is None:
-                    errors[name] += 1
-                else:
-                    taken[name].append(seconds)
+        for turn, start in enumerate(range(0, len(texts), QUERIES_A_TURN)):
+            for name, ask in turns(asks, repeat=repeat + turn):
+                await asyncio.sleep(SETTLE_SECONDS)
+                for number in range(start, min(start + QUERIES_A_TURN, len(texts))):
+                    seconds = await ask(number)
+                    if seconds is None:
+                        errors[name] += 1
+                    else:
+                        taken[name].append(seconds)
     return [
         Measurement(Workload.SINGLE.value, one.name, one.generator, repeat, _figures(taken[one.name], errors[one.name]))
         for one in contest.contenders

@@ -37,7 +37,7 @@ class OpenLoad:
         return self.offered - self.unanswered - self.errors
 
     def figures(self) -> dict[str, float]:
-        own = {"unanswered": float(self.unanswered), "errors": float(self.errors)}
+        own = {"unanswered": float(self.unanswered), "errors": float(self.errors), "answers": float(self.texts)}
         return own | {"requests_per_second": self.texts / self.seconds} | latency_figures(self.latencies)
 
 

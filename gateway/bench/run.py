@@ -86,15 +86,18 @@ def judge(contenders: Sequence[Contender], parity: Parity, outcome: Outcome) -> 
         if one.holds:
             continue
         if one.contender in own:
-            outcome.void = (
-                f"vectors of {one.contender} differ from the in-process ones by {one.difference:.1e}, more than "
-                f"{parity.tolerance:g}."
-            )
+            outcome.void = f"vectors of {one.contender} {_wrongness(one.difference)}; {parity.tolerance:g} is allowed."
         else:
             outcome.warnings.append(
-                f"{one.contender} computes something else: its vectors differ by {one.difference:.1e}."
+                f"{one.contender} computes something else: its vectors {_wrongness(one.difference)}."
             )
     outcome.warnings = list(dict.fromkeys(outcome.warnings))
+
+
+def _wrongness(difference: float) -> str:
+    if difference == float("inf"):
+        return "are missing or of another shape than the in-process ones"
+    return f"differ from the in-process ones by {difference:.1e}"
 
 
 def _is_foreign(contender: Contender) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MILLISECONDS = 1e3
-LATENCY_PERCENTILES = (50, 90, 99)
+# Percentiles, with the least number of answers from which each is given: of five, the 99th is the slowest one.
+LEAST_ANSWERS = {50: 1, 90: 10, 99: 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def latency_figures(latencies: Sequence[float]) -> dict[str, float]:
-    """Seconds as figures in milliseconds, `latency_p50_ms` and so on; empty where nothing was answered."""
-    if not latencies:
-        return {}
-    return {f"latency_p{percent}_ms": MILLISECONDS * percentile(latencies, percent) for percent in LATENCY_PERCENTILES}
+    """Seconds as figures in milliseconds, `latency_p50_ms` and so on, as far as there are `LEAST_ANSWERS`."""
+    return {
+        f"latency_p{percent}_ms": MILLISECONDS * percentile(latencies, percent)
+        for percent, least in LEAST_ANSWERS.items()
+        if len(latencies) >= least
+    }

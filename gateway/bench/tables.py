@@ -22,6 +22,8 @@ COLUMNS: Mapping[str, str] = {
 }
 """Figures that have a column, and its heading. Those of an open loop have their rate in the first."""
 
+_WITHOUT_SPREAD = ("server_cpu_seconds", "client_cpu_seconds", "errors")
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -40,11 +42,17 @@ def figure_table(measurements: Sequence[Measurement]) -> Table:
         own[_column(figure)] = figure.spread
     used = [name for name in COLUMNS if any(name in own for own in grouped.values())]
     rows = [
-        (workload, contender, generator.value, *(shown(own[name]) if name in own else "" for name in used))
+        (workload, contender, generator.value, *(_cell(name, own.get(name)) for name in used))
         for (workload, contender, generator), own in grouped.items()
     ]
     headings = ("workload", "contender", "load from", *(COLUMNS[name] for name in used))
     return Table("Medians of the repeats [lowest, highest]", headings, tuple(rows))
+
+
+def _cell(name: str, spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    return short(spread.median) if name in _WITHOUT_SPREAD else shown(spread)
 
 
 def _column(figure: Figure) -> str:
@@ -52,8 +60,14 @@ def _column(figure: Figure) -> str:
 
 
 def comparison_table(measurements: Sequence[Measurement]) -> Table:
-    rows = tuple((sentence(one), shown(one.spread)) for one in comparisons_of(measurements))
-    return Table("Compared within each repeat", ("what", "median [lowest, highest]"), rows)
+    """What was compared within each repeat, and what bulk requests did to single ones."""
+    compared = [(sentence(one), shown(one.spread)) for one in comparisons_of(measurements)]
+    disturbed = [
+        (f"{one.workload}: {one.contender}, p99 ms with bulk requests / alone", shown(one.spread))
+        for one in figures_of(measurements)
+        if one.name == "p99_over_idle"
+    ]
+    return Table("Compared within each repeat", ("what", "median [lowest, highest]"), (*compared, *disturbed))
 
 
 def sentence(one: Comparison) -> str:

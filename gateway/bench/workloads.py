@@ -23,7 +23,7 @@ class Workload(Enum):
 
 
 DESCRIPTIONS = {
-    Workload.SINGLE: "one client, one short query at a time; contenders take turns query by query",
+    Workload.SINGLE: "one client, one short query at a time; contenders take turns every ten queries",
     Workload.MANY: "64 clients, one short query each",
     Workload.BULK: "one client, many texts of mixed length a request",
     Workload.LONG: "one client, texts of 200 words",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.bench.spread import LEAST_ANSWERS
 from gateway.bench.target import Target
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -43,8 +44,9 @@ class WrkLoad:
     def figures(self) -> dict[str, float]:
         own = {"texts_per_second": self.texts / self.seconds, "errors": float(self.errors)}
         own["client_cpu_seconds"] = self.client_cpu_seconds
-        names = ("latency_p50_ms", "latency_p90_ms", "latency_p99_ms")
-        return own | (dict(zip(names, self.latencies_ms, strict=True)) if self.texts else {})
+        own["answers"] = float(self.texts)
+        known = zip(LEAST_ANSWERS.items(), self.latencies_ms, strict=True)
+        return own | {f"latency_p{percent}_ms": value for (percent, least), value in known if self.texts >= least}
 
 
 def installed() -> str | None:
