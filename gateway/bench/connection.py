@@ -32,11 +32,12 @@ class Connection:
     async def answer(self, request: bytes) -> tuple[int, bytes]:
         """Send one request and return the answer's status and body, whatever they are.
 
-        Raises `OSError` or `EOFError` for a connection that ends before the answer does.
+        Raises `OSError` or `EOFError` for a connection that ends before the answer does, `ValueError` for what is no
+        answer of HTTP/1.1.
         """
         self.send(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        fields = head.lower()
+        status, fields = _status(head), head.lower()
         self.closing = b"\r\nconnection: close" in fields
         length = _field(fields, b"content-length")
         if length is not None:
@@ -46,7 +47,7 @@ class Connection:
         else:
             self.closing = True
             body = await self._reader.read()
-        return int(head.split(b" ", 2)[1]), body
+        return status, body
 
     async def _chunks(self) -> bytes:
         body = bytearray()
@@ -63,6 +64,12 @@ class Connection:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _status(head: bytes) -> int:
+    if not head.startswith(b"HTTP/1."):
+        raise ValueError("the server does not speak HTTP/1.1")
+    return int(head[9:12])
 
 
 def _field(head: bytes, name: bytes) -> bytes | None:
