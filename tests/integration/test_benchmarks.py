@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import missing_bundled_model, need
 from tests.support.code_blocks import ROOT, blocks_of
 
-RESULT_NAMES = {"my-machine.json": ("--repeats", "1", "--seconds", "0.3"), "my-machine-recovery.json": ()}
+SHORT = ("--quick", "--repeats", "1", "--seconds", "0.2", "--workload", "single", "--workload", "bulk")
+RESULT_NAMES = {"my-machine.json": SHORT, "my-machine-recovery.json": ()}
 
 pytestmark = [pytest.mark.triton, pytest.mark.usefixtures("tritonserver")]
 
@@ -37,10 +38,13 @@ def run(result_name: str, folder: Path) -> dict[str, Any]:
     return record
 
 
-def test_ratios_are_of_the_same_vectors(tmp_path: Path) -> None:
+def test_the_gateway_is_measured_against_the_same_vectors(tmp_path: Path) -> None:
     record = run("my-machine.json", tmp_path)
-    assert record["largest_difference"] <= 1e-5
-    assert all(low > 0 for name, (_, low, _) in record["figures"].items() if name.endswith("ceiling"))
+    assert record["void"] is None
+    assert {one["contender"]: one["holds"] for one in record["parity"]["results"]} == {"grpc": True, "gateway": True}
+    compared = {(one["workload"], one["contender"], one["reference"]): one for one in record["comparisons"]}
+    assert compared["bulk", "gateway", "ceiling"]["median"] > 0
+    assert ("single", "gateway", "grpc") in compared
 
 
 def test_whatever_dies_nobody_gets_a_wrong_answer_and_service_comes_back(tmp_path: Path) -> None:

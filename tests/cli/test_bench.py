@@ -1,0 +1,176 @@
+"""`gateway bench` as people run it: what it writes, when it is void, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from gateway.bench.measurement import Generator
+from gateway.bench.workloads import Workload
+from gateway.cli import build_command
+from gateway.cli.bench import asked_plan
+from gateway.cli.bench_options import keys_of, pairs, prepare_files
+from gateway.errors import ConfigurationError
+from tests.conftest import REPOSITORY, ServedTriton, missing_bundled_model, need
+
+SCHEMA = json.loads((REPOSITORY.parent / "benchmarks/result.schema.json").read_text())
+SHORT = ("--quick", "--repeats", "1", "--seconds", "0.1")
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", "bench", "--model-repository", str(REPOSITORY), *options]
+
+
+def bench(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*SHORT, *options),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.mark.triton
+def test_a_run_beside_another_server_prints_and_writes_everything(
+    embedded_triton: ServedTriton, gateway_url: str, tmp_path: Path
+) -> None:
+    options = ["--url", gateway_url, "--triton", embedded_triton.grpc, "--workload", "single", "--workload", "poisson"]
+    others = ["--against", f"rival={gateway_url}/v1", "--model-of", "rival=all-MiniLM-L6-v2", "--key-of", "rival=A_KEY"]
+    files = ["--json", str(tmp_path / "new" / "out.json"), "--html", str(tmp_path / "out.html")]
+    result = bench(*options, *others, *files, A_KEY="a-secret")
+    assert result.returncode == 0, result.stdout + result.stderr
+    written: dict[str, Any] = json.loads((tmp_path / "new" / "out.json").read_text())
+    jsonschema.validate(written, SCHEMA)
+    assert written["void"] is None
+    assert [one["name"] for one in written["participants"]] == ["ceiling", "grpc", "gateway", "rival"]
+    seen = {(one["workload"], one["contender"]) for one in written["figures"]}
+    assert {("single", "ceiling"), ("single", "grpc"), ("poisson-95", "gateway"), ("poisson-50", "rival")} <= seen
+    assert {one["load_generator"] for one in written["figures"]} <= {one.value for one in Generator}
+    page = (tmp_path / "out.html").read_text()
+    assert "<svg" in page
+    for text in (result.stdout, page):
+        assert "poisson-95" in text
+        assert "rival" in text
+        assert "load before" in text
+        assert "nothing to quote" in text
+    assert "a-secret" not in result.stdout + result.stderr + page + json.dumps(written)
+
+
+@pytest.mark.triton
+def test_vectors_that_differ_make_the_run_void(embedded_triton: ServedTriton, gateway_url: str, tmp_path: Path) -> None:
+    """No two ways to the same vector agree to the last bit, so a tolerance of nothing finds a difference."""
+    out = tmp_path / "out.json"
+    result = bench("--url", gateway_url, "--workload", "single", "--tolerance", "0", "--json", str(out))
+    assert result.returncode == 1
+    assert "VOID: vectors of gateway differ from the in-process ones by" in result.stdout
+    written = json.loads(out.read_text())
+    jsonschema.validate(written, SCHEMA)
+    assert "gateway" in written["void"]
+    assert written["figures"] == []
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_the_stack_that_was_started(tritonserver: None, tmp_path: Path, number: signal.Signals) -> None:
+    need(missing_bundled_model())
+    with (tmp_path / "output").open("w") as output:
+        process = subprocess.Popen(command("--json", str(tmp_path / "out.json")), stdout=output, stderr=output)
+    try:
+        started = _until_triton_runs(process)
+        process.send_signal(number)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.wait()
+    said = (tmp_path / "output").read_text()
+    assert "Stopped. What was started has ended" in said
+    assert "Traceback" not in said
+    gone, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    assert gone
+
+
+def _until_triton_runs(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        found = below(process.pid)
+        if any("tritonserver" in (one.name() if one.is_running() else "") for one in found):
+            return found
+        time.sleep(0.05)
+    raise AssertionError("Triton was not started")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--against", "http://h"], "Write --against NAME=URL."),
+        (["--against", "gateway=http://h"], "cannot be called gateway"),
+        (["--against", "a=nonsense"], "no URL of a server"),
+        (["--key-of", "a=NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
+        (["--model-of", "a=m"], "no server called a"),
+        (["--model", "no-such-model"], "gateway models list"),
+        (["--json", "/proc/nothing/here.json"], "cannot be written"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_starts(options: list[str], said: str) -> None:
+    result = bench(*options)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_workload_is_wrong_usage() -> None:
+    assert bench("--workload", "spam").returncode == 2
+
+
+def test_the_help_describes_every_workload() -> None:
+    shown = CliRunner().invoke(build_command(), ["bench", "--help"], env={"COLUMNS": "200"}).stdout
+    for workload in Workload:
+        assert f" {workload.value}: " in shown
+
+
+def test_what_is_asked_for_goes_before_quick() -> None:
+    plan = asked_plan([Workload.BULK, Workload.BULK], repeats=3, seconds=None, quick=True, limit_seconds=60)
+    assert plan.workloads == (Workload.BULK,)
+    assert (plan.repeats, plan.seconds) == (3, 1.0)
+    full = asked_plan(None, repeats=None, seconds=None, quick=False, limit_seconds=60)
+    assert (full.workloads, full.repeats, full.seconds) == (tuple(Workload), 5, 4.0)
+
+
+def test_values_by_name() -> None:
+    assert pairs(["a=b=c", "d=e"], option="--x", value="V") == {"a": "b=c", "d": "e"}
+    assert pairs(None, option="--x", value="V") == {}
+    for wrong in (["a"], ["=b"], ["a="], ["a=1", "a=2"]):
+        with pytest.raises(ConfigurationError):
+            pairs(wrong, option="--x", value="V")
+
+
+def test_keys_come_from_the_environment() -> None:
+    assert keys_of({"a": "A_KEY"}, {"A_KEY": "k"}) == {"a": "k"}
+    with pytest.raises(ConfigurationError, match="A_KEY"):
+        keys_of({"a": "A_KEY"}, {"A_KEY": ""})
+
+
+def test_files_are_made_sure_of_and_not_emptied(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("content")
+    prepare_files([None, kept, tmp_path / "new" / "file"])
+    assert kept.read_text() == "content"
+    assert (tmp_path / "new").is_dir()
