@@ -56,7 +56,8 @@ def running_stack(model: str, repository: Path, *, settings: Mapping[str, str] |
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
         environment |= {"GATEWAY_LOG_LEVEL": "warning", **(settings or {})}
         environment |= {"GATEWAY_RUN_FOLDER": name, "GATEWAY_MODEL_REPOSITORY": str(repository.resolve())}
-        command = [sys.executable, "-m", "gateway", "up", "--auto-ports", "--model", model]
+        up = [sys.executable, "-m", "gateway", "up", "--auto-ports", "--model", model]
+        command = [sys.executable, "-m", "gateway.bench.bound", str(os.getpid()), *up]
         with (folder / "output").open("wb") as output:
             # In a session of its own: Ctrl-C reaches this process alone, which then stops the stack in order.
             process = subprocess.Popen(

@@ -95,6 +95,9 @@ def prepare_files(files: Sequence[Path | None]) -> None:
             continue
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not file.exists()
             file.open("a").close()
+            if is_new:
+                file.unlink()
         except OSError as error:
             raise ConfigurationError(f"{file} cannot be written: {error.strerror or error}.") from None

@@ -87,7 +87,7 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.triton
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_ends_the_stack_that_was_started(tritonserver: None, tmp_path: Path, number: signal.Signals) -> None:
     need(missing_bundled_model())
     with (tmp_path / "output").open("w") as output:
@@ -95,14 +95,14 @@ def test_a_stop_ends_the_stack_that_was_started(tritonserver: None, tmp_path: Pa
     try:
         started = _until_triton_runs(process)
         process.send_signal(number)
-        assert process.wait(30) == 130
+        assert process.wait(30) == (-number if number is signal.SIGKILL else 130)
     finally:
         process.kill()
         process.wait()
     said = (tmp_path / "output").read_text()
-    assert "Stopped. What was started has ended" in said
+    assert ("Stopped. What was started has ended" in said) is (number is not signal.SIGKILL)
     assert "Traceback" not in said
-    gone, alive = psutil.wait_procs(started, timeout=10)
+    gone, alive = psutil.wait_procs(started, timeout=20)
     assert alive == []
     assert gone
 
@@ -173,4 +173,4 @@ def test_files_are_made_sure_of_and_not_emptied(tmp_path: Path) -> None:
     kept.write_text("content")
     prepare_files([None, kept, tmp_path / "new" / "file"])
     assert kept.read_text() == "content"
-    assert (tmp_path / "new").is_dir()
+    assert list((tmp_path / "new").iterdir()) == []
