@@ -23,7 +23,13 @@ class TerminalProgress:
         self._console = console
         self._repeats = repeats
         self._told = -1
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._begun = 0
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = RichProgress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("warming up", total=None)
 
@@ -35,12 +41,13 @@ class TerminalProgress:
         self._bar.stop()
 
     def begin(self, steps: int) -> None:
-        # The first step is reported when it begins.
-        self._bar.update(self._task, total=steps, completed=-1)
+        self._bar.update(self._task, total=steps)
 
     def step(self, label: str, *, repeat: int) -> None:
         words = f"repeat {repeat + 1} of {self._repeats}"
-        self._bar.update(self._task, advance=1, description=f"{words}, {label}")
+        # A step is told of when it begins, and done when the next one does.
+        self._bar.update(self._task, completed=self._begun, description=f"{words}, {label}")
+        self._begun += 1
         if not self._console.is_terminal and repeat != self._told:
             self._told = repeat
             self._console.print(Text(f"{words} ..."))
