@@ -13,6 +13,10 @@ from gateway.bench.measurement import Load, Measurement
 from gateway.bench.target import Target
 from gateway.bench.workloads import Plan, Workload, closed_load, singles
 
+# A query that waits for bulk requests takes long, and a percentile needs many.
+ENOUGH_SINGLES = 100
+MOST_ROUNDS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Disturbed:
@@ -45,13 +49,31 @@ def interference(server: HttpContender, account: Account, plan: Plan, repeat: in
 
 async def _disturbed(target: Target, plan: Plan) -> Disturbed:
     queries = [(text,) for text in singles()]
-    bulk_requests = closed_load(Workload.BULK, plan).requests
     idle = await closed_loop(target, queries, clients=1, seconds=plan.seconds)
-    bulk = asyncio.create_task(closed_loop(target, bulk_requests, clients=1, seconds=plan.seconds))
+    disturbed, bulk = [], []
+    for _ in range(MOST_ROUNDS):
+        single, many = await _side_by_side(target, queries, plan)
+        disturbed.append(single)
+        bulk.append(many)
+        if sum(load.texts for load in disturbed) >= ENOUGH_SINGLES:
+            break
+    return Disturbed(idle, joined(disturbed), joined(bulk))
+
+
+async def _side_by_side(target: Target, queries: Sequence[Sequence[str]], plan: Plan) -> tuple[Load, Load]:
+    requests = closed_load(Workload.BULK, plan).requests
+    bulk = asyncio.create_task(closed_loop(target, requests, clients=1, seconds=plan.seconds))
     try:
         # Not the first moment, in which the bulk request is still on its way.
         await asyncio.sleep(min(0.2, plan.seconds / 4))
-        disturbed = await closed_loop(target, queries, clients=1, seconds=0.75 * plan.seconds)
-        return Disturbed(idle, disturbed, await bulk)
+        single = await closed_loop(target, queries, clients=1, seconds=0.75 * plan.seconds)
+        return single, await bulk
     finally:
         bulk.cancel()
+
+
+def joined(loads: Sequence[Load]) -> Load:
+    """One load after the other as one."""
+    latencies = [latency for load in loads for latency in load.latencies]
+    texts, errors = sum(load.texts for load in loads), sum(load.errors for load in loads)
+    return Load(texts, sum(load.seconds for load in loads), latencies, errors)
