@@ -20,6 +20,11 @@ from tests.support.image_spec import V4_IMAGES
 FOREIGN_WORDS = ("PIL", "Error", "0x", "object at", "zlib", "decoder", "errno", "Traceback", "libpng", "broken data")
 
 
+def decoding_processes() -> set[int]:
+    """Of this process; gateways of other tests may have theirs."""
+    return {child.pid for child in psutil.Process().children() if "memory_bytes=" in " ".join(child.cmdline())}
+
+
 async def read(reader: ImageReader, content: bytes) -> UInt8Array | InvalidImage:
     try:
         async with reader.prepared([(7, ImageInput(data=content))], spec=V4_IMAGES, deadline=soon()) as images:
@@ -32,9 +37,11 @@ async def test_every_hostile_file_is_refused_in_plain_words_and_leaves_nothing_b
     files = refused_files()
     assert len(files) >= 100
     good = encoded(photo(), "JPEG")
+    others = decoding_processes()
     reader = ImageReader(ImageLimits(), metrics=build_metrics(version="test"))
     try:
         expected = await read(reader, good)
+        assert decoding_processes() - others
         outcomes = dict(zip(files, await asyncio.gather(*(read(reader, file) for file in files.values())), strict=True))
         assert {name for name, outcome in outcomes.items() if not isinstance(outcome, InvalidImage)} == set()
         for name, outcome in outcomes.items():
@@ -48,7 +55,7 @@ async def test_every_hostile_file_is_refused_in_plain_words_and_leaves_nothing_b
         assert reader.memory.taken_bytes == 0
     finally:
         await reader.close()
-    assert not [child for child in psutil.Process().children() if "memory_bytes=" in " ".join(child.cmdline())]
+    assert not decoding_processes() - others
 
 
 async def test_every_odd_file_is_refused_or_read_at_a_size_that_the_model_knows() -> None:

@@ -12,6 +12,15 @@ from gateway.triton.input_tensors import input_tensors, pad
 
 Rows = list[list[int]]
 
+# The others are those of models that take rows unpadded.
+PADDED_ROLES = (
+    InputRole.TOKEN_IDS,
+    InputRole.ATTENTION_MASK,
+    InputRole.TOKEN_TYPE_IDS,
+    InputRole.POSITION_IDS,
+    InputRole.ADAPTER,
+)
+
 
 @given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=6), st.booleans())
 def test_padding_adds_the_pad_id_on_one_side_only(rows: Rows, left: bool) -> None:
@@ -31,7 +40,7 @@ def test_padding_adds_the_pad_id_on_one_side_only(rows: Rows, left: bool) -> Non
 def test_every_role_gets_its_tensor_under_the_inputs_name(data_type: str) -> None:
     inputs = [
         GraphInput(TensorSpec(f"the {role.value}", data_type, (1,) if role is InputRole.ADAPTER else (-1, -1)), role)
-        for role in InputRole
+        for role in PADDED_ROLES
     ]
     ids, mask = np.array([[5, 6], [7, 0]]), np.array([[1, 1], [1, 0]])
     given = input_tensors(inputs, ids, mask, adapter=3)
@@ -51,3 +60,10 @@ def test_a_graph_with_adapters_gets_one_or_nothing_is_called(adapter: int | None
     inputs = [GraphInput(TensorSpec("task_id", "TYPE_INT64", (1,)), InputRole.ADAPTER)]
     with pytest.raises(ValueError, match="needs the number of an adapter"):
         input_tensors(inputs, np.array([[5]]), np.array([[1]]), adapter=adapter)
+
+
+@pytest.mark.parametrize("role", sorted(set(InputRole) - set(PADDED_ROLES), key=lambda role: role.value))
+def test_inputs_of_unpadded_rows_are_never_filled_with_padded_ones(role: InputRole) -> None:
+    inputs = [GraphInput(TensorSpec("one of those", "TYPE_INT32", (-1,)), role)]
+    with pytest.raises(ValueError, match=f"role {role.value} is none of a model whose rows are padded"):
+        input_tensors(inputs, np.array([[5]]), np.array([[1]]), adapter=None)
