@@ -155,7 +155,7 @@ def runpod_url(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -> 
     options = ("--rp_serve_api", "--rp_api_port", str(port))
     values = {"MODEL_NAME": BUNDLED_MODEL, "GATEWAY_MODEL_REPOSITORY": str(REPOSITORY)}
     with runpod_worker.started(tmp_path_factory.mktemp("runpod"), *options, **values) as worker:
-        worker.wait_for("Application startup complete")
+        worker.wait_for("Uvicorn running on")
         yield f"http://localhost:{port}"
 
 

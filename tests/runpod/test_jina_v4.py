@@ -36,7 +36,7 @@ def serving(repository: Path, folder: Path, **values: str) -> Iterator[Served]:
         started(folder, *options, **given) as worker,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
     ):
-        worker.wait_for("Application startup complete")
+        worker.wait_for("Uvicorn running on")
         yield worker, client
 
 

@@ -30,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, s
     options = ("--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", str(port), "--rp_api_concurrency", "2")
     folder = tmp_path_factory.mktemp("worker")
     with started(folder, *options, MODEL_NAME=BUNDLED_MODEL, GATEWAY_MODEL_REPOSITORY=str(REPOSITORY)) as worker:
-        worker.wait_for("Application startup complete")
+        worker.wait_for("Uvicorn running on")
         yield worker, f"http://127.0.0.1:{port}"
 
 
@@ -179,7 +179,7 @@ def test_a_stop_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     (port,) = pick_free(1)
     values = {"MODEL_NAME": BUNDLED_MODEL, "GATEWAY_MODEL_REPOSITORY": str(REPOSITORY)}
     with started(tmp_path, "--rp_serve_api", "--rp_api_port", str(port), **values) as worker:
-        worker.wait_for("Application startup complete")
+        worker.wait_for("Uvicorn running on")
         warden_pid = warden_of(worker.run_folder)
         assert segments_of(warden_pid)
         assert worker.stop(number) == 0

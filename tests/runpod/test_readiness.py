@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,8 +45,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(readiness.asyncio, "sleep", sleep)
-    monkeypatch.setattr(readiness.time, "monotonic", lambda: now)
+    # In that module alone: gateways of other tests run in threads of this process and sleep, too.
+    monkeypatch.setattr(readiness, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: now))
     return lambda: now
 
 

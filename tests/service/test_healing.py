@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,7 +31,7 @@ async def test_two_models_are_healed_one_after_the_other() -> None:
 
 async def test_a_model_that_keeps_dying_is_restarted_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(healing.time, "monotonic", lambda: now)
+    monkeypatch.setattr(healing, "time", SimpleNamespace(monotonic=lambda: now))
     healer = Healer(ScriptedEngine())
     pauses = []
     for _ in range(10):
