@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,24 +16,14 @@ import pytest
 from gateway.cards.loading import load_card
 from gateway.cards.rendering import config_path, stale_files
 from gateway.cards.schema import Card
-from gateway.cli import main
 from tests.support.local_hub import LocalHub, local_hub
 from tests.support.local_index import LocalIndex, local_index, make_wheel
+from tests.support.models_command import Gateway, Outcome, models_command
 from tests.support.tiny_bert import TinyModel
 
 NANO = "jina-embeddings-v5-text-nano"
 TASKS = ("retrieval", "text-matching", "clustering", "classification")
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify_model_files.py"
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Gateway = Callable[..., Outcome]
 
 
 @dataclass
@@ -70,13 +60,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture
 def gateway(world: World, capsys: pytest.CaptureFixture[str]) -> Gateway:
-    def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(["models", *arguments])
-        out, err = capsys.readouterr()
-        return Outcome(int(caught.value.code or 0), out, err)
-
-    return run
+    return models_command(capsys)
 
 
 def test_list_tells_known_from_downloaded(world: World, gateway: Gateway) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import pytest
 
 from gateway.artifacts.completeness import is_complete
 from gateway.artifacts.findings import Finding
-from gateway.cli import main, run_file
+from gateway.cli import run_file
 from gateway.cli.health_checks import model_checks
 from gateway.cli.triton_proof import loaded_models, prove_through_triton, triton_address
 from gateway.cli.up import complete_cards, memory_note, missing_members
@@ -21,22 +20,13 @@ from gateway.settings import load_settings
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
+from tests.support.models_command import Gateway, models_command
 from tests.support.twin_world import TwinWorld, files_of, installed, publish_variant, twin_world
 
 NANO = "jina-embeddings-v5-text-nano"
 V3 = "jina-embeddings-v3"
 RERANKER = "jina-reranker-v2-base-multilingual"
 NOBODY = "127.0.0.1:9"
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Gateway = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -59,13 +49,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwinWorld
 
 @pytest.fixture
 def gateway(world: TwinWorld, capsys: pytest.CaptureFixture[str]) -> Gateway:
-    def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(["models", *arguments])
-        out, err = capsys.readouterr()
-        return Outcome(int(caught.value.code or 0), out, err)
-
-    return run
+    return models_command(capsys)
 
 
 def row(gateway: Gateway, name: str) -> dict[str, object]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from gateway.artifacts.completeness import is_complete
-from gateway.cli import main, torch_checks, torch_presence
+from gateway.cli import torch_checks, torch_presence
 from gateway.cli.health_check import Check
 from gateway.cli.health_checks import model_checks
 from gateway.cli.up import complete_cards, left_out, memory_note
@@ -21,21 +20,12 @@ from gateway.settings import load_settings
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
+from tests.support.models_command import Gateway, models_command
 from tests.support.twin_world import TwinWorld, installed, twin_world
 
 V3, V4, MERGED = "jina-embeddings-v3", "jina-embeddings-v4", "jina-embeddings-v4-vllm-retrieval"
 NOBODY = "127.0.0.1:9"
 SCRIPT = "scripts/install_torch.sh"
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Gateway = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -57,13 +47,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwinWorld
 
 @pytest.fixture
 def gateway(world: TwinWorld, capsys: pytest.CaptureFixture[str]) -> Gateway:
-    def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(["models", *arguments])
-        out, err = capsys.readouterr()
-        return Outcome(int(caught.value.code or 0), out, err)
-
-    return run
+    return models_command(capsys)
 
 
 @pytest.fixture
