@@ -82,7 +82,7 @@ class EmbedRequest:
     vector is the mean over its part's tokens in the context of the whole. `multi_vector` asks for one vector a token
     instead of one an input, and `return_tokens` for the tokens beside them; more vectors than
     `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
-    one.
+    one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
     """
 
     inputs: Sequence[Input]
@@ -98,6 +98,7 @@ class EmbedRequest:
     return_tokens: bool = False
     max_token_vectors: int | None = None
     texts_only: bool = False
+    caller: str = ""
 
 
 class LongDocuments(Enum):
@@ -111,7 +112,7 @@ class LongDocuments(Enum):
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
     """A request for one score per document. `long_documents` None leaves it to the service's own setting;
-    `max_document_tokens` cuts documents before anything else."""
+    `max_document_tokens` cuts documents before anything else. `caller` is what it is of an `EmbedRequest`."""
 
     query: str
     documents: Sequence[str]
@@ -119,12 +120,13 @@ class RerankRequest:
     model: str | None = None
     long_documents: LongDocuments | None = None
     max_document_tokens: int | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyRequest:
     """A request to choose one of each group's labels for every input, by similarity. A plain list of labels is one
-    group."""
+    group. `caller` is what it is of an `EmbedRequest`."""
 
     inputs: Sequence[Input]
     label_groups: Sequence[Sequence[str]]
@@ -132,6 +134,7 @@ class ClassifyRequest:
     model: str | None = None
     task: str | None = None
     overflow: Overflow = Overflow.REFUSE
+    caller: str = ""
 
 
 class RowOutput(Enum):

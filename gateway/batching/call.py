@@ -26,9 +26,11 @@ class CallResult:
 
 
 class ModelCall(Protocol):
-    """Computes rows of one group in one call to the engine.
+    """Computes rows of one group in one call to the engine; an `urgent` one goes ahead of others where that can be.
 
     Raises what `gateway.triton.engine.Engine.infer` raises.
     """
 
-    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult: ...
+    async def __call__(
+        self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False
+    ) -> CallResult: ...

@@ -107,15 +107,16 @@ class Scheduler:
         busy_until = max(self._last_busy_at, self._abandoned.until())
         return max(time.monotonic() - busy_until, 0.0) if self.idle else 0.0
 
-    async def submit(self, rows: Sequence[TokenRow], *, deadline: float) -> Outcome:
+    async def submit(self, rows: Sequence[TokenRow], *, deadline: float, caller: str = "") -> Outcome:
         """Computes the values of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
+        `caller` is whose rows they are.
 
         Cancelling drops the rows that have not been sent. Raises `Overloaded`, `EngineUnavailable`,
         `DeadlineExceeded` or `InferenceFailed` for these rows alone; the first failing row decides.
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        submission = Submission(rows, deadline=deadline, now=now, future=loop.create_future())
+        submission = Submission(rows, deadline=deadline, now=now, future=loop.create_future(), caller=caller)
         self._admit(submission, now=now)
         if not submission.rows:
             raise ValueError("nothing to compute")

@@ -85,13 +85,20 @@ class Submission:
     """The rows of one request, the values that have arrived and the future that its caller awaits."""
 
     __slots__ = (
-        "deadline", "future", "infer_seconds", "queue_seconds", "queued_rows", "remaining", "rows",
+        "caller", "deadline", "future", "infer_seconds", "queue_seconds", "queued_rows", "remaining", "rows",
         "submitted_at", "tokens", "values",
     )  # fmt: skip
 
     def __init__(
-        self, rows: Sequence[TokenRow], *, deadline: float, now: float, future: asyncio.Future[Outcome]
+        self,
+        rows: Sequence[TokenRow],
+        *,
+        deadline: float,
+        now: float,
+        future: asyncio.Future[Outcome],
+        caller: str = "",
     ) -> None:
+        self.caller = caller
         self.rows = [Row(self, index, row) for index, row in enumerate(rows)]
         self.deadline = deadline
         self.submitted_at = now

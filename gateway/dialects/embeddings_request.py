@@ -52,7 +52,7 @@ class EmbeddingsCall:
 
 
 def parse_embeddings_call(
-    fields: Fields, *, vocabulary_header: str | None, limits: InputLimits, deadline: float
+    fields: Fields, *, vocabulary_header: str | None, limits: InputLimits, deadline: float, caller: str = ""
 ) -> EmbeddingsCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
@@ -67,6 +67,7 @@ def parse_embeddings_call(
         dimensions=whole_number(
             fields, *DIMENSIONS_NAMES, minimum=1, otherwise="Leave it out for the model's own size."
         ),
+        caller=caller,
         **({} if _OPENAI_FIELDS.issuperset(fields) else _beyond_openai(fields)),
     )
     return EmbeddingsCall(request=request, encodings=_encodings(fields))

@@ -14,6 +14,7 @@ from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
 from gateway.dialects.inputs import InputLimits
 from gateway.errors import MalformedBody
+from gateway.telemetry.callers import caller_of
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
@@ -55,6 +56,11 @@ class Call:
     @property
     def request_id(self) -> str:
         return record_of(self.scope).request_id
+
+    @property
+    def caller(self) -> str:
+        """An opaque name for whoever sends this; "" where nobody is told apart."""
+        return caller_of(self.scope)
 
     def header(self, name: bytes) -> str | None:
         """The first header of this name, in lower case."""

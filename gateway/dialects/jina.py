@@ -67,7 +67,9 @@ class Jina:
 
 
 async def _rerank(call: Call) -> Answer:
-    asked = parse_rerank_call(call.fields, max_inputs=call.limits.inputs.max_inputs, deadline=call.deadline)
+    asked = parse_rerank_call(
+        call.fields, max_inputs=call.limits.inputs.max_inputs, deadline=call.deadline, caller=call.caller
+    )
     result = await call.wait_for(call.services.reranker.rerank(asked.request))
     call.note(model=result.model, inputs=len(result.scores), usage=result.usage, stages=result.stages)
     return Answer(await encode_ranking(result, asked, request_id=call.request_id))

@@ -74,6 +74,7 @@ async def _embed(call: Call) -> Answer:
         vocabulary_header=call.header(VOCABULARY_HEADER),
         limits=call.limits.inputs,
         deadline=call.deadline,
+        caller=call.caller,
     )
     result = await call.wait_for(call.services.embedder.embed(asked.request))
     call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)

@@ -27,7 +27,7 @@ class RerankCall:
     return_documents: bool
 
 
-def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float) -> RerankCall:
+def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float, caller: str = "") -> RerankCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
@@ -43,6 +43,7 @@ def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float) -> Re
         max_document_tokens=whole_number(
             fields, *DOCUMENT_LENGTH_NAMES, minimum=1, otherwise="Leave it out to read documents as they are."
         ),
+        caller=caller,
     )
     return RerankCall(
         request=request,

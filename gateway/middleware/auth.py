@@ -9,9 +9,12 @@ from collections.abc import Collection, Iterable, Iterator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Unauthenticated
+from gateway.telemetry.callers import attach_caller
 
 _KEY_HEADERS = frozenset({b"api-key", b"x-api-key"})
 _SCHEME = b"bearer"
+# What makes a caller's name another digest than the one a key is recognised by.
+_CALLER_CONTEXT = b"gateway caller"
 
 
 class Auth:
@@ -22,29 +25,39 @@ class Auth:
 
     def __init__(self, app: ASGIApp, *, keys: Iterable[str], open_paths: Collection[str]) -> None:
         self._app = app
-        self._digests = tuple(_digest(key.encode()) for key in keys)
+        self._names = {_digest(key.encode()): caller_name(key) for key in keys}
         self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
-            self._check(scope["headers"])
+            attach_caller(scope, self._caller(scope["headers"]))
         await self._app(scope, receive, send)
 
-    def _check(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _caller(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """The name of the first right key's holder. Raises `Unauthenticated` where no key is right."""
         presented = list(presented_keys(headers))
         if not presented:
             raise Unauthenticated(
                 "No API key was given. Send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`."
             )
-        if not any(self._is_known(key) for key in presented):
+        callers = [caller for key in presented if (caller := self._name(key)) is not None]
+        if not callers:
             raise Unauthenticated("The API key is not one of this gateway's keys. Ask its operator for one.")
+        return callers[0]
 
-    def _is_known(self, key: bytes) -> bool:
+    def _name(self, key: bytes) -> str | None:
         digest = _digest(key)
-        known = False
-        for own in self._digests:
-            known |= hmac.compare_digest(digest, own)
-        return known
+        found = None
+        for own, name in self._names.items():
+            if hmac.compare_digest(digest, own):
+                found = name
+        return found
+
+
+def caller_name(key: str) -> str:
+    """An opaque name for whoever holds `key`: 32 hex digits, the same in every process, so that processes may share
+    what is kept by it. Nothing of a key shows in it, as long as keys are random."""
+    return hmac.digest(_CALLER_CONTEXT, key.encode(), "sha256").hex()[:32]
 
 
 def presented_keys(headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:

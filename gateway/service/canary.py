@@ -31,7 +31,7 @@ async def canary_value(call: ModelCall, row: TokenRow, *, timeout_seconds: float
 
     Raises what `call` raises, and `InvalidVector` for a value that is none.
     """
-    result = await call([row], timeout_seconds=timeout_seconds)
+    result = await call([row], timeout_seconds=timeout_seconds, urgent=True)
     if result.invalid:
         raise InvalidVector(result.invalid[0].message)
     value = np.asarray(result.values[0], dtype=np.float32)

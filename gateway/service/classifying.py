@@ -74,6 +74,7 @@ class ClassificationService:
             model=request.model,
             task=task,
             overflow=request.overflow,
+            caller=request.caller,
         )
         texts = [TextInput(label) for label in labels]
         of_labels = replace(asked, inputs=texts, overflow=Overflow.REFUSE, texts_only=True)

@@ -136,7 +136,7 @@ class EmbeddingService:
         if request.multi_vector:
             check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
         tokenize = time.monotonic() - started
-        outcome = await rows.compute(deadline=request.deadline)
+        outcome = await rows.compute(deadline=request.deadline, caller=request.caller)
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
         if not request.multi_vector:
             vectors = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
@@ -154,7 +154,9 @@ class EmbeddingService:
 
     async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
         """All inputs as parts of one document."""
-        chunks = await self._late_chunking.vectors(model, request.inputs, choice=choice, deadline=request.deadline)
+        chunks = await self._late_chunking.vectors(
+            model, request.inputs, choice=choice, deadline=request.deadline, caller=request.caller
+        )
         vectors = normalise(chunks.vectors) if request.normalised else chunks.vectors
         return _Computed(vectors, tokens=chunks.token_count, truncated=0, stages=chunks.stages)
 

@@ -66,7 +66,7 @@ class LateChunking:
         self._own_prefixes = own_prefixes
 
     async def vectors(
-        self, model: PublicModel, inputs: Sequence[Input], *, choice: TaskChoice, deadline: float
+        self, model: PublicModel, inputs: Sequence[Input], *, choice: TaskChoice, deadline: float, caller: str = ""
     ) -> LateChunks:
         """One vector per input, in order.
 
@@ -89,7 +89,7 @@ class LateChunking:
             overlap=_overlap_tokens(model),
         )
         tokenized = time.monotonic()
-        outcome = await member.scheduler.submit(rows.rows, deadline=deadline)
+        outcome = await member.scheduler.submit(rows.rows, deadline=deadline, caller=caller)
         return LateChunks(
             vectors=rows.means(outcome.values),
             token_count=sum(row.token_count for row in rows.rows),

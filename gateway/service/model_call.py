@@ -33,14 +33,14 @@ class TritonCall:
         self._inputs = card.triton.inputs
         self._pad_id = card.tokenizer.pad_id
 
-    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
         """Rows are of one group, and of an output that the graph gives. Raises what the engine raises, and
         `InvalidVector` for an answer of a wrong shape."""
         group = group_of(rows)
         reading = self._readings[group.output]
         ids, mask = pad([row.ids for row in rows], pad_id=self._pad_id)
         inputs = input_tensors(self._inputs, ids, mask, adapter=group.adapter)
-        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output,))
+        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output,), urgent=urgent)
         outputs = await self._engine.infer(call, timeout_seconds=timeout_seconds)
         answer = outputs[reading.output]
         if answer.nbytes > INLINE_BYTES:

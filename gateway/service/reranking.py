@@ -39,7 +39,9 @@ class RerankingService:
         async with before(request.deadline):
             rows = await self._rows(request, model)
         tokenized = time.monotonic()
-        outcome = await model.member_for(None).scheduler.submit(rows.rows, deadline=request.deadline)
+        outcome = await model.member_for(None).scheduler.submit(
+            rows.rows, deadline=request.deadline, caller=request.caller
+        )
         logits = np.concatenate(outcome.values).astype(np.float32)
         best = np.maximum.reduceat(logits, rows.first_rows)
         self._record(model.name, rows, seconds=tokenized - started)

@@ -35,14 +35,14 @@ class TaskRows:
     rows: Sequence[TokenRow]
     members: Sequence[MemberRows]
 
-    async def compute(self, *, deadline: float) -> Outcome:
+    async def compute(self, *, deadline: float, caller: str = "") -> Outcome:
         """The rows' values, in order. Raises what `Scheduler.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
         if len(self.members) == 1:
-            return await self.members[0].member.scheduler.submit(self.rows, deadline=deadline)
+            return await self.members[0].member.scheduler.submit(self.rows, deadline=deadline, caller=caller)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._submit(one, deadline=deadline)) for one in self.members]
+                tasks = [group.create_task(self._submit(one, deadline=deadline, caller=caller)) for one in self.members]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
@@ -55,9 +55,9 @@ class TaskRows:
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
 
-    async def _submit(self, own: MemberRows, *, deadline: float) -> Outcome:
+    async def _submit(self, own: MemberRows, *, deadline: float, caller: str) -> Outcome:
         rows = [self.rows[place] for place in own.places]
-        return await own.member.scheduler.submit(rows, deadline=deadline)
+        return await own.member.scheduler.submit(rows, deadline=deadline, caller=caller)
 
 
 async def read_rows(

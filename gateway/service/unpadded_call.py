@@ -52,12 +52,12 @@ class UnpaddedCall:
         self._model = card.name
         self._inputs = card.triton.inputs
 
-    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
         """Rows are of one group, and of an output that the model gives. Raises what the engine raises, and
         `InvalidVector` for an answer of a wrong shape."""
         reading = self._readings[group_of(rows).output]
         inputs = unpadded_tensors(self._inputs, rows)
-        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output, self._status))
+        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output, self._status), urgent=urgent)
         outputs = await self._engine.infer(call, timeout_seconds=timeout_seconds)
         answer, status = outputs[reading.output], outputs[self._status]
         if answer.nbytes > INLINE_BYTES:

@@ -16,11 +16,13 @@ Tensor = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class InferCall:
-    """One model call. `inputs` are bound by name; only `outputs` are computed and sent back."""
+    """One model call. `inputs` are bound by name; only `outputs` are computed and sent back. An `urgent` call is one
+    that somebody waits for: an engine that can do so computes it ahead of others."""
 
     model: str
     inputs: Mapping[str, Tensor]
     outputs: Sequence[str]
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

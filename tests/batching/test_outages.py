@@ -111,7 +111,9 @@ async def test_suspending_in_the_turn_in_which_a_call_was_lost_does_not_cost_its
     fate = asyncio.get_running_loop().create_future()
 
     class LostInTime(ScriptedCall):
-        async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+        async def __call__(
+            self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False
+        ) -> CallResult:
             result = await super().__call__(rows, timeout_seconds=timeout_seconds)
             return await fate if len(self.calls) == 1 else result
 

@@ -111,7 +111,7 @@ async def test_values_for_somebody_who_left_do_not_trouble_batch_mates() -> None
 async def test_a_row_that_did_not_fit_into_memory_is_computed_once_and_fails_alone() -> None:
     calls: list[list[int]] = []
 
-    async def call(rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+    async def call(rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
         ids = [int(one.ids[0]) for one in rows]
         calls.append(ids)
         error = DeviceOutOfMemory("It did not fit.")

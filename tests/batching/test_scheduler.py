@@ -84,7 +84,9 @@ async def test_a_poison_row_fails_alone() -> None:
 
 async def test_an_invalid_vector_fails_its_own_row_only() -> None:
     class Poisoned(ScriptedCall):
-        async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+        async def __call__(
+            self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False
+        ) -> CallResult:
             result = await super().__call__(rows, timeout_seconds=timeout_seconds)
             bad = {place: InvalidVector("NaN") for place, one in enumerate(rows) if one.ids[0] == 3}
             return CallResult(result.values, bad)

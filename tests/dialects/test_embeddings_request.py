@@ -250,3 +250,9 @@ def test_any_json_is_translated_or_refused_without_being_quoted(fields: dict[str
         assert all(isinstance(item, TextInput | TokenInput | ImageInput) for item in call.request.inputs)
         assert call.encodings
         assert len(set(call.encodings)) == len(call.encodings)
+
+
+def test_whose_request_it_is_goes_along() -> None:
+    limits = InputLimits(max_inputs=8, max_image_bytes=100)
+    call = parse_embeddings_call({"input": "a"}, vocabulary_header=None, limits=limits, deadline=1.0, caller="some one")
+    assert call.request.caller == "some one"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+from hypothesis import given
+from hypothesis.strategies import characters, text
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import Unauthenticated
-from gateway.middleware.auth import Auth, presented_keys
+from gateway.middleware.auth import Auth, caller_name, presented_keys
+from gateway.telemetry.callers import caller_of
 
 KEYS = ("first-key", "zweiter-schlüssel")
 
 
 class Inner:
     reached = False
+    caller = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.reached = True
+        self.caller = caller_of(scope)
 
 
 async def untouched() -> Message:
@@ -27,12 +34,16 @@ async def unsent(message: Message) -> None:
 
 
 async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings") -> bool:
+    return (await entered(*headers, path=path)).reached
+
+
+async def entered(*headers: tuple[str, str], path: str = "/v1/embeddings") -> Inner:
     inner = Inner()
     raw = [(name.encode(), value.encode()) for name, value in headers]
     await Auth(inner, keys=KEYS, open_paths=("/live",))(
         {"type": "http", "path": path, "headers": raw}, untouched, unsent
     )
-    return inner.reached
+    return inner
 
 
 @pytest.mark.parametrize(
@@ -97,3 +108,30 @@ def test_keys_are_kept_as_digests_only() -> None:
 def test_presented_keys_come_in_header_order() -> None:
     headers = [(b"api-key", b"a"), (b"authorization", b"Bearer b"), (b"x-api-key", b" c ")]
     assert list(presented_keys(headers)) == [b"a", b"b", b"c"]
+
+
+async def test_a_caller_is_known_by_the_key_whatever_header_it_came_in() -> None:
+    names = [
+        (await entered(header)).caller
+        for header in [("authorization", "Bearer first-key"), ("api-key", "first-key"), ("x-api-key", KEYS[1])]
+    ]
+    assert names == [caller_name(KEYS[0]), caller_name(KEYS[0]), caller_name(KEYS[1])]
+    assert names[0] != names[2]
+
+
+async def test_the_caller_is_that_of_the_right_key_among_wrong_ones() -> None:
+    inner = await entered(("authorization", "Bearer wrong"), ("api-key", "first-key"), ("x-api-key", KEYS[1]))
+    assert inner.caller == caller_name("first-key")
+
+
+async def test_whoever_needs_no_key_has_no_name() -> None:
+    assert (await entered(("api-key", "first-key"), path="/live")).caller == ""
+
+
+@given(key=text(characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_callers_name_is_opaque_and_stable(key: str) -> None:
+    name = caller_name(key)
+    assert name == caller_name(key)
+    assert len(name) == 32
+    assert int(name, 16) >= 0
+    assert name not in hashlib.sha256(key.encode()).hexdigest()

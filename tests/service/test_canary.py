@@ -14,7 +14,7 @@ from gateway.service.canary import Canary
 from gateway.types import TokenRow
 
 
-async def never(rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+async def never(rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
     await asyncio.sleep(3600)
     raise AssertionError
 

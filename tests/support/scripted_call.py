@@ -54,7 +54,7 @@ class ScriptedCall:
     long_under_way: int = 0
     most_long_under_way: int = 0
 
-    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float) -> CallResult:
+    async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
         number = len(self.calls)
         self.calls.append([int(row.ids[0]) for row in rows])
         self.lengths.append([len(row.ids) for row in rows])
