@@ -19,7 +19,8 @@ from gateway.errors import GatewayError
 from gateway.types import TokenRow
 
 if TYPE_CHECKING:
-    from gateway.batching.queue import Line
+    from gateway.batching.line import Line
+    from gateway.batching.turns import Flow
 
 # Holds the place of a value that has not arrived.
 _NO_VALUE: RowValue = np.empty(0)
@@ -40,32 +41,33 @@ class Outcome:
 class Row:
     """One text waiting for its value. Mutable and slotted: there is one per text on the hot path.
 
-    `line` is where it stands while it waits; the queue sets it.
+    `flow` and `line` are where it stands while it waits, by turn and by length; the queue sets them. A row that is
+    `alone` shares no call.
     """
 
     __slots__ = (
         "alone",
         "finished",
+        "flow",
         "given",
         "index",
         "length",
         "line",
         "lost_calls",
-        "sequence",
         "submission",
         "tag",
         "waiting",
     )
 
+    flow: Flow
     line: Line
+    tag: int
 
     def __init__(self, submission: Submission, index: int, given: TokenRow) -> None:
         self.submission = submission
         self.index = index
         self.given = given
         self.length = len(given.ids)
-        self.tag = 0.0
-        self.sequence = 0
         self.waiting = False
         self.lost_calls = 0
         self.alone = False
@@ -76,16 +78,12 @@ class Row:
         """Whether nobody waits for this row any more: it has its value, or its submission has ended."""
         return self.finished or self.submission.future.done()
 
-    @property
-    def can_join(self) -> bool:
-        return not (self.alone or self.submission.future.done())
-
 
 class Submission:
     """The rows of one request, the values that have arrived and the future that its caller awaits."""
 
     __slots__ = (
-        "caller", "deadline", "future", "infer_seconds", "queue_seconds", "queued_rows", "remaining", "rows",
+        "caller", "deadline", "flows", "future", "infer_seconds", "queue_seconds", "remaining", "rows",
         "submitted_at", "tokens", "values",
     )  # fmt: skip
 
@@ -105,7 +103,8 @@ class Submission:
         self.future = future
         self.remaining = len(self.rows)
         self.tokens = sum(row.length for row in self.rows)
-        self.queued_rows = 0
+        # Where its rows wait, a flow for each lane.
+        self.flows: list[Flow] = []
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
         self.values: list[RowValue] = [_NO_VALUE] * len(self.rows)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.batching.call import ModelCall
+from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.scheduler import Scheduler
 from gateway.cards.installation import Installation, expected_canary, read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
@@ -67,6 +68,7 @@ class ServiceOptions:
     recovery_wait_seconds: float = 10.0
     tokenizer_threads: int = 2
     canary_interval_seconds: float = 1.0
+    urgent_beside_others: bool = False  # as the embedded Triton computes
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ async def build_service(
             canary_interval_seconds=options.canary_interval_seconds,
             address=address,
             explain_silence=lambda: http_port_mistake(address),
+            urgent_beside_others=options.urgent_beside_others,
         )
         running.push_async_callback(monitor.stop)
         await monitor.start()
