@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed, InvalidVector
+from gateway.errors import DeadlineExceeded, EngineUnavailable, InvalidVector
 from gateway.triton.engine import InferCall, ModelStatus, Tensor
 from gateway.triton.grpc_errors import engine_error
+from gateway.triton.tensor_types import TRITON_NAMES, check_asked_for, tensor_of
 
 INT32_MAX = 2**31 - 1
 
@@ -30,27 +30,18 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 500),
     # An engine is on a private network; a proxy meant for the outside would only lose it.
     ("grpc.enable_http_proxy", 0),
+    # Nobody reads channelz, a lost call is the scheduler's to send again, and the window of a local link needs no
+    # probing: together a tenth of a call's CPU time and 0.03 ms of its round trip.
+    ("grpc.enable_channelz", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.http2.bdp_probe", 0),
     # No keepalive options: Triton answers pings more frequent than 300 s with GOAWAY.
 )
 
 _UNLOAD_POLL_SECONDS = 0.05
 
-# Triton's names, and the NumPy types whose raw little-endian bytes they are. BF16 has no NumPy type.
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype("?"),
-    "INT8": np.dtype("i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "UINT8": np.dtype("u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
-_TRITON_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+# A year: longer than any call, and a number of microseconds that Triton can hold.
+_LONGEST_TIMEOUT_SECONDS = 365 * 86400.0
 
 
 class GrpcEngine:
@@ -69,8 +60,8 @@ class GrpcEngine:
 
         Raises `InvalidVector` when the answer is not what was asked for: names, types or sizes that do not agree.
         """
-        response = await _answered(self._stub.ModelInfer, _request(call), timeout_seconds)
-        return _outputs(call, response)
+        request = _request(call, timeout_seconds=timeout_seconds)
+        return _outputs(call, await _answered(self._stub.ModelInfer, request, timeout_seconds))
 
     async def is_live(self, *, timeout_seconds: float = 1.0) -> bool:
         try:
@@ -118,17 +109,26 @@ async def _answered(method: Callable[..., Awaitable[Any]], request: Any, timeout
         raise EngineUnavailable("The connection to Triton is closed.") from None
 
 
-def _request(call: InferCall) -> Any:
+def _request(call: InferCall, *, timeout_seconds: float) -> Any:
+    """The message, as the generated class makes it: 5 us for MiniLM's three inputs, which bytes put together by hand
+    would not be worth."""
     request = service_pb2.ModelInferRequest(model_name=call.model)
+    # Microseconds from now; the engine may drop what it finds in its queue after that.
+    request.parameters["timeout"].int64_param = timeout_microseconds(timeout_seconds)
+    if call.urgent:
+        request.parameters["urgent"].bool_param = True
     for name, tensor in call.inputs.items():
-        given = request.inputs.add()
-        given.name = name
-        given.datatype = _TRITON_NAMES[tensor.dtype]
+        given = request.inputs.add(name=name, datatype=TRITON_NAMES[tensor.dtype])
         given.shape.extend(tensor.shape)
         request.raw_input_contents.append(_raw(tensor))
     for name in call.outputs:
-        request.outputs.add().name = name
+        request.outputs.add(name=name)
     return request
+
+
+def timeout_microseconds(timeout_seconds: float) -> int:
+    """At least 1: to Triton 0 is no limit."""
+    return max(int(min(timeout_seconds, _LONGEST_TIMEOUT_SECONDS) * 1e6), 1)
 
 
 def _raw(tensor: Tensor) -> bytes:
@@ -144,21 +144,8 @@ def _outputs(call: InferCall, response: Any) -> dict[str, Tensor]:
     if len(response.raw_output_contents) != len(response.outputs):
         raise InvalidVector("Triton's answer has outputs without contents.")
     found = {
-        output.name: _tensor(output, raw)
+        output.name: tensor_of(output.name, output.datatype, tuple(output.shape), raw)
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     }
-    missing = [name for name in call.outputs if name not in found]
-    if missing:
-        raise InvalidVector(f"Triton's answer lacks the output {missing[0]}.")
+    check_asked_for(found, call.outputs)
     return found
-
-
-def _tensor(output: Any, raw: bytes) -> Tensor:
-    dtype = _DTYPES.get(output.datatype)
-    if dtype is None:
-        raise InferenceFailed(f"The output {output.name} has the type {output.datatype}, which is not read here.")
-    shape = tuple(output.shape)
-    expected_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if len(raw) != expected_bytes or min(shape, default=0) < 0:
-        raise InvalidVector(f"The output {output.name} is not as large as its shape {list(shape)} says.")
-    return np.frombuffer(raw, dtype=dtype).reshape(shape)

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed, InvalidVector
 from gateway.triton.engine import InferCall, Tensor
-from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.grpc_engine import GrpcEngine, timeout_microseconds
 from tests.conftest import ServedTriton
 
 IDS = np.array([[101, 7592, 102], [101, 2088, 102]], dtype=np.int64)
@@ -120,6 +120,24 @@ async def test_an_output_without_contents_is_refused(answering: tuple[Answering,
     servicer.answer.ClearField("raw_output_contents")
     with pytest.raises(InvalidVector):
         await engine.infer(InferCall("any", INPUTS, ("a",)), timeout_seconds=5)
+
+
+async def test_what_a_call_may_take_and_whether_it_is_urgent_is_said_in_the_request(
+    answering: tuple[Answering, GrpcEngine],
+) -> None:
+    servicer, engine = answering
+    servicer.answer = response(("a", "FP32", (0,), b""))
+    for urgent, seconds, microseconds in ((False, 2.5, 2_500_000), (True, 60.0, 60_000_000)):
+        await engine.infer(InferCall("any", INPUTS, ("a",), urgent=urgent), timeout_seconds=seconds)
+        parameters = servicer.request.parameters  # type: ignore[attr-defined]
+        assert parameters["timeout"].int64_param == microseconds
+        assert ("urgent" in parameters) is urgent
+        assert not urgent or parameters["urgent"].bool_param is True
+
+
+def test_no_timeout_becomes_none_to_triton_and_none_is_too_large_for_it() -> None:
+    assert timeout_microseconds(1e-9) == 1  # 0 would be no limit
+    assert timeout_microseconds(float("inf")) == 31_536_000 * 10**6
 
 
 async def test_the_deadline_travels_with_the_call(answering: tuple[Answering, GrpcEngine]) -> None:
