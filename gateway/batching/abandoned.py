@@ -26,8 +26,8 @@ class AbandonedCalls:
         believed in for as long as those callers would have waited."""
         self._believe(deadline - self._clock())
 
-    def answered(self) -> None:
-        """The engine answered something, so that it is not busy with what came before."""
+    def over(self) -> None:
+        """The engine has answered something since or is gone, so that it is not busy with what came before."""
         self._until = 0.0
 
     def until(self) -> float:

@@ -133,6 +133,7 @@ class Scheduler:
     def suspend(self, error: EngineUnavailable) -> None:
         """The engine is known to be gone: calls under way are given up and their rows wait for `resume`."""
         self._begin_outage(error)
+        self._abandoned.over()
         for task, sent in self._calls.items():
             self._calls.end(task)
             # A call that has ended in this very turn of the loop is still listed and has settled its rows itself.
@@ -141,7 +142,7 @@ class Scheduler:
 
     def resume(self, *, proved_at: float) -> None:
         """The engine answered a call that was made at `proved_at` by the clock; what began later stands."""
-        self._abandoned.answered()
+        self._abandoned.over()
         if self._outage is None or proved_at < self._outage.began_at:
             return
         self._outage = None
@@ -283,7 +284,7 @@ class Scheduler:
             await self._compute(half, is_urgent=is_urgent)
 
     def _deliver(self, rows: Sequence[Row], result: CallResult, *, seconds: float) -> None:
-        self._abandoned.answered()
+        self._abandoned.over()
         self._meter.computed(seconds)
         invalid = result.invalid
         for place, (row, value) in enumerate(zip(rows, result.values, strict=True)):

@@ -69,7 +69,7 @@ def test_it_is_believed_in_for_four_times_its_time_and_ten_minutes_at_most() -> 
     assert calls.until() == 1120.0
     calls.add(waited_seconds=3600.0)
     assert calls.until() == 1600.0
-    calls.answered()
+    calls.over()
     assert calls.until() <= 1000.0
 
 
