@@ -11,7 +11,7 @@ from gateway.bench.direct import NAME as DIRECT
 from gateway.bench.measurement import Generator
 from gateway.bench.record import Record
 from gateway.bench.summary import Figure, figures_of
-from gateway.bench.tables import Table, comparison_table, figure_table, parity_table
+from gateway.bench.tables import COLUMNS, Table, bar_table, comparison_table, figure_table, parity_table
 from gateway.bench.target import GATEWAY
 
 CHARTS = (
@@ -59,9 +59,10 @@ def page(record: Record) -> str:
     )
 
 
-def tables_of(record: Record) -> list[Table]:
-    """Those of a run that have rows."""
-    found = (comparison_table(record.measurements), figure_table(record.measurements), parity_table(record))
+def tables_of(record: Record, columns: Sequence[str] = tuple(COLUMNS)) -> list[Table]:
+    """Those of a run that have rows; `columns` are those of the table of figures."""
+    measured = record.measurements
+    found = (bar_table(measured), comparison_table(measured), figure_table(measured, columns), parity_table(record))
     return [table for table in found if table.rows]
 
 
