@@ -43,15 +43,17 @@ def config(**values: str) -> dict[str, Any]:
     return {"parameters": {name: {"string_value": text} for name, text in values.items()}}
 
 
-def test_without_parameters_onnxruntimes_own_defaults_hold_except_spinning(ort_execution: ModuleType) -> None:
+def test_without_parameters_onnxruntimes_own_defaults_hold_except_spinning_and_patterns(
+    ort_execution: ModuleType,
+) -> None:
     options, plain = ort_execution.options_for({}, threads=5), ort.SessionOptions()
     assert options.intra_op_num_threads == 5
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.enable_mem_pattern is False
     for name in (
         "inter_op_num_threads",
         "execution_mode",
         "enable_cpu_mem_arena",
-        "enable_mem_pattern",
         "graph_optimization_level",
     ):
         assert getattr(options, name) == getattr(plain, name), name
@@ -63,7 +65,7 @@ def test_parameters_of_the_c_plus_plus_backend_are_read(ort_execution: ModuleTyp
             inter_op_thread_count="2",
             execution_mode="1",
             enable_mem_arena="0",
-            enable_mem_pattern="0",
+            enable_mem_pattern="1",
             **{"session.use_device_allocator_for_initializers": "1", "session.intra_op.allow_spinning": "1"},
         ),
         threads=1,
@@ -71,7 +73,7 @@ def test_parameters_of_the_c_plus_plus_backend_are_read(ort_execution: ModuleTyp
     assert options.inter_op_num_threads == 2
     assert options.execution_mode == ort.ExecutionMode.ORT_PARALLEL
     assert options.enable_cpu_mem_arena is False
-    assert options.enable_mem_pattern is False
+    assert options.enable_mem_pattern is True
     assert options.get_session_config_entry("session.use_device_allocator_for_initializers") == "1"
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
 
