@@ -37,7 +37,7 @@ GRAPH_LEVELS = {
 # Spinning is off because gateway, server and stub share the cores here. MiniLM, one text of 12 tokens on both of two
 # cores, 2026-11-21, in milliseconds: fastest of 60 calls, median beside other busy processes, CPU a call.
 #   two threads 4.1, 10.8, 4.9 | spinning 3.0, 16.4, 10.8 | spinning stopped after each call 3.0, 20.5, 13.7
-#   two threads without prepacked weights, which need no memory of their own, 8.2, 18.9, 10.5 | one thread 4.1, 11.9, 4.8
+#   two threads, weights not prepacked, which would save their memory, 8.2, 18.9, 10.5 | one thread 4.1, 11.9, 4.8
 # With 42 tokens two threads take 10.7 ms against one thread's 16.3. So the session of all cores has packed weights.
 SESSION_ENTRIES = {
     "session.use_device_allocator_for_initializers": None,
