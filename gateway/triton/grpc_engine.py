@@ -15,9 +15,10 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, InvalidVector
-from gateway.triton.engine import InferCall, ModelStatus, Tensor
+from gateway.triton.engine import InferCall, Instances, ModelStatus, Tensor
 from gateway.triton.grpc_errors import engine_error
-from gateway.triton.tensor_types import TRITON_NAMES, check_asked_for, tensor_of
+from gateway.triton.http_inference import HttpInference
+from gateway.triton.tensor_types import TRITON_NAMES, check_asked_for, tensor_of, timeout_microseconds
 
 INT32_MAX = 2**31 - 1
 
@@ -40,8 +41,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 _UNLOAD_POLL_SECONDS = 0.05
 
-# A year: longer than any call, and a number of microseconds that Triton can hold.
-_LONGEST_TIMEOUT_SECONDS = 365 * 86400.0
+# More bytes than this go by gRPC: Triton hears when such a call is given up, and what it costs is little beside it.
+_MOST_HTTP_BYTES = 64 * 1024
 
 
 class GrpcEngine:
@@ -50,8 +51,10 @@ class GrpcEngine:
     Make and use it inside one running event loop. Connecting happens at the first call and again after every loss.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, http_address: str | None = None) -> None:
+        """`http_address` is the same server's HTTP endpoint, for short calls, where it may be used."""
         self.address = address
+        self._http = HttpInference(http_address) if http_address is not None else None
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
@@ -60,6 +63,8 @@ class GrpcEngine:
 
         Raises `InvalidVector` when the answer is not what was asked for: names, types or sizes that do not agree.
         """
+        if self._http is not None and sum(one.nbytes for one in call.inputs.values()) <= _MOST_HTTP_BYTES:
+            return await self._http.infer(call, timeout_seconds=timeout_seconds)
         request = _request(call, timeout_seconds=timeout_seconds)
         return _outputs(call, await _answered(self._stub.ModelInfer, request, timeout_seconds))
 
@@ -74,6 +79,14 @@ class GrpcEngine:
         request = service_pb2.RepositoryIndexRequest()
         response = await _answered(self._stub.RepositoryIndex, request, timeout_seconds)
         return [ModelStatus(name=one.name, state=one.state, reason=one.reason) for one in response.models]
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        """See `Engine.instances`; Triton's own word, which has settled where a model of `KIND_AUTO` runs."""
+        request = service_pb2.ModelConfigRequest(name=model)
+        config = (await _answered(self._stub.ModelConfig, request, timeout_seconds)).config
+        # A group has its count of instances on each of its GPUs.
+        count = sum(group.count * max(1, len(group.gpus)) for group in config.instance_group)
+        return Instances(max(1, count), on_gpu=any(group.kind == group.KIND_GPU for group in config.instance_group))
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         request = service_pb2.RepositoryModelLoadRequest(model_name=model)
@@ -90,6 +103,8 @@ class GrpcEngine:
             await asyncio.sleep(_UNLOAD_POLL_SECONDS)
 
     async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
         await self._channel.close()
 
 
@@ -124,11 +139,6 @@ def _request(call: InferCall, *, timeout_seconds: float) -> Any:
     for name in call.outputs:
         request.outputs.add(name=name)
     return request
-
-
-def timeout_microseconds(timeout_seconds: float) -> int:
-    """At least 1: to Triton 0 is no limit."""
-    return max(int(min(timeout_seconds, _LONGEST_TIMEOUT_SECONDS) * 1e6), 1)
 
 
 def _raw(tensor: Tensor) -> bytes:

@@ -1,4 +1,4 @@
-"""Triton's names for element types and NumPy's, and an answer's raw bytes as an array of one of them."""
+"""What both of Triton's protocols need: its names for element types, an answer's raw bytes as an array, the timeout."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ NUMPY_TYPES: Mapping[str, np.dtype[Any]] = {
 }
 TRITON_NAMES: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in NUMPY_TYPES.items()}
 
+# A year: longer than any call, and a number of microseconds that Triton can hold.
+_LONGEST_TIMEOUT_SECONDS = 365 * 86400.0
+
 
 def tensor_of(name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryview) -> Tensor:
     """The output `name` as a read-only view of `raw`.
@@ -47,3 +50,8 @@ def check_asked_for(outputs: Mapping[str, Tensor], names: Sequence[str]) -> None
     for name in names:
         if name not in outputs:
             raise InvalidVector(f"Triton's answer lacks the output {name}.")
+
+
+def timeout_microseconds(timeout_seconds: float) -> int:
+    """At least 1: to Triton 0 is no limit."""
+    return max(int(min(timeout_seconds, _LONGEST_TIMEOUT_SECONDS) * 1e6), 1)
