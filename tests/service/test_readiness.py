@@ -138,7 +138,7 @@ async def test_a_process_that_stands_still_under_load_is_replaced_where_silence_
     monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
     monkeypatch.setattr("gateway.service.watching.HUNG_SECONDS", 0.05)
     monkeypatch.setattr("gateway.service.watching.LOST_SECONDS", 0.5)
-    async with running(tmp_path, engine, urgent_beside_others=True) as service:
+    async with running(tmp_path, engine, calls_side_by_side=1) as service:
         await until(lambda: service.readiness.report().ready)
         engine.hang = True
         hanging = asyncio.create_task(service.embedding.embed(request("cat")))
@@ -159,7 +159,7 @@ async def test_a_process_that_goes_on_in_time_is_not_replaced_and_serves_at_once
 ) -> None:
     monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
     monkeypatch.setattr("gateway.service.watching.HUNG_SECONDS", 0.05)
-    async with running(tmp_path, engine, urgent_beside_others=True) as service:
+    async with running(tmp_path, engine, calls_side_by_side=1) as service:
         await until(lambda: service.readiness.report().ready)
         engine.hang = True
         hanging = asyncio.create_task(service.embedding.embed(request("cat")))
