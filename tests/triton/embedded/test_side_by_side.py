@@ -149,7 +149,7 @@ async def test_a_model_is_unloaded_and_loaded_while_it_computes_and_leaves_no_th
 
 async def gone(process: psutil.Process) -> None:
     async with asyncio.timeout(60):
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - a state, no event
             await asyncio.sleep(0.05)
 
 
