@@ -15,6 +15,7 @@ from gateway.dialects.bodies import await_while_connected, check_value_count, pa
 from gateway.dialects.inputs import InputLimits
 from gateway.errors import MalformedBody
 from gateway.telemetry.callers import caller_of
+from gateway.telemetry.connections import connection_of
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
@@ -71,7 +72,7 @@ class Call:
 
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
-        return await await_while_connected(work, self.receive)
+        return await await_while_connected(work, self.receive, connection_of(self.scope))
 
     def note(self, *, model: str, inputs: int, usage: Usage, stages: StageSeconds) -> None:
         """For the log line and the metrics."""
