@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.errors import ConfigurationError, SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
-from gateway.middleware.auth import Auth
+from gateway.middleware.auth import Auth, caller_name
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.measuring import Measuring
@@ -58,6 +60,9 @@ _EXPOSED_HEADERS = (
     "x-gateway-warning",
 )
 _PREFLIGHT_SECONDS = 600
+# What stands between a key and its share in the keys' file.
+_WEIGHT = " weight="
+_LEAST_WEIGHT = 0.01
 # Room for a request that is over the limit to be told so in tokens.
 _VALUES_PER_TOKEN = 2
 
@@ -105,17 +110,22 @@ class GatewayApp(FastAPI):
 
 
 def create_app(
-    settings: Settings, *, engine: Engine | None = None, start_services: StartServices | None = None
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    start_services: StartServices | None = None,
+    calls_side_by_side: int | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
     `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
+    `calls_side_by_side` is what `ServiceOptions` has under that name.
     Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
     dialects = _dialects(settings)
-    start = start_services or served_by_triton(settings, engine)
+    start = start_services or served_by_triton(settings, engine, calls_side_by_side=calls_side_by_side)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -188,12 +198,31 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     return layers
 
 
-def read_keys(settings: Settings) -> tuple[str, ...]:
-    """The accepted API keys; in the file, blank lines and lines that start with `#` do not count."""
-    keys = [key.get_secret_value() for key in settings.api_keys]
+def read_keys(settings: Settings) -> dict[str, float]:
+    """The accepted API keys and each one's weight; in the file, blank lines and lines that start with `#` do not
+    count. A key that comes twice has the weight it has last."""
+    keys = {key.get_secret_value(): 1.0 for key in settings.api_keys if key.get_secret_value()}
     if settings.api_keys_file is not None:
-        keys += _lines_of(settings.api_keys_file)
-    return tuple(dict.fromkeys(key for key in keys if key))
+        keys |= map(_weighted, _lines_of(settings.api_keys_file))
+    return keys
+
+
+def _weighted(line: str) -> tuple[str, float]:
+    """A line of the keys' file as its key and its weight. Raises `ConfigurationError`; never with the key in it."""
+    key, found, weight = line.rpartition(_WEIGHT)
+    if not found:
+        return line, 1.0
+    try:
+        number = float(weight)
+    except ValueError:
+        number = math.nan
+    if not (key.strip() and _LEAST_WEIGHT <= number <= 1 / _LEAST_WEIGHT):
+        raise ConfigurationError(
+            f"A weight in the API keys' file is {weight!r}; it has to be a number from {_LEAST_WEIGHT} to "
+            f"{1 / _LEAST_WEIGHT:g}.",
+            remedy="Mend the line in the file that GATEWAY_API_KEYS_FILE names: KEY weight=3",
+        )
+    return key.strip(), number
 
 
 def _lines_of(file: Path) -> list[str]:
@@ -214,13 +243,15 @@ def _lines_of(file: Path) -> list[str]:
     return keys
 
 
-def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
+def served_by_triton(
+    settings: Settings, engine: Engine | None, *, calls_side_by_side: int | None = None
+) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
     registry = Registry.from_repository(settings.model_repository)
 
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
-        options = service_options(settings)
+        options = replace(service_options(settings), calls_side_by_side=calls_side_by_side)
         async with (
             models_on_demand(settings, registry, engine) as (used_engine, on_missing),
             build_service(
@@ -307,6 +338,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         max_queued_tokens=settings.max_queued_tokens,
         calls_in_flight=settings.calls_in_flight,
         recovery_wait_seconds=settings.recovery_wait_seconds,
+        caller_weights={caller_name(key): weight for key, weight in read_keys(settings).items() if weight != 1},
         tokenizer_threads=settings.tokenizer_threads,
         canary_interval_seconds=settings.canary_interval_seconds,
     )

@@ -89,7 +89,11 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Accepted API keys, comma-separated; empty for no authentication."
     )
-    api_keys_file: Path | None = Field(None, description="File with one accepted API key a line, added to the above.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File with one accepted API key a line, added to the above. `weight=3` behind a key gives it three "
+        "times the share of others while all want more than there is.",
+    )
     cors_origins: CommaList = Field(
         (), description="Origins browsers may call from, comma-separated, or `*`; empty: off."
     )
@@ -165,7 +169,12 @@ class Settings(BaseSettings):
     max_queued_tokens: int = Field(
         2_000_000, ge=1, description="Tokens that may wait for a model; beyond that requests are answered 429."
     )
-    calls_in_flight: int = Field(2, ge=1, description="Triton calls under way per model: one running, the rest ready.")
+    calls_in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="Triton calls under way per model, and as many again for small requests; unset: what the model "
+        "computes at once, and one that is ready.",
+    )
     tokenizer_threads: int = Field(2, ge=1, description="Threads that tokenize.")
     canary_interval_seconds: float = Field(
         1.0, gt=0, description="How often each model must prove itself with a known vector for `/ready`."

@@ -18,6 +18,7 @@ from gateway.app import create_app, read_keys, service_options
 from gateway.errors import ConfigurationError
 from gateway.images.reading import ImageLimits
 from gateway.service.building import ServiceOptions
+from gateway.middleware.auth import caller_name
 from gateway.types import Vocabulary
 from tests.conftest import REPOSITORY
 from tests.support.captured_log import captured_log
@@ -134,6 +135,27 @@ def test_a_keys_file_that_cannot_be_read_or_is_empty_stops_the_start(tmp_path: P
 
 
 ORIGIN = "https://app.example"
+def test_a_key_may_have_a_weight_in_the_keys_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"third weight=3\nwith space weight=0.5\nweight=7\n{KEY}\n")
+    given = settings(api_keys=(KEY, "second"), api_keys_file=file)
+    assert read_keys(given) == {KEY: 1.0, "second": 1.0, "third": 3.0, "with space": 0.5, "weight=7": 1.0}
+    assert service_options(given).caller_weights == {caller_name("third"): 3.0, caller_name("with space"): 0.5}
+    with edge(api_keys_file=file) as running:
+        for key, status in (("third", 200), ("third weight=3", 401), ("with space", 200)):
+            answer = running.client.post("/v1/embeddings", json={"input": "a"}, headers={"api-key": key})
+            assert answer.status_code == status
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "many", "1e9", ""])
+def test_a_weight_that_is_none_stops_the_start_and_tells_no_key(weight: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY} weight={weight}.\n" if not weight else f"{KEY} weight={weight}\n")
+    with pytest.raises(ConfigurationError, match="weight") as caught:
+        read_keys(settings(api_keys_file=file))
+    assert KEY not in caught.value.message
+
+
 PREFLIGHT = {
     "origin": ORIGIN,
     "access-control-request-method": "POST",
@@ -245,7 +267,13 @@ def test_it_starts_without_triton_and_says_so() -> None:
 
 
 def test_service_options_carry_every_setting_of_the_same_name() -> None:
-    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids", "images"}
+    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {
+        "token_ids",
+        "images",
+        "caller_weights",
+        "calls_side_by_side",
+        "cache",
+    }
     changed = settings(
         triton_url="elsewhere:1", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",

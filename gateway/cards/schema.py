@@ -186,10 +186,12 @@ class CanarySpec:
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """`max_batch_tokens` bounds longest row x rows of one Triton call. Rows of more than `long_row_tokens` are in a
-    lane of their own, so that they never take every call slot."""
+    """`max_batch_tokens` bounds longest row x rows of one Triton call; `max_batch_tokens_on_gpu` does where a graph is
+    computed by a GPU, which wants tens of thousands at once. A core is busy with 512, and slower a token with more.
+    Rows of more than `long_row_tokens` are in a lane of their own, so that they never take every call slot."""
 
     max_batch_tokens: int = 512
+    max_batch_tokens_on_gpu: int = 16_384
     long_row_tokens: int = 2048
 
 

@@ -218,6 +218,9 @@ def read_batching(section: Section | None) -> BatchSpec:
         max_batch_tokens=section.integer("max_batch_tokens", minimum=1, default=default.max_batch_tokens),
         long_row_tokens=section.integer("long_row_tokens", minimum=1, default=default.long_row_tokens),
     )
+        max_batch_tokens_on_gpu=section.integer(
+            "max_batch_tokens_on_gpu", minimum=1, default=default.max_batch_tokens_on_gpu
+        ),
     section.finish()
     return spec
 

@@ -40,6 +40,7 @@ from gateway.telemetry.logging import configure_logging
 from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.python_models import PythonModelSettings
+from gateway.triton.embedded.side_by_side import calls_side_by_side
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 
 
@@ -122,7 +123,7 @@ def run(settings: Settings, record: Path) -> None:
         served = served_models(settings, report.ready)
         block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
-            run_server(settings, create_app(settings))
+            run_server(settings, create_app(settings, calls_side_by_side=side_by_side(settings)))
 
 
 def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None]) -> EmbeddedTriton:
@@ -135,6 +136,12 @@ def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None])
         home=settings.triton_home,
         python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
     )
+
+
+def side_by_side(settings: Settings) -> int | None:
+    """How many calls of a graph the embedded Triton computes at once; None where it is one with backends of its own,
+    which computes a call after the other on each instance."""
+    return None if installed_server.located(settings.triton_home).own_backends else calls_side_by_side()
 
 
 def complete_cards(settings: Settings) -> tuple[Card, ...]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.batching.call import ModelCall
-from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
 from gateway.batching.scheduler import Scheduler
 from gateway.cards.installation import Installation, expected_canary, read_installation
@@ -26,6 +25,7 @@ from gateway.service.embedding import EmbeddingService
 from gateway.service.public_model import OnMissing, ServedModel
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
+from gateway.service.scheduling import instances_of, limits_of
 from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
@@ -45,7 +45,9 @@ class ServiceOptions:
     """What `build_service` needs to know; the settings of the same names say what each means.
 
     `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
-    None refuses token ids that come without a vocabulary. `images` are the settings for images.
+    None refuses token ids that come without a vocabulary. `caller_weights` are the shares of callers that have
+    another than 1. `calls_side_by_side` is how many calls of a graph the embedded Triton computes at once, where it is
+    that one: it computes urgent calls beside all others. `images` are the settings for images.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -64,11 +66,12 @@ class ServiceOptions:
     max_request_tokens: int = 300_000
     max_text_bytes: int = 256 * 1024
     max_queued_tokens: int = 2_000_000
-    calls_in_flight: int = 2
+    calls_in_flight: int | None = None
+    caller_weights: Mapping[str, float] = field(default_factory=dict)
     recovery_wait_seconds: float = 10.0
     tokenizer_threads: int = 2
     canary_interval_seconds: float = 1.0
-    urgent_beside_others: bool = False  # as the embedded Triton computes
+    calls_side_by_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ async def build_service(
             canary_interval_seconds=options.canary_interval_seconds,
             address=address,
             explain_silence=lambda: http_port_mistake(address),
-            urgent_beside_others=options.urgent_beside_others,
+            urgent_beside_others=options.calls_side_by_side is not None,
         )
         running.push_async_callback(monitor.stop)
         await monitor.start()
@@ -213,14 +216,14 @@ class ModelBuilder:
     async def __call__(
         self, card: Card, *, on_outage: Callable[[EngineUnavailable], None]
     ) -> tuple[ServedModel, Canary]:
-        """Raises `ConfigurationError` when the tokenizer cannot be read."""
+        """Raises `ConfigurationError` when the tokenizer cannot be read, and what the engine raises."""
         installation = read_installation(card)
         call = call_of(card, self._engine)
         reader = await self._reader(card)
         model = ServedModel(
             card=card,
             reader=reader,
-            scheduler=self._scheduler(card, call, installation=installation, on_outage=on_outage),
+            scheduler=await self._scheduler(card, call, installation=installation, on_outage=on_outage),
             installation=installation,
         )
         canary = Canary(
@@ -268,7 +271,7 @@ class ModelBuilder:
     def _cards_behind(self, name: str) -> list[Card]:
         return [card for model in self._registry.find(name).models for card in model.cards]
 
-    def _scheduler(
+    async def _scheduler(
         self,
         card: Card,
         call: ModelCall,
@@ -276,13 +279,22 @@ class ModelBuilder:
         installation: Installation,
         on_outage: Callable[[EngineUnavailable], None],
     ) -> Scheduler:
-        limits = SchedulerLimits(
-            max_batch_tokens=card.batching.max_batch_tokens,
-            max_queued_tokens=self._options.max_queued_tokens,
-            calls_in_flight=self._options.calls_in_flight,
-            recovery_wait_seconds=self._options.recovery_wait_seconds,
-            long_row_tokens=card.batching.long_row_tokens,
+        options = self._options
+        limits = limits_of(
+            card,
+            await instances_of(card, self._engine, calls_side_by_side=options.calls_side_by_side),
+            calls_in_flight=options.calls_in_flight,
+            max_queued_tokens=options.max_queued_tokens,
+            recovery_wait_seconds=options.recovery_wait_seconds,
             one_row_a_call=not installation.batch_invariant,
+            urgent_beside_others=options.calls_side_by_side is not None,
         )
         meter = Meter(self._metrics, model=card.name, pads=not card.triton.takes_rows_unpadded)
-        return Scheduler(call, limits=limits, meter=meter, on_outage=on_outage)
+        weights = options.caller_weights
+        return Scheduler(
+            call,
+            limits=limits,
+            meter=meter,
+            on_outage=on_outage,
+            weight_of=lambda caller: weights.get(caller, 1.0),
+        )

@@ -38,6 +38,14 @@ class ModelStatus:
         return self.state == "READY"
 
 
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """How a loaded model is run: how many of its calls are computed at once, and whether on GPUs."""
+
+    count: int
+    on_gpu: bool = False
+
+
 class Engine(Protocol):
     """An inference server.
 
@@ -58,6 +66,10 @@ class Engine(Protocol):
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
         """The repository index."""
+        ...
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        """How this model, which is loaded, is run. Raises `EngineUnavailable` where it is not, too."""
         ...
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:

@@ -232,7 +232,7 @@ async def test_unload_waits_until_the_model_is_gone(engine: GrpcEngine, embedded
 
 async def test_instances_are_those_that_triton_runs(engine: GrpcEngine, embedded_triton: ServedTriton) -> None:
     assert await engine.instances(embedded_triton.model) == Instances(1)
-    with pytest.raises(InferenceFailed):
+    with pytest.raises(EngineUnavailable):
         await engine.instances("nope")
 
 
