@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.artifacts.auto_pull import AutoPull
 from gateway.artifacts.pull_order import DOWNLOADS, PullOrder
+from gateway.caching.stores import CacheOptions
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.dialects.base import Dialect, Services
@@ -41,9 +42,8 @@ from gateway.service.building import ServiceOptions, build_service
 from gateway.service.public_model import OnMissing
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
-from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
-from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.grpc_engine import connection
 from gateway.types import Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
@@ -278,7 +278,7 @@ async def models_on_demand(
     if not settings.auto_pull:
         yield engine, lambda _: None
         return
-    used_engine = engine or GrpcEngine(grpc_address(settings.triton_url))
+    used_engine = engine or connection(triton_url=settings.triton_url, triton_http_url=settings.triton_http_url)
     named: list[Card] = []
     # A name that is none is told by whoever builds the service.
     with suppress(UnknownModel):
@@ -321,6 +321,7 @@ def service_options(settings: Settings) -> ServiceOptions:
     """What the service needs of the settings, under the same names."""
     return ServiceOptions(
         triton_url=settings.triton_url,
+        triton_http_url=settings.triton_http_url,
         models=settings.models,
         default_model=settings.default_model,
         default_reranker=settings.default_reranker,
@@ -337,8 +338,18 @@ def service_options(settings: Settings) -> ServiceOptions:
         max_text_bytes=settings.max_text_bytes,
         max_queued_tokens=settings.max_queued_tokens,
         calls_in_flight=settings.calls_in_flight,
-        recovery_wait_seconds=settings.recovery_wait_seconds,
         caller_weights={caller_name(key): weight for key, weight in read_keys(settings).items() if weight != 1},
+        recovery_wait_seconds=settings.recovery_wait_seconds,
         tokenizer_threads=settings.tokenizer_threads,
         canary_interval_seconds=settings.canary_interval_seconds,
+        cache=cache_options(settings),
+    )
+
+
+def cache_options(settings: Settings) -> CacheOptions:
+    return CacheOptions(
+        max_bytes=settings.cache_bytes,
+        url=settings.cache_url.get_secret_value() if settings.cache_url else None,
+        secret=settings.cache_secret.get_secret_value() if settings.cache_secret else None,
+        ttl_seconds=settings.cache_ttl_seconds,
     )

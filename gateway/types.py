@@ -44,6 +44,19 @@ class OwnPrefixes(Enum):
     IGNORE = "ignore"
 
 
+class Precision(Enum):
+    """How a model computes. EXACT: in the type that its files are in, float32 as a rule, so that vectors are those of
+    its authors to 1e-5. FAST: in bfloat16, where model and processor can; vectors have a cosine of at least
+    `FAST_MIN_COSINE` with those."""
+
+    EXACT = "exact"
+    FAST = "fast"
+
+
+# Below this no model is served fast.
+FAST_MIN_COSINE = 0.9999
+
+
 @dataclass(frozen=True, slots=True)
 class TextInput:
     text: str
@@ -83,6 +96,7 @@ class EmbedRequest:
     instead of one an input, and `return_tokens` for the tokens beside them; more vectors than
     `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
     one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
+    `may_keep` False keeps its vectors out of the cache, and the cache out of its answer.
     """
 
     inputs: Sequence[Input]
@@ -99,6 +113,7 @@ class EmbedRequest:
     max_token_vectors: int | None = None
     texts_only: bool = False
     caller: str = ""
+    may_keep: bool = True
 
 
 class LongDocuments(Enum):
@@ -126,7 +141,7 @@ class RerankRequest:
 @dataclass(frozen=True, slots=True)
 class ClassifyRequest:
     """A request to choose one of each group's labels for every input, by similarity. A plain list of labels is one
-    group. `caller` is what it is of an `EmbedRequest`."""
+    group. `caller` and `may_keep` are what they are of an `EmbedRequest`."""
 
     inputs: Sequence[Input]
     label_groups: Sequence[Sequence[str]]
@@ -135,6 +150,7 @@ class ClassifyRequest:
     task: str | None = None
     overflow: Overflow = Overflow.REFUSE
     caller: str = ""
+    may_keep: bool = True
 
 
 class RowOutput(Enum):

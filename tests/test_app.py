@@ -15,10 +15,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway.app import create_app, read_keys, service_options
+from gateway.caching.stores import CacheOptions
 from gateway.errors import ConfigurationError
 from gateway.images.reading import ImageLimits
-from gateway.service.building import ServiceOptions
 from gateway.middleware.auth import caller_name
+from gateway.service.building import ServiceOptions
 from gateway.types import Vocabulary
 from tests.conftest import REPOSITORY
 from tests.support.captured_log import captured_log
@@ -134,7 +135,6 @@ def test_a_keys_file_that_cannot_be_read_or_is_empty_stops_the_start(tmp_path: P
         read_keys(settings(api_keys_file=empty))
 
 
-ORIGIN = "https://app.example"
 def test_a_key_may_have_a_weight_in_the_keys_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"third weight=3\nwith space weight=0.5\nweight=7\n{KEY}\n")
@@ -156,6 +156,7 @@ def test_a_weight_that_is_none_stops_the_start_and_tells_no_key(weight: str, tmp
     assert KEY not in caught.value.message
 
 
+ORIGIN = "https://app.example"
 PREFLIGHT = {
     "origin": ORIGIN,
     "access-control-request-method": "POST",
@@ -275,7 +276,7 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
         "cache",
     }
     changed = settings(
-        triton_url="elsewhere:1", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
+        triton_url="elsewhere:1", triton_http_url="elsewhere:2", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
         recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7, default_tasks="a=b",
@@ -285,6 +286,16 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
     for name in fields:
         assert getattr(options, name) == getattr(changed, name)
         assert getattr(options, name) != getattr(default, name)
+
+
+def test_cache_options_carry_every_setting_of_the_cache() -> None:
+    changed = settings(
+        cache_bytes=1, cache_url="redis://:password@localhost/1", cache_secret="s" * 32, cache_ttl_seconds=2
+    )
+    given = service_options(changed).cache
+    assert dataclasses.astuple(given) == (1, "redis://:password@localhost/1", "s" * 32, 2.0)
+    assert "password" not in repr(changed)
+    assert service_options(settings()).cache == CacheOptions(), "the same defaults, and nothing is kept"
 
 
 def test_image_limits_carry_every_setting_for_images() -> None:

@@ -12,6 +12,10 @@ from pathlib import Path
 from gateway.batching.call import ModelCall
 from gateway.batching.meter import Meter
 from gateway.batching.scheduler import Scheduler
+from gateway.caching.meter import SharingMeter
+from gateway.caching.shared_rows import SharedRows
+from gateway.caching.stores import CacheOptions, Stores, kept_in
+from gateway.caching.vector_cache import VectorCache, identity_of
 from gateway.cards.installation import Installation, expected_canary, read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
@@ -36,7 +40,7 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
 from gateway.triton.endpoint import grpc_address, http_port_mistake
 from gateway.triton.engine import Engine
-from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.grpc_engine import connection
 from gateway.types import LongDocuments, OwnPrefixes, Vocabulary
 
 
@@ -51,6 +55,7 @@ class ServiceOptions:
     """
 
     triton_url: str = "127.0.0.1:8001"
+    triton_http_url: str | None = None
     models: Sequence[str] = ()
     default_model: str | None = None
     default_reranker: str | None = None
@@ -71,6 +76,7 @@ class ServiceOptions:
     recovery_wait_seconds: float = 10.0
     tokenizer_threads: int = 2
     canary_interval_seconds: float = 1.0
+    cache: CacheOptions = field(default_factory=CacheOptions)
     calls_side_by_side: int | None = None
 
 
@@ -106,17 +112,20 @@ async def build_service(
     models = _no_models_yet(registry, options, on_missing)
     async with AsyncExitStack() as running:
         if engine is None:
-            engine = GrpcEngine(address)
+            engine = connection(triton_url=options.triton_url, triton_http_url=options.triton_http_url)
             running.push_async_callback(engine.close)
         images = ImageReader(options.images, metrics=metrics)
         running.push_async_callback(images.close)
+        stores = await running.enter_async_context(kept_in(options.cache, metrics=metrics))
         executor = running.enter_context(_threads(options.tokenizer_threads, name="tokenize"))
         monitor = ReadinessMonitor(
             engine,
             models,
             cards=[card for cards in asked_for for card in cards] or registry.cards,
             required=[frozenset(card.name for card in cards) for cards in asked_for],
-            build_model=ModelBuilder(registry, models, engine, executor=executor, options=options, metrics=metrics),
+            build_model=ModelBuilder(
+                registry, models, engine, executor=executor, options=options, metrics=metrics, stores=stores
+            ),
             metrics=metrics,
             canary_interval_seconds=options.canary_interval_seconds,
             address=address,
@@ -204,7 +213,10 @@ class ModelBuilder:
         executor: ThreadPoolExecutor,
         options: ServiceOptions,
         metrics: Metrics,
+        stores: Stores | None = None,
     ) -> None:
+        """`stores` None keeps no vectors."""
+        self._stores = stores
         self._registry = registry
         self._models = models
         self._engine = engine
@@ -220,10 +232,12 @@ class ModelBuilder:
         installation = read_installation(card)
         call = call_of(card, self._engine)
         reader = await self._reader(card)
+        scheduler = await self._scheduler(card, call, installation=installation, on_outage=on_outage)
         model = ServedModel(
             card=card,
             reader=reader,
-            scheduler=await self._scheduler(card, call, installation=installation, on_outage=on_outage),
+            scheduler=scheduler,
+            shared=self._shared(card, scheduler, installation),
             installation=installation,
         )
         canary = Canary(
@@ -234,6 +248,13 @@ class ModelBuilder:
             call=call,
         )
         return model, canary
+
+    def _shared(self, card: Card, scheduler: Scheduler, installation: Installation) -> SharedRows:
+        cache = None
+        if self._stores is not None and card.kind is ModelKind.EMBEDDING:
+            identity = identity_of(card, installation)
+            cache = VectorCache(self._stores, identity=identity, size=card.embedding.dimensions)
+        return SharedRows(scheduler.submit, meter=SharingMeter(self._metrics, model=card.name), cache=cache)
 
     async def _reader(self, card: Card) -> InputReader:
         """The reader, which the members of a family share: a large tokenizer takes a second to load."""

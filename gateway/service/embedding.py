@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gateway.caching.shared_rows import Asker
 from gateway.cards.tasks import TaskChoice
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
@@ -136,7 +137,7 @@ class EmbeddingService:
         if request.multi_vector:
             check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
         tokenize = time.monotonic() - started
-        outcome = await rows.compute(deadline=request.deadline, caller=request.caller)
+        outcome = await rows.compute(Asker(request.deadline, caller=request.caller, may_keep=request.may_keep))
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
         if not request.multi_vector:
             vectors = np.concatenate(outcome.values).reshape(len(outcome.values), -1)

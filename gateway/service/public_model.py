@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.batching.scheduler import Scheduler
+from gateway.caching.shared_rows import SharedRows
 from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
 from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
@@ -25,11 +26,12 @@ class TaskNotLoaded(InvalidField):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One Triton model, and everything it needs to answer."""
+    """One Triton model, and everything it needs to answer. Rows go to `shared`, and from there to `scheduler`."""
 
     card: Card
     reader: InputReader
     scheduler: Scheduler
+    shared: SharedRows
     installation: Installation
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
+from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.public_model import PublicModel, ServedModel
@@ -35,14 +36,14 @@ class TaskRows:
     rows: Sequence[TokenRow]
     members: Sequence[MemberRows]
 
-    async def compute(self, *, deadline: float, caller: str = "") -> Outcome:
-        """The rows' values, in order. Raises what `Scheduler.submit` raises; the first failing row decides, and what
+    async def compute(self, asker: Asker) -> Outcome:
+        """The rows' values, in order. Raises what `SharedRows.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
         if len(self.members) == 1:
-            return await self.members[0].member.scheduler.submit(self.rows, deadline=deadline, caller=caller)
+            return await self.members[0].member.shared.submit(self.rows, asker)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._submit(one, deadline=deadline, caller=caller)) for one in self.members]
+                tasks = [group.create_task(self._submit(one, asker)) for one in self.members]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
@@ -55,9 +56,8 @@ class TaskRows:
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
 
-    async def _submit(self, own: MemberRows, *, deadline: float, caller: str) -> Outcome:
-        rows = [self.rows[place] for place in own.places]
-        return await own.member.scheduler.submit(rows, deadline=deadline, caller=caller)
+    async def _submit(self, own: MemberRows, asker: Asker) -> Outcome:
+        return await own.member.shared.submit([self.rows[place] for place in own.places], asker)
 
 
 async def read_rows(

@@ -90,6 +90,12 @@ class Metrics:
     retries: Counter  # model, reason
     dropped_rows: Counter  # model, reason
 
+    shared_rows: Counter  # model
+    cache_hits: Counter  # model
+    cache_misses: Counter  # model
+    saved_tokens: Counter  # model; of shared rows and of cache hits
+    cache_bytes: Gauge
+
     model_ready: Gauge  # model
     build_info: Gauge  # version
 
@@ -127,6 +133,7 @@ def build_metrics(*, version: str) -> Metrics:
         **_of_stages(declare),
         **_of_images(declare),
         **_of_batches(declare),
+        **_of_sharing(declare),
     )
 
 
@@ -184,6 +191,20 @@ def _of_batches(declare: _Declaring) -> dict[str, Any]:
         "dropped_rows": declare.counter(
             "dropped_rows", "Rows that left the queue without being computed.", "model", "reason"
         ),
+    }
+
+
+def _of_sharing(declare: _Declaring) -> dict[str, Any]:
+    return {
+        "shared_rows": declare.counter(
+            "shared_rows", "Rows not computed because the caller's own same row was under way.", "model"
+        ),
+        "cache_hits": declare.counter("cache_hits", "Rows whose vector was kept from before.", "model"),
+        "cache_misses": declare.counter("cache_misses", "Rows looked for in the cache and not found.", "model"),
+        "saved_tokens": declare.counter(
+            "saved_tokens", "Tokens not computed, of shared rows and of cache hits.", "model"
+        ),
+        "cache_bytes": declare.gauge("cache_bytes", "Memory that the vectors kept in this process take."),
     }
 
 

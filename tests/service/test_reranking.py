@@ -236,7 +236,7 @@ async def test_a_tokenizer_that_takes_too_long_is_not_waited_for(
     monkeypatch.setattr(tokenizer, "encode_bare", lambda _, most: held.wait(60))
     try:
         with pytest.raises(DeadlineExceeded):
-            await scored(small, "the fox", "the dog", deadline=soon(0.1))
+            await scored(small, "the fox", "the dog " * 100, deadline=soon(0.1))
     finally:
         held.set()
     assert small.engine.calls == []
