@@ -8,9 +8,22 @@ An execution is an object with
   `all_cores` says that nothing else is computed now, so that this call may take every core.
 """
 
+import os
+
+from onnxruntime_backend.model_config import ConfigError
 from onnxruntime_backend.ort_execution import OnnxRuntimeExecution
+
+# The models that whoever started the server wants in bfloat16, comma-separated.
+FAST_MODELS = "GATEWAY_FAST_MODELS"
 
 
 def open_execution(path, config):
     """The execution of the graph at `path` under this model config. Raises `ConfigError` where there is none."""
-    return OnnxRuntimeExecution(path, config)
+    if config.get("name") not in os.environ.get(FAST_MODELS, "").split(","):
+        return OnnxRuntimeExecution(path, config)
+    try:
+        # An optional package, which takes a third of a second to import.
+        from onnxruntime_backend.openvino_execution import OpenVinoExecution
+    except ImportError as error:
+        raise ConfigError("it is to be served fast, and the package openvino is not installed") from error
+    return OpenVinoExecution(path, config)

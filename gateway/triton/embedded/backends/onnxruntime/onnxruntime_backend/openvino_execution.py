@@ -1,10 +1,10 @@
 """Computes with OpenVINO in bfloat16 on the CPU: about twice as fast as float32 where the processor has instructions
 for it, and like that one with vectors that depend on their own text alone.
 
-That last is so because the axis of tokens is padded to a multiple of `TOKENS_STEP` here. Kernels add up numbers along it
-in blocks, and a rest that does not fill a block in another order; so a text of 40 tokens had other vectors, by up to
-8e-4, when it was padded to 44 than when it was padded to 48. With whole blocks alone the difference is 0, in bfloat16
-as in float32: see docs/precision.md.
+That last is so because the axis of tokens is padded to a multiple of `TOKENS_STEP` here. Kernels add up numbers along
+it in blocks, and a rest that does not fill a block in another order; so a text's vector differed by up to 8e-4 with the
+length that its neighbours had it padded to. With whole blocks alone the difference is 0, in bfloat16 as in float32: see
+docs/precision.md.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ BFLOAT16 = "bf16"
 # What OpenVINO prepares for a shape of calls, about 1.3 MB of MiniLM, it keeps, and by default for thousands of shapes:
 # 880 MB after 576 shapes in two streams (2026-11-21). So oneDNN's own store is switched off, and OpenVINO's, one a
 # stream, keeps this many kernels of the last shapes, some 15 a shape. A shape that is not among them costs 3 ms of CPU.
-KERNELS_KEPT = 128
+KERNELS_KEPT = 64
 DNNL_STORE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 # OpenVINO computes in threads of its own; those for bulk calls give way as the threads of `lanes` do.
