@@ -161,3 +161,27 @@ async def test_killing_the_backend_process_is_seen_and_healed(own_triton: Backgr
         await until(lambda: not report(service).ready)
         await until(lambda: report(service).ready, seconds=30)
         await check(service, [0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_calls_in_the_air_of_a_process_that_dies_or_stands_still_are_answered_soon(
+    own_triton: BackgroundTriton, number: signal.Signals
+) -> None:
+    """Triton never answers them itself, and their own deadline is two minutes away."""
+    server = own_triton.triton.server_pid
+    assert server is not None
+    places = list(range(len(TEXTS)))
+    async with serving(own_triton.triton.endpoints.grpc, calls_side_by_side=2, recovery_wait_seconds=60.0) as service:
+        scheduler = service.models.all()[BUNDLED_MODEL].scheduler
+        asked = [asyncio.create_task(check(service, places)) for _ in range(2)]
+        await until(lambda: not scheduler.idle)
+        stub = psutil.Process(process(server, "stub"))
+        stub.send_signal(number)
+        try:
+            await until(lambda: scheduler.outage is not None, seconds=20)
+            assert not report(service).ready
+            await asyncio.wait_for(asyncio.gather(*asked), 60)
+            await until(lambda: report(service).ready, seconds=30)
+        finally:
+            if stub.is_running():
+                stub.kill()
