@@ -276,7 +276,8 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
         "cache",
     }
     changed = settings(
-        triton_url="elsewhere:1", triton_http_url="elsewhere:2", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
+        triton_url="elsewhere:1", triton_http_url="elsewhere:2", models="a,b", default_model="a", default_reranker="b",
+        own_prefixes="keep",
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
         recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7, default_tasks="a=b",

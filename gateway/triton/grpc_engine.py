@@ -15,6 +15,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, InvalidVector
+from gateway.triton.endpoint import grpc_address, http_address
 from gateway.triton.engine import InferCall, Instances, ModelStatus, Tensor
 from gateway.triton.grpc_errors import engine_error
 from gateway.triton.http_inference import HttpInference
@@ -106,6 +107,12 @@ class GrpcEngine:
         if self._http is not None:
             await self._http.close()
         await self._channel.close()
+
+
+def connection(*, triton_url: str, triton_http_url: str | None) -> GrpcEngine:
+    """The engine for addresses as an operator wrote them. Raises `ConfigurationError` for one that is none."""
+    http = http_address(triton_http_url) if triton_http_url else None
+    return GrpcEngine(grpc_address(triton_url), http_address=http)
 
 
 async def _answered(method: Callable[..., Awaitable[Any]], request: Any, timeout_seconds: float) -> Any:
