@@ -39,9 +39,9 @@ class Stores:
 
     def __init__(self, options: CacheOptions) -> None:
         """Raises `ConfigurationError` for options that cannot be right."""
+        secret = _secret(options)
         self._memory = _memory(options)
         self._redis = RedisStore(options.url, ttl_seconds=options.ttl_seconds) if options.url is not None else None
-        secret = _secret(options)
         self.key_secret = hashlib.blake2b(b"gateway key" + secret, digest_size=32).digest()
         self._seal = Seal(secret)
 
