@@ -49,11 +49,11 @@ class Disturbed:
 
 
 def interference(server: HttpContender, account: Account, plan: Plan, repeat: int) -> Sequence[Measurement]:
-    _, figures = accounted(account, lambda: asyncio.run(_disturbed(server.target, plan)))
+    _, figures = accounted(account, lambda: asyncio.run(disturbed_loads(server.target, plan)))
     return (Measurement(Workload.INTERFERENCE.value, server.name, server.generator, repeat, figures),)
 
 
-async def _disturbed(target: Target, plan: Plan) -> Disturbed:
+async def disturbed_loads(target: Target, plan: Plan) -> Disturbed:
     """Rounds of all three, so that noise hits all alike, until `plan.singles` queries met bulk requests."""
     queries = [(text,) for text in singles()]
     requests = closed_load(Workload.BULK, plan).requests

@@ -106,6 +106,7 @@ def _bar(verdict: Verdict) -> dict[str, Any]:
     bar = verdict.bar
     return {
         "claim": bar.claim,
+        "workload": bar.workload,
         "contender": verdict.contender,
         "at_least": bar.at_least,
         "at_most": bar.at_most,

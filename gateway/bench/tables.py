@@ -45,6 +45,7 @@ OF_THEIR_OWN: Mapping[str, str] = {
 NARROW_COLUMNS = ("texts_per_second", "latency_p50_ms", "latency_p99_ms", "server_cpu_ms_per_text", "errors")
 """What a terminal has room for; pages and documents have all."""
 
+BARS_TITLE = "Bars"
 ENOUGH_REPEATS = 5
 
 _WITHOUT_SPREAD = ("server_cpu_seconds", "client_cpu_seconds", "errors")
@@ -107,7 +108,7 @@ def bar_table(measurements: Sequence[Measurement]) -> Table:
         (one.bar.claim, one.contender, allowed(one.bar), f"{shown(one.spread)} {one.bar.unit}".strip(), _verdict(one))
         for one in verdicts(measurements)
     )
-    return Table("Bars", ("claim", "of", "bar", "measured", "reached"), rows)
+    return Table(BARS_TITLE, ("claim", "of", "bar", "measured", "reached"), rows)
 
 
 def allowed(bar: Bar) -> str:

@@ -41,7 +41,6 @@ from gateway.cli.bench_options import (
     LimitOption,
     ModelOfOption,
     ModelOption,
-    Precision,
     PrecisionOption,
     QuickOption,
     RepeatsOption,
@@ -59,7 +58,7 @@ from gateway.cli.bench_options import (
 )
 from gateway.cli.named_models import RepositoryOption
 from gateway.errors import ArtifactError
-from gateway.settings import load_settings
+from gateway.settings import Precision, load_settings
 
 EXIT_VOID = 1
 EXIT_STOPPED = 130

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +10,10 @@ import typer
 
 from gateway.bench.workloads import Workload
 from gateway.errors import ConfigurationError
+from gateway.settings import Precision
 
 REPEATS, QUICK_REPEATS = 5, 2
 SECONDS, QUICK_SECONDS = 4.0, 1.0
-
-
-class Precision(Enum):
-    """What the measured gateway computes in."""
-
-    EXACT = "exact"
-    FAST = "fast"
-
 
 WorkloadOption = Annotated[
     list[Workload] | None,
