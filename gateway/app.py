@@ -330,6 +330,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],
+        precision=settings.precision,
         default_tasks=settings.default_tasks,
         max_model_tokens=settings.max_model_tokens,
         images=image_limits(settings),

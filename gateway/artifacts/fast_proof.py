@@ -56,6 +56,10 @@ def proved_fast(card: Card) -> FastProof:
     if reason is not None:
         raise ArtifactError(f"{card.name} is not served fast: {reason}.")
     installation = read_installation(card)
+    if not installation.batch_invariant:
+        raise ArtifactError(
+            f"{card.name} is not served fast: its {installation.variant} variant is not batch-invariant."
+        )
     if installation.fast is not None and installation.fast.machine == this_machine():
         return installation.fast
     proof = prove_fast(card)

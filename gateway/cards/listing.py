@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.cards.schema import Model
+from gateway.types import Precision
 
 TEXT, IMAGE = "text", "image"
 
@@ -13,6 +14,7 @@ TEXT, IMAGE = "text", "image"
 class ModelListing:
     """`tasks` are those whose Triton models are loaded. `variant` is the installed precision, None where there is only
     one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
+    `precision` is what its vectors really come in.
     `configured_task` and `configured_max_tokens` are the operator's own words on the default task and the window.
     """
 
@@ -20,6 +22,7 @@ class ModelListing:
     tasks: tuple[str, ...] = ()
     variant: str | None = None
     batch_invariant: bool = True
+    precision: Precision = Precision.EXACT
     configured_task: str | None = None
     configured_max_tokens: int | None = None
 

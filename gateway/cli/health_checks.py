@@ -14,6 +14,7 @@ from gateway.artifacts.completeness import has_files, is_complete
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
+from gateway.cli.fast_models import precision_checks
 from gateway.cli.health_check import Check
 from gateway.cli.port_choice import PORT_OPTIONS, host_of
 from gateway.cli.torch_checks import torch_checks
@@ -136,6 +137,7 @@ def model_checks(settings: Settings) -> list[Check]:
     if any(not card.triton.has_graph for model in models for card in model.cards):
         coded = [card for card in complete.values() if not card.triton.has_graph]
         checks += torch_checks(coded, dtype=settings.dtype, is_start_possible=is_start_possible)
+    checks += precision_checks(settings, list(complete.values()))
     return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]
 
 

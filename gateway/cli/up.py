@@ -21,6 +21,7 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, announced, ready_block
+from gateway.cli.fast_models import chosen_fast_models
 from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
@@ -107,16 +108,17 @@ def run(settings: Settings, record: Path) -> None:
     """Triton first, then the gateway; backwards at the end, so that running requests still find their Triton."""
     cards = complete_cards(settings)
     names = tuple(card.name for card in cards)
+    fast = chosen_fast_models(settings, cards)
     if settings.models and not settings.auto_pull:
         # Of a family the members that are there: the service waits for all models that it is told to serve.
         settings = settings.model_copy(update={"models": names})
     notes = (memory_note(cards, dtype=settings.dtype), overflow_note(cards, dtype=settings.dtype))
-    for note in chain(left_out(settings), missing_members(settings, cards), *notes):
+    for note in chain(left_out(settings), missing_members(settings, cards), *notes, fast.notes):
         sys.stdout.write(f"{note}\n")
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
-    with BackgroundTriton(embedded_triton(settings, line)) as background:
+    with BackgroundTriton(embedded_triton(settings, line, fast_models=fast.models)) as background:
         report = background.start(names)
         line.finish(report)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
@@ -126,7 +128,9 @@ def run(settings: Settings, record: Path) -> None:
             run_server(settings, create_app(settings, calls_side_by_side=side_by_side(settings)))
 
 
-def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None]) -> EmbeddedTriton:
+def embedded_triton(
+    settings: Settings, on_progress: Callable[[Progress], None], *, fast_models: Sequence[str] = ()
+) -> EmbeddedTriton:
     """The server that these settings describe, not started yet."""
     return EmbeddedTriton(
         repository=settings.model_repository,
@@ -135,6 +139,7 @@ def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None])
         on_progress=on_progress,
         home=settings.triton_home,
         python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
+        fast_models=fast_models,
     )
 
 

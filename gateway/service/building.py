@@ -26,6 +26,7 @@ from gateway.service.canary import Canary
 from gateway.service.classifying import ClassificationService
 from gateway.service.default_tasks import default_tasks
 from gateway.service.embedding import EmbeddingService
+from gateway.service.precision import ServingPrecision
 from gateway.service.public_model import OnMissing, ServedModel
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
@@ -41,7 +42,7 @@ from gateway.text.vocabularies import Cl100kBase
 from gateway.triton.endpoint import grpc_address, http_port_mistake
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import connection
-from gateway.types import LongDocuments, OwnPrefixes, Vocabulary
+from gateway.types import LongDocuments, OwnPrefixes, Precision, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class ServiceOptions:
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
+    precision: Precision = Precision.EXACT
     strict_empty: bool = False
     default_tasks: Sequence[str] = ()
     max_model_tokens: int | None = None
@@ -233,26 +235,36 @@ class ModelBuilder:
         call = call_of(card, self._engine)
         reader = await self._reader(card)
         scheduler = await self._scheduler(card, call, installation=installation, on_outage=on_outage)
+        serving = ServingPrecision(card, wished=self._options.precision)
         model = ServedModel(
             card=card,
             reader=reader,
             scheduler=scheduler,
-            shared=self._shared(card, scheduler, installation),
+            shared=self._shared(card, scheduler, installation, serving),
             installation=installation,
+            serving=serving,
         )
         canary = Canary(
             expected=expected_canary(card, installation),
-            tolerance=card.canary.tolerance,
+            tolerance=serving.tolerance,
             # As it was when its expected values were measured, whatever window is served.
             row=canary_row(card, reader.tokenizer.with_window(card.tokenizer.max_tokens)),
             call=call,
+            on_difference=lambda difference: self._see(card, serving, difference),
         )
         return model, canary
 
-    def _shared(self, card: Card, scheduler: Scheduler, installation: Installation) -> SharedRows:
+    def _see(self, card: Card, serving: ServingPrecision, difference: float) -> None:
+        serving.see(difference)
+        for precision in Precision:
+            self._metrics.model_precision.labels(card.name, precision.value).set(precision is serving.value)
+
+    def _shared(
+        self, card: Card, scheduler: Scheduler, installation: Installation, serving: ServingPrecision
+    ) -> SharedRows:
         cache = None
         if self._stores is not None and card.kind is ModelKind.EMBEDDING:
-            identity = identity_of(card, installation)
+            identity = identity_of(card, installation, precision=serving.value.value)
             cache = VectorCache(self._stores, identity=identity, size=card.embedding.dimensions)
         return SharedRows(scheduler.submit, meter=SharingMeter(self._metrics, model=card.name), cache=cache)
 

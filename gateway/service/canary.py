@@ -43,11 +43,21 @@ async def canary_value(call: ModelCall, row: TokenRow, *, timeout_seconds: float
 class Canary:
     """One model's canary."""
 
-    def __init__(self, *, expected: Sequence[float], tolerance: float, row: TokenRow, call: ModelCall) -> None:
+    def __init__(
+        self,
+        *,
+        expected: Sequence[float],
+        tolerance: float,
+        row: TokenRow,
+        call: ModelCall,
+        on_difference: Callable[[float], object] = lambda _: None,
+    ) -> None:
         """`row` is the canary text as the model reads it. `expected` holds the first values of its unit vector, or its
-        score; empty where nobody knows them: then every vector has to be the first one again."""
+        score; empty where nobody knows them: then every vector has to be the first one again.
+        `on_difference` is told how far each right value was off those expected."""
         self._expected = np.array(expected, dtype=np.float32)
         self._tolerance = tolerance
+        self._on_difference = on_difference
         self._row = row
         self._call = call
         self._asking: list[asyncio.Task[Float32Array]] = []
@@ -108,12 +118,15 @@ class Canary:
             self._ask()
 
     def _compare(self, value: Float32Array) -> None:
-        if not self._expected.size:
+        is_known = bool(self._expected.size)
+        if not is_known:
             self._expected = value
         difference = float(np.abs(value[: len(self._expected)] - self._expected).max(initial=0.0))
         # Written so that NaN fails.
         if not difference <= self._tolerance:
             raise WrongVector("The model gives wrong vectors: its known text came out differently.")
+        if is_known:
+            self._on_difference(difference)
 
 
 def _retrieve(call: asyncio.Task[Float32Array]) -> None:

@@ -12,7 +12,9 @@ from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
 from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
 from gateway.errors import EngineUnavailable, InvalidField
+from gateway.service.precision import ServingPrecision
 from gateway.text.reading import InputReader
+from gateway.types import Precision
 
 OnMissing = Callable[[Card], EngineUnavailable | None]
 """Told of a card that a request needs and Triton has not loaded; gives the error to answer with if it is on its way."""
@@ -33,6 +35,12 @@ class ServedModel:
     scheduler: Scheduler
     shared: SharedRows
     installation: Installation
+    serving: ServingPrecision | None = None
+
+    @property
+    def precision(self) -> Precision:
+        """What it really computes in, as far as its canary has shown."""
+        return self.serving.value if self.serving is not None else Precision.EXACT
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class Metrics:
     cache_bytes: Gauge
 
     model_ready: Gauge  # model
+    model_precision: Gauge  # model, precision
     build_info: Gauge  # version
 
 
@@ -128,6 +129,9 @@ def build_metrics(*, version: str) -> Metrics:
         build_info=build_info,
         model_ready=declare.gauge(
             "model_ready", "1 when the model's last canary gave the right vector or score.", "model"
+        ),
+        model_precision=declare.gauge(
+            "model_precision", "1 at what the model computes in, as its last canary showed.", "model", "precision"
         ),
         **_of_requests(declare),
         **_of_stages(declare),
