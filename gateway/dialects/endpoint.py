@@ -70,6 +70,11 @@ class Call:
                 return str(value, "latin-1")
         return None
 
+    @property
+    def may_keep(self) -> bool:
+        """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
+        return "no-store" not in (self.header(b"cache-control") or "").lower()
+
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
         return await await_while_connected(work, self.receive, connection_of(self.scope))
@@ -87,7 +92,7 @@ class Call:
 class Answer:
     """A JSON body, and what goes into headers: warnings, and headers of an API's own."""
 
-    body: bytes
+    body: bytes | memoryview
     warnings: Sequence[str] = ()
     headers: Sequence[Header] = ()
 

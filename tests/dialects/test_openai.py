@@ -304,3 +304,14 @@ def test_a_body_of_endless_values_is_refused_whatever_field_holds_them() -> None
         assert check_error(answer, 400)["code"] == "too_many_values"
         assert running.embed(other=[[]] * 900).status_code == 200
         assert running.embed(input="[]," * 2020).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "may_keep"), [(None, True), ("no-cache", True), ("no-store", False), ("max-age=0, No-Store", False)]
+)
+def test_who_wants_nothing_kept_says_so(own: Edge, header: str | None, may_keep: bool) -> None:
+    headers = {} if header is None else {"Cache-Control": header}
+    own.client.post("/v1/embeddings", json={"input": "a"}, headers=headers)
+    own.client.post("/v1/classify", json={"input": ["a"], "labels": ["b", "c"]}, headers=headers)
+    assert own.services.embedder.seen[0].may_keep is may_keep
+    assert own.services.classifier.seen[0].may_keep is may_keep
