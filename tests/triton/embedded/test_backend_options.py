@@ -152,13 +152,19 @@ def test_large_weights_are_held_once(
     graph = graphs.write_model(tmp_path, "dense", graphs.dense())
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     monkeypatch.setattr(ort_execution, "LARGEST_HELD_TWICE_BYTES", ort_execution.weight_bytes(graph) - 1)
-    assert "a lone one on 1," in ort_execution.OnnxRuntimeExecution(graph, {}).description
+    execution = ort_execution.OnnxRuntimeExecution(graph, {})
+    assert "4 calls side by side, a lone one on 4, 4 intra-op threads" in execution.description
+    assert execution._wide is execution._session
 
 
 @pytest.mark.parametrize("text", ["", "two", "1.5"])
-def test_a_parameter_that_is_no_number_is_an_error_naming_it(backend: SimpleNamespace, text: str) -> None:
+def test_a_parameter_that_is_no_number_is_an_error_naming_it(
+    backend: SimpleNamespace, tmp_path: Path, text: str
+) -> None:
     with pytest.raises(backend.model_config.ConfigError, match="intra_op_thread_count"):
-        backend.ort_execution.OnnxRuntimeExecution(Path("unread"), config(intra_op_thread_count=text))
+        backend.ort_execution.OnnxRuntimeExecution(
+            graphs.write_model(tmp_path, "dense", graphs.dense()), config(intra_op_thread_count=text)
+        )
 
 
 @given(
