@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -28,8 +28,12 @@ _KEY_BYTES = 32
 class VectorCache:
     """One model's vectors in the stores that all models share. A value is float32 [size], uncut."""
 
-    def __init__(self, stores: Stores, *, identity: bytes, size: int) -> None:
-        """`identity` stands for everything that a row's vector depends on beside the row."""
+    def __init__(
+        self, stores: Stores, *, identity: bytes, size: int, precision_of: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`identity` stands for everything that a row's vector depends on beside the row, but for `precision_of` the
+        model, which shows while it serves."""
+        self._precision_of = precision_of
         self._stores = stores
         self._size_bytes = 4 * size
         self._base = hashlib.blake2b(_FORMAT + identity, key=stores.key_secret, digest_size=_KEY_BYTES)
@@ -41,7 +45,7 @@ class VectorCache:
         tenant.update(caller.encode())
         prefix = tenant.hexdigest().encode() + b":"
         base = self._base.copy()
-        base.update(prefix)
+        base.update(self._precision_of().encode() + b":" + prefix)
         keys = []
         for row in rows:
             digest = base.copy()
@@ -59,16 +63,15 @@ class VectorCache:
         self._stores.put({key: value.astype("<f4").tobytes() for key, value in zip(keys, values, strict=True)})
 
 
-def identity_of(card: Card, installation: Installation, *, precision: str = "") -> bytes:
-    """What a model's vectors depend on: its files by their hashes, how they are called and read, and the `precision`
-    that it computes with. Where no lock says which files serve, nothing is ever found again."""
+def identity_of(card: Card, installation: Installation) -> bytes:
+    """What a model's vectors depend on: its files by their hashes, and how they are called and read. Where no lock says
+    which files serve, nothing is ever found again."""
     files = {path: file.sha256 for path, file in installation.files.items()}
     read = {"embedding": asdict(card.vectors) if card.vectors else None, "triton": repr(card.triton)}
     document = {
         "model": card.name,
         "files": files or secrets.token_hex(),
         "variant": installation.variant,
-        "precision": precision,
         **read,
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).digest()

@@ -264,8 +264,12 @@ class ModelBuilder:
     ) -> SharedRows:
         cache = None
         if self._stores is not None and card.kind is ModelKind.EMBEDDING:
-            identity = identity_of(card, installation, precision=serving.value.value)
-            cache = VectorCache(self._stores, identity=identity, size=card.embedding.dimensions)
+            cache = VectorCache(
+                self._stores,
+                identity=identity_of(card, installation),
+                size=card.embedding.dimensions,
+                precision_of=lambda: serving.value.value,
+            )
         return SharedRows(scheduler.submit, meter=SharingMeter(self._metrics, model=card.name), cache=cache)
 
     async def _reader(self, card: Card) -> InputReader:
