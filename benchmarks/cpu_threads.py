@@ -39,7 +39,7 @@ from gateway.cards.schema import VERSION_FOLDER, Card
 REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 BUDGETS = (128, 256, 512, 1024, 2048)
 CEILING_TOKENS = 512
-LONE_CALLS = 40
+LONE_CALLS_A_REPEAT = 8
 REST_SECONDS = 0.01
 
 Feeds = dict[str, Any]
@@ -156,14 +156,14 @@ def line(setting: Setting, costs: Sequence[Cost], base: Sequence[Cost], *, texts
     }
 
 
-def lone(engine: Engine, card: Card, *, cores: int) -> list[dict[str, Any]]:
+def lone(engine: Engine, card: Card, *, cores: int, repeats: int) -> list[dict[str, Any]]:
     """One short text at a time, with a rest between calls in which spinning threads go on for a while."""
     [feeds] = batches_of(card, short_queries(1, seed=3), tokens=CEILING_TOKENS)
     threads = sorted({1, cores})
     settings = [Setting(1, count, CEILING_TOKENS, spinning) for count in threads for spinning in (False, True)]
     seconds: dict[Setting, list[float]] = {setting: [] for setting in settings}
     cpu: dict[Setting, list[float]] = {setting: [] for setting in settings}
-    for _ in range(LONE_CALLS):
+    for _ in range(LONE_CALLS_A_REPEAT * repeats):
         for setting in settings:
             before, begin = time.process_time(), time.perf_counter()
             engine.run(setting, feeds)
@@ -219,7 +219,7 @@ def main() -> int:
         "cores": cores,
         "load_before": os.getloadavg(),
         "curve": curve(engine, card, cores=cores, texts=texts, repeats=arguments.repeats),
-        "lone": lone(engine, card, cores=cores),
+        "lone": lone(engine, card, cores=cores, repeats=arguments.repeats),
     }
     show(record)
     if arguments.json:
