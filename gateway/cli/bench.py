@@ -58,7 +58,8 @@ from gateway.cli.bench_options import (
 )
 from gateway.cli.named_models import RepositoryOption
 from gateway.errors import ArtifactError
-from gateway.settings import Precision, load_settings
+from gateway.settings import load_settings
+from gateway.types import Precision
 
 EXIT_VOID = 1
 EXIT_STOPPED = 130

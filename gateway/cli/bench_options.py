@@ -10,7 +10,7 @@ import typer
 
 from gateway.bench.workloads import Workload
 from gateway.errors import ConfigurationError
-from gateway.settings import Precision
+from gateway.types import Precision
 
 REPEATS, QUICK_REPEATS = 5, 2
 SECONDS, QUICK_SECONDS = 4.0, 1.0
