@@ -17,8 +17,11 @@ from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.public_model import PublicModel, ServedModel
+from gateway.text.reading import Portion
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
+
+_WHOLE = Portion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,16 @@ async def read_rows(
     overflow: Overflow,
     own_prefixes: OwnPrefixes,
     images: Mapping[int, UInt8Array] | None = None,
+    portion: Portion = _WHOLE,
 ) -> TaskRows:
     """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
-    images, by their numbers.
+    images, by their numbers. `portion` says which of a request's inputs these are, where they are not all.
 
     Raises what `InputReader.rows` and `PublicModel.member_for` raise.
     """
     table = model.card.tasks
     if not table.tasks:
-        rows = await model.reader.rows(inputs, overflow=overflow, images=images)
+        rows = await model.reader.rows(inputs, overflow=overflow, images=images, portion=portion)
         if output is RowOutput.VECTOR and not images:
             return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
         return _routed(rows, [None] * len(rows), model=model, output=output)
@@ -90,7 +94,7 @@ async def read_rows(
         tasks[place] = found.task
         return found.prefix
 
-    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images)
+    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images, portion=portion)
     return _routed(rows, tasks, model=model, output=output)
 
 
