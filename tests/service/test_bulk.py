@@ -119,9 +119,9 @@ async def test_a_request_that_turns_out_too_long_is_refused(tmp_path: Path, engi
 
 
 async def test_a_request_that_was_let_in_is_not_refused_halfway(tmp_path: Path, engine: ScriptedEngine) -> None:
-    engine.delay_seconds = 0.001
     async with running(tmp_path, engine, max_queued_tokens=100) as service:
         await until(lambda: service.readiness.report().ready)
+        engine.delay_seconds = 0.05
         assert len((await service.embedding.embed(request(*TEXTS))).vectors) == len(TEXTS)
 
 
