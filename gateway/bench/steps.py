@@ -58,7 +58,7 @@ class Course:
             yield Step("single", lambda: one_by_one(self.contest, self.plan, self.parity, repeat=repeat))
             yield from self._with_wrk(workload, ClosedLoad(1, tuple((text,) for text in singles())), repeat)
         elif workload in CLOSED:
-            load = closed_load(workload, self.plan)
+            load = closed_load(workload, self.plan, repeat=repeat)
             for contender in turns(self.contest.contenders, repeat=repeat):
                 yield self._closed(workload, contender, load, repeat)
             if workload is Workload.MANY:

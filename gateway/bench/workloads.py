@@ -46,6 +46,9 @@ LONG_LASTING = frozenset({Workload.SCALING, Workload.SOAK})
 
 USUAL = tuple(workload for workload in Workload if workload not in LONG_LASTING)
 
+DUPLICATE_REQUESTS = 64
+"""More than are answered in a measurement of a few seconds, so that no request comes twice."""
+
 OPEN_LOOP_SHARES = (50, 80, 95)
 """Percent of the measured capacity."""
 
@@ -104,8 +107,9 @@ def singles() -> list[str]:
     return short_queries(1024, seed=99)
 
 
-def closed_load(workload: Workload, plan: Plan) -> ClosedLoad:
-    """The load of a workload that is a closed loop. Raises `ValueError` for one that is not."""
+def closed_load(workload: Workload, plan: Plan, *, repeat: int = 0) -> ClosedLoad:
+    """The load of a workload that is a closed loop, the same in every repeat but for `duplicates`: whoever keeps
+    vectors would have those of the last one. Raises `ValueError` for a workload that is none."""
     match workload:
         case Workload.MANY:
             return ClosedLoad(64, tuple((text,) for text in singles()))
@@ -117,7 +121,8 @@ def closed_load(workload: Workload, plan: Plan) -> ClosedLoad:
             return ClosedLoad(4, _of_many_sizes(mixed_length(1024, seed=21)))
         case Workload.DUPLICATES:
             pool = mixed_length(32, seed=31)
-            return ClosedLoad(4, tuple(_half_repeated(plan.bulk_texts // 4, pool, turn) for turn in range(8)))
+            turns = range(DUPLICATE_REQUESTS * repeat, DUPLICATE_REQUESTS * (repeat + 1))
+            return ClosedLoad(4, tuple(_half_repeated(plan.bulk_texts // 4, pool, turn) for turn in turns))
         case _:
             raise ValueError(f"{workload.value} is no closed loop")
 
