@@ -28,7 +28,7 @@ def encoding(repeat: int) -> Sequence[Measurement]:
     return (Measurement(Workload.ENCODING.value, GATEWAY, Generator.IN_PROCESS, repeat, figures),)
 
 
-def _median_ms(encode: Callable[[Float32Array], bytes]) -> float:
+def _median_ms(encode: Callable[[Float32Array], object]) -> float:
     vectors = unit_vectors(ROWS, DIMENSIONS)
     encode(vectors)
     taken = []
