@@ -260,7 +260,7 @@ class Scheduler:
             return
         self._meter.cut(wanted)
         started = self._clock()
-        timeout = max(row.submission.deadline for row in wanted) - started
+        timeout = max([one.deadline for one in {row.submission for row in wanted}]) - started
         given = [row.given for row in wanted]
         try:
             result = await self._call(given, timeout_seconds=max(timeout, 0.001), urgent=is_urgent)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class Outcome:
     values: list[RowValue]
     queue_seconds: float
     infer_seconds: float
+
+
+class _Ended:
+    """In the place of a future that is let go of; making a new one costs as much as delivering ten values."""
+
+    def done(self) -> bool:
+        return True
+
+
+_ENDED = cast("asyncio.Future[Outcome]", _Ended())
 
 
 class Row:
@@ -102,7 +112,7 @@ class Submission:
         self.submitted_at = now
         self.future = future
         self.remaining = len(self.rows)
-        self.tokens = sum(row.length for row in self.rows)
+        self.tokens = sum([row.length for row in self.rows])
         # Where its rows wait, a flow for each lane.
         self.flows: list[Flow] = []
         self.queue_seconds = 0.0
@@ -111,11 +121,12 @@ class Submission:
 
     def deliver(self, row: Row, value: RowValue, *, infer_seconds: float) -> None:
         """Takes one row's value; the last one finishes the submission."""
-        if row.abandoned:
+        if row.finished or self.future.done():
             return
         row.finished = True
         self.values[row.index] = value
-        self.infer_seconds = max(self.infer_seconds, infer_seconds)
+        if infer_seconds > self.infer_seconds:
+            self.infer_seconds = infer_seconds
         self.remaining -= 1
         if not self.remaining:
             self.future.set_result(Outcome(self.values, self.queue_seconds, self.infer_seconds))
@@ -127,8 +138,7 @@ class Submission:
         for row in self.rows:
             row.given = _NOTHING_GIVEN
         # An error that it holds reaches, by its traceback, the caller's frames and what they hold.
-        self.future = self.future.get_loop().create_future()
-        self.future.cancel()
+        self.future = _ENDED
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""
