@@ -27,28 +27,39 @@ class Landing(Enum):
 class Flight:
     """Some rows of one request on their way through the scheduler."""
 
-    __slots__ = ("_done", "_landing", "keys", "tokens", "values")
+    __slots__ = ("_landing", "_waiters", "keys", "tokens", "values")
 
     def __init__(self, keys: Sequence[bytes], tokens: int) -> None:
         self.keys = keys
         self.tokens = tokens
         self.values: Sequence[RowValue] = ()
         self._landing: Landing | None = None
-        self._done: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     async def landed(self, *, timeout_seconds: float) -> Landing | None:
         """How it ended; None when the time was over first. Being cancelled here leaves the flight as it is."""
         if self._landing is None:
-            if self._done is None:
-                self._done = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._done,), timeout=timeout_seconds)
+            loop = asyncio.get_running_loop()
+            waiter = loop.create_future()
+            self._waiters.append(waiter)
+            timer = loop.call_later(timeout_seconds, _wake, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
         return self._landing
 
     def land(self, landing: Landing, values: Sequence[RowValue] = ()) -> None:
         self._landing = landing
         self.values = values
-        if self._done is not None:
-            self._done.set_result(None)
+        for waiter in self._waiters:
+            _wake(waiter)
+        self._waiters.clear()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Flights:
