@@ -47,6 +47,8 @@ from gateway.triton.embedded.backend_directory import OUR_BACKENDS
 ROOT = Path(__file__).resolve().parent.parent
 NEAREST = 10
 BATCH_TOKENS = 512
+# Each has some eight texts of different lengths.
+MIXED_CALLS = 60
 CORES = psutil.cpu_count() or 1
 
 Run = Callable[[dict[str, npt.NDArray[Any]]], npt.NDArray[Any]]
@@ -149,7 +151,7 @@ def work_of(card: Card, texts: Sequence[str]) -> Work:
     return Work(
         card,
         alone=[padded([row], pad_id=pad_id) for row in rows],
-        mixed=calls(shuffled, 4 * BATCH_TOKENS),
+        mixed=calls(shuffled, 2 * BATCH_TOKENS)[:MIXED_CALLS],
         sorted=calls(by_length, BATCH_TOKENS),
     )
 
@@ -237,6 +239,7 @@ def with_reference(known: Sequence[Contender], work: Work) -> Iterator[tuple[Con
 
 
 def quality(contender: Contender, work: Work, reference: npt.NDArray[np.float64]) -> Row:
+    told(f"vectors: {contender.name}")
     alone = np.concatenate(vectors(contender, work, work.alone))
     cosines = (alone * reference).sum(axis=1)
     mixed = zip(work.mixed, vectors(contender, work, [batch for _, batch in work.mixed]), strict=True)
@@ -269,6 +272,7 @@ def speeds(known: Sequence[Contender], rows: Sequence[Row], work: Work, *, repea
     texts = sum(len(batch.ids) for batch in calls)
     seconds: dict[str, list[float]] = {one.name: [] for one in (ceiling, *known)}
     for repeat in range(repeats + 1):
+        told(f"speed: round {repeat} of {repeats}")
         for one in (ceiling, *known):
             begin = time.perf_counter()
             vectors(one, work, calls)
@@ -291,8 +295,13 @@ def lone_ms(contender: Contender, feeds: dict[str, npt.NDArray[Any]], *, calls: 
     return 1e3 * statistics.median(times)
 
 
+def told(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
+
+
 def memory_of(precision: str, model: str) -> float:
-    """Memory of its own, in MB, that a fresh process takes for loading and for a hundred calls."""
+    """Memory of its own, in MB, that a fresh process takes for loading and for the calls of 300 texts."""
+    told(f"memory: {precision}")
     name = next((key for key, shown in NAMES.items() if shown == precision), precision)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_memory, (name, model))

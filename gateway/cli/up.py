@@ -43,6 +43,7 @@ from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.side_by_side import calls_side_by_side
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
+from gateway.types import Precision
 
 
 def _port(purpose: str, field: str) -> OptionInfo:
@@ -57,6 +58,10 @@ HttpPortOption = Annotated[int | None, _port("Triton's HTTP port", "triton_http_
 MetricsPortOption = Annotated[int | None, _port("Triton's metrics port", "triton_metrics_port")]
 HostOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help=f"Address the gateway listens on {default_of('host')}")
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help=f"exact, or fast: bfloat16 for models that prove themselves {default_of('precision')}"),
 ]
 ModelOption = Annotated[
     list[str] | None,
@@ -85,6 +90,7 @@ def up(
     metrics_port: MetricsPortOption = None,
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take a free port for every taken one.")] = False,
     model: ModelOption = None,
+    precision: PrecisionOption = None,
     model_repository: RepositoryOption = None,
 ) -> None:
     """Run Triton and the gateway on this machine until Ctrl-C."""
@@ -95,6 +101,7 @@ def up(
         triton_http_port=http_port,
         triton_metrics_port=metrics_port,
         models=tuple(model) if model else None,
+        precision=precision,
         model_repository=model_repository,
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)

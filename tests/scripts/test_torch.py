@@ -219,7 +219,7 @@ def test_quick_start_brings_no_torch() -> None:
     assert "torch" not in (ROOT / "scripts/quick_start.sh").read_text()
 
 
-ALL = "--editable .[embedded,dev,runpod,torch] torch==2.13.0"
+ALL = "--editable .[embedded,fast,dev,runpod,torch] torch==2.13.0"
 
 
 @pytest.mark.parametrize(
