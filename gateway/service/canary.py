@@ -17,8 +17,10 @@ from gateway.types import Float32Array, RowOutput, TokenRow
 from gateway.vectors.scores import sigmoid
 
 # An idle model answers in milliseconds. Silence this long is told, and asked once more: calls that a dying process had
-# taken are never answered by Triton 2.51, while a new one fails at once.
+# taken are never answered by Triton 2.51, while a new one fails after a second.
 SILENCE_SECONDS = 0.5
+# So long that second call is waited for, before another takes its place.
+ASK_AGAIN_SECONDS = 3.0
 CALL_TIMEOUT_SECONDS = 30.0
 
 
@@ -61,6 +63,7 @@ class Canary:
         self._row = row
         self._call = call
         self._asking: list[asyncio.Task[Float32Array]] = []
+        self._asked_at = 0.0
         self._lost: EngineUnavailable | None = None
 
     async def prove(self, *, silent: Callable[[float], object], is_live: Callable[[], asyncio.Future[bool]]) -> None:
@@ -93,6 +96,7 @@ class Canary:
 
     def _ask(self) -> None:
         """Puts a call under way beside the first one, in the place of those since, which may stand in a queue."""
+        self._asked_at = time.monotonic()
         for stale in self._asking[1:]:
             stale.cancel()
         self._asking = [*self._asking[:1], asyncio.create_task(self._value())]
@@ -115,7 +119,8 @@ class Canary:
                 continue
             if deaf > 1:
                 raise EngineUnavailable("Triton does not answer.")
-            self._ask()
+            if len(self._asking) == 1 or time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
+                self._ask()
 
     def _compare(self, value: Float32Array) -> None:
         is_known = bool(self._expected.size)
