@@ -12,7 +12,7 @@ from gateway.caching.shared_rows import Asker
 from gateway.cards.tasks import TaskChoice
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
-from gateway.service.bulk import read_and_compute
+from gateway.service.bulk import ReadPortion, read_and_compute
 from gateway.service.image_inputs import ImageSource, ImageTokens, numbered_images, with_images_known
 from gateway.service.late_chunking import LateChunking
 from gateway.service.public_model import PublicModel
@@ -125,24 +125,11 @@ class EmbeddingService:
         *,
         images: Mapping[int, UInt8Array] | None = None,
     ) -> _Computed:
-        async def read(inputs: Sequence[Input], portion: Portion) -> TaskRows:
-            rows = await read_rows(
-                model,
-                inputs,
-                choice=choice,
-                output=_output_of(request),
-                overflow=request.overflow,
-                own_prefixes=self._own_prefixes,
-                images=images,
-                portion=portion,
-            )
-            if request.multi_vector:
-                check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
-            return rows
-
         asker = Asker(request.deadline, caller=request.caller, may_keep=request.may_keep)
         whole = request.multi_vector or images
-        rows = await read_and_compute(request.inputs, read, asker, in_portions=not whole)
+        rows = await read_and_compute(
+            request.inputs, self._reading(request, model, choice, images), asker, in_portions=not whole
+        )
         outcome = rows.outcome
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
         if not request.multi_vector:
@@ -160,6 +147,26 @@ class EmbeddingService:
             token_vectors=tuple(outcome.values) if request.multi_vector else None,
             token_texts=await token_texts(model.reader.tokenizer, rows.rows) if request.return_tokens else None,
         )
+
+    def _reading(
+        self, request: EmbedRequest, model: PublicModel, choice: TaskChoice, images: Mapping[int, UInt8Array] | None
+    ) -> ReadPortion:
+        async def read(inputs: Sequence[Input], portion: Portion) -> TaskRows:
+            rows = await read_rows(
+                model,
+                inputs,
+                choice=choice,
+                output=_output_of(request),
+                overflow=request.overflow,
+                own_prefixes=self._own_prefixes,
+                images=images,
+                portion=portion,
+            )
+            if request.multi_vector:
+                check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
+            return rows
+
+        return read
 
     async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
         """All inputs as parts of one document."""
