@@ -233,6 +233,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         while not self.scheduler.idle:  # noqa: ASYNC110 - a state, not an event, and no time passes
             await asyncio.sleep(0.5)
         assert self.engine.urgent == self.engine.others == 0
+        queue = self.scheduler._queue
+        assert (queue.rows, queue.tokens, queue.waiting()) == (0, 0, []), "what is counted as waiting waits for ever"
 
     def _check(self, request: Request) -> None:
         assert request.task is not None
