@@ -71,9 +71,6 @@ class HttpConnection(asyncio.Protocol):
         self._fail(_lost())
 
     def data_received(self, data: bytes) -> None:
-        if self._waiting is None or self._waiting.done():  # an answer to nothing that was asked
-            self.close()
-            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -81,7 +78,7 @@ class HttpConnection(asyncio.Protocol):
             self.close()
 
     def on_message_begin(self) -> None:
-        if self._waiting is None or self._waiting.done():  # a second one behind the answer
+        if self._waiting is None or self._waiting.done():  # an answer to nothing that was asked
             self.close()
         self._parts, self._json_bytes = [], None
 

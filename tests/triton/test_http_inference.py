@@ -129,6 +129,7 @@ GOOD = output("y", "FP32", [2], 8)
         (answer(output("y", "FP32", ["2"], 8), raw=bytes(8)), InvalidVector),
         (answer(output("y", "FP32", 2, 8), raw=bytes(8)), InvalidVector),
         (answer(output("y", "FP32", [2], -8), raw=bytes(8)), InvalidVector),
+        (answer(output("x", "FP32", [0], -4), output("y", "FP32", [3], 12), raw=bytes(8)), InvalidVector),
         (answer(output("y", "FP32", [2], "8"), raw=bytes(8)), InvalidVector),
         (answer(output("y", ["FP32"], [2], 8), raw=bytes(8)), InvalidVector),
         (answer(output(["y"], "FP32", [2], 8), raw=bytes(8)), InvalidVector),
@@ -301,6 +302,25 @@ async def test_what_nobody_asked_for_ends_the_connection_and_reaches_no_call(
     assert server.connections == 3
 
 
+@pytest.mark.parametrize("unasked", [wire(8.0), b"no HTTP at all\r\n"])
+async def test_what_comes_between_two_calls_reaches_neither(
+    served: tuple[Server, HttpInference], unasked: bytes
+) -> None:
+    server, inference = served
+    heard: list[asyncio.StreamWriter] = []
+
+    def answer_and_keep(writer: asyncio.StreamWriter) -> None:
+        heard.append(writer)
+        writer.write(wire(1.0))
+
+    server.answers = [answer_and_keep, wire(2.0)]
+    assert await ask(inference) == [1.0, 1.0]
+    heard[0].write(unasked)
+    await asyncio.sleep(0.05)
+    assert await ask(inference) == [2.0, 2.0]
+    assert server.connections == 2
+
+
 async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(served: tuple[Server, HttpInference]) -> None:
     server, inference = served
     server.answers = [hang_up(after=wire()), wire(2.0)]
@@ -330,12 +350,12 @@ async def test_nobody_listening_is_unavailable() -> None:
 async def test_large_calls_go_by_grpc(served: tuple[Server, HttpInference]) -> None:
     server, inference = served
     engine = GrpcEngine("127.0.0.1:9", http_address=inference.address)
-    server.answers = [wire()]
+    server.answers = [wire(), wire()]
     small = InferCall("any", {"x": np.zeros(64 * 1024, np.uint8)}, ("y",))
     assert (await engine.infer(small, timeout_seconds=5))["y"].tolist() == [1.0, 1.0]
     with pytest.raises(EngineUnavailable):  # nobody listens there
         await engine.infer(InferCall("any", {"x": np.zeros(64 * 1024 + 1, np.uint8)}, ("y",)), timeout_seconds=5)
-    assert server.connections == 1
+    assert len(server.answers) == 1
     await engine.close()
 
 
