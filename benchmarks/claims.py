@@ -1,10 +1,13 @@
 """What documents of `gateway bench` say about each claim, as one table in Markdown: claim, bar, measured, command.
 
-python -m benchmarks.claims benchmarks/results/DATE-NAME-*.json
+    python -m benchmarks.claims [--into FILE] benchmarks/results/DATE-NAME-*.json
+
+--into puts it into FILE instead, between the lines with `<!-- claims -->` and `<!-- end of claims -->`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,13 +21,31 @@ HEAD = "| Claim | Of | Bar | Measured | Reached | Command |\n|---|---|---|---|--
 ENOUGH_REPEATS = 5
 
 
+START, END = "<!-- claims -->", "<!-- end of claims -->"
+
+
 def main() -> int:
-    files = [Path(name) for name in sys.argv[1:]]
-    if not files:
-        print(__doc__)
-        return 2
-    print(table([json.loads(file.read_text()) for file in files if file.exists()]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="a file with both lines, such as benchmarks/README.md"
+    )
+    parser.add_argument("documents", type=Path, nargs="+", metavar="JSON", help="what gateway bench --json wrote")
+    arguments = parser.parse_args()
+    found = table([json.loads(file.read_text()) for file in arguments.documents if file.exists()])
+    if arguments.into is None:
+        print(found)
+    else:
+        arguments.into.write_text(placed(found, arguments.into.read_text()))
     return 0
+
+
+def placed(claims: str, page: str) -> str:
+    """The page with the claims between the two lines. Raises `SystemExit` where it has no such lines."""
+    before, start, rest = page.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise SystemExit(f"There are no lines {START} and {END} in that file.")
+    return f"{before}{start}\n{claims}\n{end}{after}"
 
 
 def table(documents: Sequence[dict[str, Any]]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from benchmarks.claims import HEAD, table
+import pytest
+
+from benchmarks.claims import END, HEAD, START, placed, table
 from gateway.bench.bars import FAST
 from gateway.bench.ceiling import NAME as CEILING
 
@@ -49,3 +52,20 @@ def test_the_command_has_the_stack_and_the_server_that_were_compared() -> None:
         "python -m benchmarks.against_infinity --workload single",
         "python -m benchmarks.against_infinity --variant fast=GATEWAY_PRECISION=fast --workload bulk",
     ]
+
+
+def test_claims_take_the_place_of_earlier_ones_and_nothing_else_changes() -> None:
+    page = f"before\n{START}\nold\n{END}\nafter"
+    assert placed("new", page) == f"before\n{START}\nnew\n{END}\nafter"
+    assert placed("new", placed("newer", page)) == placed("new", page)
+
+
+@pytest.mark.parametrize("page", ["", START, f"{END} {START}"])
+def test_a_page_without_a_place_for_them_is_refused(page: str) -> None:
+    with pytest.raises(SystemExit):
+        placed("new", page)
+
+
+def test_the_readme_has_a_place_for_them() -> None:
+    readme = Path(__file__).resolve().parents[2] / "benchmarks/README.md"
+    assert placed("new", readme.read_text()).count("\nnew\n") == 1
