@@ -57,7 +57,8 @@ class UnpaddedCall:
         `InvalidVector` for an answer of a wrong shape."""
         reading = self._readings[group_of(rows).output]
         inputs = unpadded_tensors(self._inputs, rows)
-        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output, self._status), urgent=urgent)
+        wanted = (reading.output, self._status)
+        call = InferCall(model=self._model, inputs=inputs, outputs=wanted, urgent=urgent, stoppable=True)
         outputs = await self._engine.infer(call, timeout_seconds=timeout_seconds)
         answer, status = outputs[reading.output], outputs[self._status]
         if answer.nbytes > INLINE_BYTES:

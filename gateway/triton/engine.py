@@ -17,12 +17,14 @@ Tensor = npt.NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class InferCall:
     """One model call. `inputs` are bound by name; only `outputs` are computed and sent back. An `urgent` call is one
-    that somebody waits for: an engine that can do so computes it ahead of others."""
+    that somebody waits for: an engine that can do so computes it ahead of others. A `stoppable` one may take so long
+    that the engine has to hear when it is given up."""
 
     model: str
     inputs: Mapping[str, Tensor]
     outputs: Sequence[str]
     urgent: bool = False
+    stoppable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

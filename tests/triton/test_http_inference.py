@@ -351,10 +351,10 @@ async def test_large_calls_go_by_grpc(served: tuple[Server, HttpInference]) -> N
     server, inference = served
     engine = GrpcEngine("127.0.0.1:9", http_address=inference.address)
     server.answers = [wire(), wire()]
-    small = InferCall("any", {"x": np.zeros(64 * 1024, np.uint8)}, ("y",))
+    small = InferCall("any", {"x": np.zeros(16 * 1024, np.uint8)}, ("y",))
     assert (await engine.infer(small, timeout_seconds=5))["y"].tolist() == [1.0, 1.0]
     with pytest.raises(EngineUnavailable):  # nobody listens there
-        await engine.infer(InferCall("any", {"x": np.zeros(64 * 1024 + 1, np.uint8)}, ("y",)), timeout_seconds=5)
+        await engine.infer(InferCall("any", {"x": np.zeros(16 * 1024 + 1, np.uint8)}, ("y",)), timeout_seconds=5)
     assert len(server.answers) == 1
     await engine.close()
 
