@@ -22,9 +22,15 @@ def write_eight_bits(graph: Path, target: Path) -> Path:
     for tensor in model.graph.initializer:
         _bring_in(tensor, graph.parent)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    turned = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Transpose"}
     for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in weights:
-            _quantize(model, node, numpy_helper.to_array(weights[node.input[1]]))
+        if node.op_type == "MatMul" and (name := turned.get(node.input[1], node.input[1])) in weights:
+            weight = numpy_helper.to_array(weights[name])
+            _quantize(model, node, weight.T if node.input[1] in turned else weight)
+    needed = {name for node in model.graph.node for name in node.input} | {one.name for one in model.graph.output}
+    nodes = [node for node in model.graph.node if needed.intersection(node.output)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     used = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
