@@ -52,7 +52,7 @@ def test_memory_counts_what_is_below_a_process_and_shared_pages_once() -> None:
     """A parent that fills 200 MB and forks: the child shares them, so both together hold little more than one."""
     script = (
         "import os, time\nheld = bytearray(os.urandom(1) * 200_000_000)\n"
-        "child = os.fork()\nprint('ready', flush=True)\ntime.sleep(60)"
+        "if os.fork():\n    print('ready', flush=True)\ntime.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     try:
