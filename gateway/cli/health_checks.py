@@ -39,6 +39,7 @@ def all_checks(settings: Settings) -> list[Check]:
         *embedded_checks(settings.triton_home),
         *port_checks(settings),
         *model_checks(settings),
+        *precision_checks(settings, complete_cards(settings)),
     ]
 
 
@@ -137,8 +138,16 @@ def model_checks(settings: Settings) -> list[Check]:
     if any(not card.triton.has_graph for model in models for card in model.cards):
         coded = [card for card in complete.values() if not card.triton.has_graph]
         checks += torch_checks(coded, dtype=settings.dtype, is_start_possible=is_start_possible)
-    checks += precision_checks(settings, list(complete.values()))
     return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]
+
+
+def complete_cards(settings: Settings) -> list[Card]:
+    """None where the cards cannot be read, which is told apart."""
+    try:
+        cards = Registry.from_repository(settings.model_repository).cards
+    except ConfigurationError:
+        return []
+    return [card for card in cards if is_complete(card)]
 
 
 def check_model(model: Model, complete: Mapping[str, Card], *, is_start_possible: bool) -> Check:
