@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,8 @@ import pytest
 
 from benchmarks import against_infinity
 from benchmarks.against_infinity import ENGINE, REQUIREMENTS, SIZE, is_installed, main, running
+from gateway.bench.bars import BARS
+from gateway.bench.workloads import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,3 +107,36 @@ def test_everything_refuses_what_it_does_not_know() -> None:
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 1
     assert "--help" in found.stderr
+
+
+def fake_checkout(folder: Path) -> Path:
+    """`everything.sh` with a Python that only writes down what it was asked for, and fails for the part `cache`."""
+    for name in ("benchmarks/everything.sh", "scripts/lib/console.sh"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    python = folder / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\ncase "$*" in *cached*) exit 1;; esac\n')
+    python.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("options", [[], ["--soak", "--yes"], ["--without-infinity"]], ids=["plain", "all", "alone"])
+def test_everything_measures_every_workload_that_a_bar_is_about(tmp_path: Path, options: list[str]) -> None:
+    folder = fake_checkout(tmp_path)
+    command = ["bash", "benchmarks/everything.sh", "--name", "here", "--repeats", "7", *options]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    asked = (folder / "asked").read_text().splitlines()
+    *runs, table = asked
+    measured = {word for line in runs for before, word in pairwise(line.split()) if before == "--workload"}
+    assert measured <= {workload.value for workload in Workload}
+    assert measured | {"soak"} >= {bar.workload for bar in BARS}
+    assert ("soak" in measured) is ("--soak" in options)
+    assert all("--repeats 7" in line for line in runs)
+    assert any("against_infinity" in line for line in runs) is ("--without-infinity" not in options)
+    assert any("against_infinity --yes" in line for line in runs) is ("--yes" in options)
+    # A part that failed is told by the exit code, and hinders neither the others nor the table.
+    assert result.returncode == 1
+    written = [word for line in runs for before, word in pairwise(line.split()) if before == "--json"]
+    assert table == f"-m benchmarks.claims {' '.join(written)}"
+    assert all("-here-" in name for name in written)
