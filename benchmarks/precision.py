@@ -324,13 +324,14 @@ def _memory(name: str, model: str) -> float:
 
 def table(rows: Sequence[Row]) -> str:
     lines = [
-        "| Precision | Cosine: least | 1 % | mean | Top 10 kept | Batch against alone | Throughput | CPU a text | Memory |",
+        "| Precision | Cosine: least | 1 % | mean | Top 10 kept | In a batch | Throughput | CPU a text | Memory |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.precision} | {row.cosine_min:.6f} | {row.cosine_p1:.6f} | {row.cosine_mean:.6f} "
         f"| {row.top10_overlap:.2%} | {row.batch_difference:.1e} | {row.throughput_ratio:.2f} "
-        f"({row.throughput_spread[0]:.2f} to {row.throughput_spread[1]:.2f}) | {row.cpu_ms_per_text:.1f} ms | {row.memory_mb:.0f} MB |"
+        f"({row.throughput_spread[0]:.2f} to {row.throughput_spread[1]:.2f}) | {row.cpu_ms_per_text:.1f} ms "
+        f"| {row.memory_mb:.0f} MB |"
         for row in rows
     ]
     return "\n".join(lines)
