@@ -126,8 +126,8 @@ async def test_where_the_installed_files_mix_rows_each_goes_alone(
         await until(lambda: service.readiness.report().ready)
         engine.calls.clear()
         # Different ones, because equal rows are computed once.
-        words = itertools.product(("the", "cat", "sat", "on", "a"), ("cat", "sat", "on", "a"))
-        texts = [" ".join(pair) for pair in words]
+        pairs = itertools.product(("the", "cat", "sat", "on", "a"), ("cat", "sat", "on", "a"))
+        texts = [" ".join(pair) for pair in pairs]
         await service.embedding.embed(request(*texts))
         assert [len(call.inputs["input_ids"]) for call in engine.calls] == rows_of_calls
         [listing] = service.models.list()
