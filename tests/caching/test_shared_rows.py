@@ -131,6 +131,17 @@ async def test_rows_of_documents_go_through_as_they_are() -> None:
     assert sharing.scheduler.submitted == [[(1,), (1,)]]
 
 
+@pytest.mark.parametrize("first_is_a_text", [True, False])
+async def test_images_of_one_size_beside_a_text_are_not_each_other(first_is_a_text: bool) -> None:
+    sharing = Sharing()
+    group = RowGroup(images=True)
+    images = [
+        TokenRow(np.array([7, 7]), group=group, pixels=np.full((2, 2, 3), value, dtype=np.uint8)) for value in (1, 2)
+    ]
+    await sharing.rows.submit([row(1), *images] if first_is_a_text else [*images, row(1)], Asker(time.monotonic() + 5))
+    assert [len(asked) for asked in sharing.scheduler.submitted] == [3]
+
+
 async def test_the_first_asker_may_go_away() -> None:
     sharing = Sharing()
     sharing.scheduler.gate.clear()
