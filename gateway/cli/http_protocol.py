@@ -3,7 +3,8 @@ limits for the time and the size of a request's headers and for the patience wit
 of all that proxies may read in another way, and this project's envelope on the answer to something that is not HTTP.
 
 uvicorn's protocol on httptools loses the body of JDK clients' first POST, which offers `Upgrade: h2c`; its protocol on
-h11 takes twice the processor time of a short request.
+h11 takes several times the processor time of a short request to a bare application (90 to 144 us against 20), and twice
+that of one to the whole gateway (270 us against 130).
 """
 
 from __future__ import annotations
