@@ -188,7 +188,7 @@ def contender(name: str, card: Card, folder: Path) -> Contender:
         from onnxruntime_backend import openvino_execution  # type: ignore[import-not-found]
 
         # Nobody else here gives way to other programs.
-        openvino_execution.BULK_NICENESS = 0
+        openvino_execution.lanes.BULK_NICENESS = 0
         execution = openvino_execution.OpenVinoExecution(graph, {})
         return Contender(name, lambda feeds: execution.run([output], feeds, all_cores=False)[0], CORES)
     hint = "bf16" if name == "unpadded" else "f32"

@@ -50,7 +50,7 @@ class SharedRows:
         """The values of `rows`, all of one output, in order; those that several rows share are one array, not to be
         written to. Raises what `Scheduler.submit` raises. Cancelling drops what nobody else has sent."""
         # Images among texts: two of one size have the same ids, and are told apart by what is not in their keys.
-        if not rows or not all([may_share(row) for row in rows]):
+        if not rows or not all(may_share(row) for row in rows):
             return await self._submit(rows, deadline=asker.deadline, caller=asker.caller)
         places = _Places(self._keys, rows)
         if len(places.rows) < len(rows):

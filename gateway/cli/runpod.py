@@ -138,7 +138,7 @@ def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> It
         log.warning(note)
     with BackgroundTriton(embedded_triton(settings, line, fast_models=fast.models)) as background:
         line.finish(background.start([card.name for card in cards]))
-        start = served_by_triton(settings, None, calls_side_by_side=side_by_side(settings))
+        start = served_by_triton(settings, None, calls_side_by_side=side_by_side(settings), fast_models=fast.models)
         with loop.running(start(build_metrics(version=VERSION))) as services:
             loop.call(until_ready(services.health, tell=log.info))
             log.info("ready for jobs", models=[card.name for card in cards], concurrency=settings.job_concurrency)

@@ -52,7 +52,8 @@ class ServiceOptions:
     `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
     None refuses token ids that come without a vocabulary. `caller_weights` are the shares of callers that have
     another than 1. `calls_side_by_side` is how many calls of a graph the embedded Triton computes at once, where it is
-    that one: it computes urgent calls beside all others. `images` are the settings for images.
+    that one: it computes urgent calls beside all others. `fast_models` are the Triton models that it was told to
+    compute fast. `images` are the settings for images.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -65,7 +66,6 @@ class ServiceOptions:
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
-    precision: Precision = Precision.EXACT
     strict_empty: bool = False
     default_tasks: Sequence[str] = ()
     max_model_tokens: int | None = None
@@ -80,6 +80,7 @@ class ServiceOptions:
     canary_interval_seconds: float = 1.0
     cache: CacheOptions = field(default_factory=CacheOptions)
     calls_side_by_side: int | None = None
+    fast_models: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,8 @@ class ModelBuilder:
         call = call_of(card, self._engine)
         reader = await self._reader(card)
         scheduler = await self._scheduler(card, call, installation=installation, on_outage=on_outage)
-        serving = ServingPrecision(card, wished=self._options.precision)
+        is_fast = card.name in self._options.fast_models
+        serving = ServingPrecision(card, wished=Precision.FAST if is_fast else Precision.EXACT)
         model = ServedModel(
             card=card,
             reader=reader,

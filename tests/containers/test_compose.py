@@ -161,9 +161,11 @@ def test_a_dot_env_reaches_the_gateway_but_cannot_point_it_elsewhere(tmp_path: P
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / ".env").write_text(
         "GATEWAY_API_KEYS=first,second\nTRITON_URL=localhost:8001\nGATEWAY_TRITON_URL=localhost:8001\n"
+        "GATEWAY_TRITON_HTTP_URL=localhost:8002\n"
     )
     environment = composed(folder=tmp_path)["services"]["gateway"]["environment"]
     assert environment["GATEWAY_API_KEYS"] == "first,second"
+    assert environment["GATEWAY_TRITON_HTTP_URL"] == ""
     assert environment["TRITON_URL"] == environment["GATEWAY_TRITON_URL"] == "triton:8001"
 
 
