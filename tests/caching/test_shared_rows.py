@@ -181,6 +181,22 @@ async def test_a_neighbours_failure_is_not_shared() -> None:
         await first
 
 
+async def test_a_bulk_whose_rows_were_all_asked_for_again_since_is_answered() -> None:
+    sharing = Sharing()
+    sharing.scheduler.gate.clear()
+    long = [row(*range(300)), row(*range(1, 301))]
+    bulk = sharing.start(*long)
+    await turns()
+    queries = [sharing.start(one) for one in long]
+    await turns()
+    assert len(sharing.scheduler.submitted) == 3, "a query does not wait for a bulk"
+    for query in queries:
+        query.cancel()
+    await asyncio.gather(*queries, return_exceptions=True)
+    sharing.scheduler.gate.set()
+    assert await bulk == right(*long)
+
+
 async def test_who_waits_for_a_row_that_fails_is_told_and_soon() -> None:
     sharing = Sharing()
     sharing.scheduler.gate.clear()
