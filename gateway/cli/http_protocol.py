@@ -224,6 +224,7 @@ class GuardedHttpProtocol(asyncio.Protocol):
 
     def _answer(self, exchange: Exchange) -> None:
         self._answering = exchange
+        self._idle_since = None  # its headers may have begun before the answer that set it
         task = self._loop.create_task(exchange.run(self._config.loaded_app))
         tasks = self._server_state.tasks
         tasks.add(task)
@@ -312,8 +313,11 @@ class GuardedHttpProtocol(asyncio.Protocol):
 
     def _watch_progress(self) -> None:
         """While headers are awaited that have begun or are the first, or the rest of a body that is answered already:
-        such a client is owed nothing and has a time limit."""
-        is_owing = self._awaits_head or (self._receiving is not None and self._receiving.is_complete)
+        such a client is owed nothing and has a time limit. Headers behind a request that is still being answered have
+        none yet: their rest may lie in `_unread`."""
+        is_owing = (self._awaits_head and self._answering is None) or (
+            self._receiving is not None and self._receiving.is_complete
+        )
         if not is_owing and self._timer is not None:
             self._timer.cancel()
             self._timer = None
