@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,10 +16,13 @@ _KEY_HEADERS = frozenset({b"api-key", b"x-api-key"})
 _SCHEME = b"bearer"
 # What makes a caller's name another digest than the one a key is recognised by.
 _CALLER_CONTEXT = b"gateway caller"
+# One for each header that may carry a key, and one to spare: each costs a comparison with every key of the gateway.
+_MOST_PRESENTED = 4
 
 
 class Auth:
     """Accepts `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`; any one right key is enough.
+    A request that presents more than four keys is refused, whichever they are.
 
     Only digests of the keys are kept, and each is compared in constant time whether or not an earlier one fitted.
     """
@@ -34,12 +38,15 @@ class Auth:
         await self._app(scope, receive, send)
 
     def _caller(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The name of the first right key's holder. Raises `Unauthenticated` where no key is right."""
-        presented = list(presented_keys(headers))
+        """The name of the first right key's holder. Raises `Unauthenticated` where no key is right, or too many
+        are presented."""
+        presented = list(islice(presented_keys(headers), _MOST_PRESENTED + 1))
         if not presented:
             raise Unauthenticated(
                 "No API key was given. Send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`."
             )
+        if len(presented) > _MOST_PRESENTED:
+            raise Unauthenticated(f"More than {_MOST_PRESENTED} API keys were given. Send one, in one header.")
         callers = [caller for key in presented if (caller := self._name(key)) is not None]
         if not callers:
             raise Unauthenticated("The API key is not one of this gateway's keys. Ask its operator for one.")
