@@ -329,6 +329,44 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(served:
     assert await ask(inference) == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("end", [hang_up(after=b""), lambda writer: writer.transport.abort()])
+async def test_a_kept_connection_closed_as_it_is_written_to_is_no_outage(
+    served: tuple[Server, HttpInference], end: Callable[[asyncio.StreamWriter], object]
+) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), end, wire(2.0)]
+    assert [await ask(inference), await ask(inference)] == [[1.0] * 2, [2.0] * 2]
+    assert server.connections == 2
+
+
+async def test_a_lost_call_is_made_once_more_and_no_oftener(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), wire(1.0)]
+    await asyncio.gather(ask(inference), ask(inference))
+    server.answers = [hang_up(after=b""), hang_up(after=b""), wire(2.0)]
+    with pytest.raises(EngineUnavailable):
+        await ask(inference)
+    assert (server.connections, len(server.answers)) == (3, 1), "the second time on a new one, though one was free"
+
+
+async def test_a_kept_connection_that_is_lost_amid_an_answer_is_an_outage(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), hang_up(after=wire()[:1]), wire(2.0)]
+    await ask(inference)
+    with pytest.raises(EngineUnavailable):
+        await ask(inference)
+    assert len(server.answers) == 1
+
+
+async def test_a_call_that_is_made_once_more_keeps_its_deadline(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), hang_up(after=b""), silent]
+    await ask(inference)
+    with pytest.raises(DeadlineExceeded):
+        await ask(inference, seconds=0.2)
+    assert server.answers == []
+
+
 async def test_closing_ends_calls_under_way_as_lost(served: tuple[Server, HttpInference]) -> None:
     server, inference = served
     server.answers = [silent]
