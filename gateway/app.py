@@ -341,6 +341,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         token_ids=_VOCABULARIES[settings.token_ids],
         default_tasks=settings.default_tasks,
         max_model_tokens=settings.max_model_tokens,
+        dtype=settings.dtype,
         images=image_limits(settings),
         strict_empty=settings.strict_empty,
         max_request_tokens=settings.max_request_tokens,

@@ -56,19 +56,26 @@ class SharedRows:
         if len(places.rows) < len(rows):
             self._meter.shared(*places.saved())
         request = _Request(places, asker)
-        keeps = self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT
-        kept_keys = await self._look_up(request) if keeps else []
-        computed = await self._compute(request)
-        if kept_keys and self._cache is not None:
-            self._cache.put([kept_keys[place] for place in computed], [request.values[place] for place in computed])
+        if self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT:
+            await self._compute_what_is_not_kept(request, self._cache)
+        else:
+            await self._compute(request)
         return request.outcome()
 
-    async def _look_up(self, request: _Request) -> list[bytes]:
+    async def _compute_what_is_not_kept(self, request: _Request, cache: VectorCache) -> None:
+        """Keeps what was computed only where the model stayed proved meanwhile, in the precision of the keys: what it
+        gave otherwise may be another model's."""
+        standing = cache.standing()
+        keys = await self._look_up(request, cache)
+        computed = await self._compute(request)
+        if standing is not None and cache.standing() == standing:
+            cache.put([keys[place] for place in computed], [request.values[place] for place in computed])
+
+    async def _look_up(self, request: _Request, cache: VectorCache) -> list[bytes]:
         """Fills in what is kept; gives the rows' keys in the cache."""
-        assert self._cache is not None
-        keys = self._cache.keys(request.asker.caller, request.places.keys)
+        keys = cache.keys(request.asker.caller, request.places.keys)
         tokens = 0
-        for place, value in enumerate(await self._cache.get(keys)):
+        for place, value in enumerate(await cache.get(keys)):
             if value is not None:
                 request.values[place] = value
                 tokens += request.places.rows[place].token_count

@@ -204,6 +204,11 @@ def test_v4s_settings_reach_triton_by_either_name() -> None:
     assert "HF_TOKEN" not in ours
 
 
+def test_the_gateway_knows_what_v4_computes_in_for_its_cache_keeps_nothing_of_another_type() -> None:
+    environments = [with_v4(DTYPE="float16")[name]["environment"] for name in ("gateway", "triton")]
+    assert [one["GATEWAY_DTYPE"] for one in environments] == ["float16", "float16"]
+
+
 def test_models_of_the_python_backend_get_the_same_time_and_room_as_in_the_embedded_triton() -> None:
     command = yaml.safe_load(BASE.read_text())["services"]["triton"]["command"][-1]
     for option in python_models.backend_options():
