@@ -1,5 +1,4 @@
-"""Calls by HTTP: the request as tritonclient writes it, answers of every form, connections lost and kept; and both of
-the real server's protocols side by side."""
+"""Calls by HTTP: the request as tritonclient writes it, answers of every form, connections lost and kept."""
 
 from __future__ import annotations
 
@@ -28,7 +27,6 @@ from gateway.triton.grpc_engine import GrpcEngine
 from gateway.triton.http_connection import HttpAnswer
 from gateway.triton.http_inference import HttpInference, outputs_of, request_bytes
 from gateway.triton.tensor_types import NUMPY_TYPES, TRITON_NAMES
-from tests.conftest import ServedTriton
 
 tensors = st.sampled_from(sorted(NUMPY_TYPES.values(), key=str)).flatmap(
     lambda dtype: arrays(dtype, array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4))
@@ -395,41 +393,3 @@ async def test_large_calls_go_by_grpc(served: tuple[Server, HttpInference]) -> N
         await engine.infer(InferCall("any", {"x": np.zeros(16 * 1024 + 1, np.uint8)}, ("y",)), timeout_seconds=5)
     assert len(server.answers) == 1
     await engine.close()
-
-
-@pytest.fixture
-async def engines(embedded_triton: ServedTriton) -> AsyncIterator[tuple[GrpcEngine, GrpcEngine]]:
-    """By gRPC, and by HTTP: nothing else can answer there."""
-    pair = GrpcEngine(embedded_triton.grpc), GrpcEngine("127.0.0.1:9", http_address=embedded_triton.http)
-    yield pair
-    for one in pair:
-        await one.close()
-
-
-@pytest.mark.triton
-async def test_the_real_server_gives_the_same_by_both_protocols(
-    engines: tuple[GrpcEngine, GrpcEngine], embedded_triton: ServedTriton
-) -> None:
-    ids = np.array([[101, 7592, 102], [101, 2088, 102]], dtype=np.int64)
-    good: dict[str, Tensor] = {
-        "input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)
-    }  # fmt: skip
-    model, wanted = embedded_triton.model, ("sentence_embedding", "last_hidden_state")
-    for urgent in (False, True):
-        call = InferCall(model, good, wanted, urgent=urgent)
-        expected, found = [await one.infer(call, timeout_seconds=30) for one in engines]
-        for name in wanted:
-            np.testing.assert_array_equal(found[name], expected[name])
-    for bad in (
-        InferCall("nope", good, ("a",)),
-        InferCall(model, good, ("nope",)),
-        InferCall(model, {**good, "input_ids": np.full_like(ids, 10**9)}, wanted),
-        InferCall(model, {**good, "input_ids": ids[:, :2]}, wanted),
-        InferCall(model, {"input_ids": ids}, wanted),
-    ):
-        errors = []
-        for one in engines:
-            with pytest.raises(GatewayError) as refused:
-                await one.infer(bad, timeout_seconds=30)
-            errors.append((type(refused.value), refused.value.code))
-        assert errors[0] == errors[1]
