@@ -36,7 +36,7 @@ def chosen_fast_models(settings: Settings, cards: Sequence[Card]) -> FastModels:
     """
     if settings.precision is Precision.EXACT:
         return FastModels()
-    reason = why_not_here(settings)
+    reason = why_not(settings)
     if reason is not None:
         raise reason
     models, notes = [], []
@@ -54,14 +54,19 @@ def chosen_fast_models(settings: Settings, cards: Sequence[Card]) -> FastModels:
     return FastModels(tuple(models), tuple(notes))
 
 
-def why_not_here(settings: Settings) -> ConfigurationError | None:
-    """Why nothing is computed fast on this machine; None where it is."""
+def why_not(settings: Settings) -> ConfigurationError | None:
+    """Why nothing is computed fast with these settings; None where it is."""
     if settings.triton_home is not None:
         return ConfigurationError(
             "GATEWAY_PRECISION is fast, and the Triton in GATEWAY_TRITON_HOME has an ONNX Runtime of its own, which "
             "computes exactly.",
             remedy=f"Unset GATEWAY_TRITON_HOME to serve with the one of this environment, or {EXACT}.",
         )
+    return why_not_here()
+
+
+def why_not_here() -> ConfigurationError | None:
+    """Why nothing is computed fast on this machine; None where it is."""
     if not has_bfloat16():
         return ConfigurationError(
             "GATEWAY_PRECISION is fast, and this processor has no instructions for bfloat16 (avx512_bf16 or amx_bf16).",
@@ -85,7 +90,7 @@ def has_bfloat16() -> bool:
 
 def precision_checks(settings: Settings, cards: Sequence[Card]) -> list[Check]:
     """Fast is an offer where it is not asked for, and a fault where it is and cannot be had."""
-    wanted, reason = settings.precision is Precision.FAST, why_not_here(settings)
+    wanted, reason = settings.precision is Precision.FAST, why_not(settings)
     if reason is not None:
         finding = reason.message.removeprefix("GATEWAY_PRECISION is fast, and ")
         if wanted:
