@@ -23,6 +23,11 @@ from gateway.triton.embedded.python_models import (
 # All that passes from our environment: keys and hub tokens have no business in Triton, and PYTHONHOME breaks a stub.
 PASSED_VARIABLES = ("HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
+# Memory from malloc in pages of 2 MB, where the kernel has them for who asks. With pages of 4 KB looking them up is so
+# much work that one thread computes a lone text of 12 tokens in 5.3 ms instead of 4.6, and calls of 512 tokens take 1 to
+# 7 % longer (MiniLM, virtual machine, 2026-11-22). Whoever sets the variable decides otherwise.
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
 # Which GPUs there are, and in which order they are counted.
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
 
@@ -94,6 +99,7 @@ def environment(
         libraries.append(own)  # where containers mount the driver
     return {
         **passed_on(PASSED_VARIABLES),
+        **(LARGE_PAGES | passed_on(tuple(LARGE_PAGES))),
         **(passed_on(GPU_VARIABLES) if shown else {"CUDA_VISIBLE_DEVICES": ""}),
         **(stub_environment(settings) if has_python_models else {}),
         "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),

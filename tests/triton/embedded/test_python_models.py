@@ -93,6 +93,13 @@ def test_without_a_python_model_the_wheels_server_sees_none(
     assert environment(APART, has_python_models=False)["CUDA_VISIBLE_DEVICES"] == "0"
 
 
+def test_memory_comes_in_large_pages_unless_whoever_starts_it_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    assert environment(WHEEL)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    assert environment(WHEEL)["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=0"
+
+
 def test_settings_come_from_the_gateway_and_not_from_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_DTYPE", "float16")
     assert environment(WHEEL, dtype="bfloat16")["GATEWAY_DTYPE"] == "bfloat16"
