@@ -24,7 +24,7 @@ from gateway.triton.embedded.python_models import (
 PASSED_VARIABLES = ("HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
 # Memory from malloc in pages of 2 MB, where the kernel has them for who asks. With pages of 4 KB looking them up is so
-# much work that one thread computes a lone text of 12 tokens in 5.3 ms instead of 4.6, and calls of 512 tokens take 1 to
+# much work that a thread computes a lone text of 12 tokens in 5.3 ms instead of 4.6, and calls of 512 tokens take 1 to
 # 7 % longer (MiniLM, virtual machine, 2026-11-22). Whoever sets the variable decides otherwise.
 LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
