@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         Precision.EXACT,
-        description="How models compute under `gateway up`: `exact`, or `fast` (bfloat16 by OpenVINO, 1.6 to 1.8 times "
+        description="How models compute under `gateway up`: `exact`, or `fast` (bfloat16 by OpenVINO, 1.5 to 1.8 times "
         "as fast in bulk; cosine with exact vectors at least 0.9999) for those that can; see docs/precision.md.",
     )
     auto_pull: bool = Field(False, description="Download a known model when a request first names it.")

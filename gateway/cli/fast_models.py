@@ -98,7 +98,7 @@ def precision_checks(settings: Settings, cards: Sequence[Card]) -> list[Check]:
         offer = f"{INSTALL}, then GATEWAY_PRECISION=fast" if has_bfloat16() else None
         return [Check("precision", ok=True, finding=f"exact; fast cannot be had: {finding}", remedy=offer)]
     if not wanted:
-        offer = "GATEWAY_PRECISION=fast is 1.6 to 1.8 times as fast, cosine 0.9999 and more"
+        offer = "GATEWAY_PRECISION=fast is 1.5 to 1.8 times as fast, cosine 0.9999 and more"
         return [Check("precision", ok=True, finding=f"exact; {this_machine()} could", remedy=offer)]
     fast = [card.name for card in cards if why_not_fast(card) is None]
     finding = f"fast, by {this_machine()}, for {', '.join(fast) or 'no installed model'}"

@@ -1,4 +1,4 @@
-"""Computes with OpenVINO in bfloat16 on the CPU: in bulk 1.6 to 1.8 times as fast as float32 where the processor has
+"""Computes with OpenVINO in bfloat16 on the CPU: in bulk 1.5 to 1.8 times as fast as float32 where the processor has
 instructions for it, and like that one with vectors that depend on their own text alone.
 
 That last is so because the axis of tokens is padded to a multiple of `TOKENS_STEP` here. Kernels add up numbers along
