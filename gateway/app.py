@@ -25,11 +25,13 @@ from gateway.dialects.endpoint import EndpointLimits
 from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
 from gateway.dialects.openai import OpenAI
-from gateway.dialects.routing import ExactRoutes, error_renderer
+from gateway.dialects.owners import error_renderer
+from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.errors import ConfigurationError, SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
+from gateway.middleware.api_keys import ApiKey, parse_key_line
 from gateway.middleware.auth import Auth
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.error_rendering import ErrorRendering
@@ -177,7 +179,8 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     layers.append(Middleware(ErrorRendering, render_error=error_renderer(dialects, default=dialects[0])))
     keys = read_keys(settings)
     if keys:
-        layers.append(Middleware(Auth, keys=keys, open_paths=OPEN_PATHS))
+        defaults = {key.key: key.defaults for key in keys if key.defaults is not None}
+        layers.append(Middleware(Auth, keys=[key.key for key in keys], open_paths=OPEN_PATHS, defaults=defaults))
     layers.append(
         Middleware(
             BodyLimit,
@@ -188,15 +191,16 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     return layers
 
 
-def read_keys(settings: Settings) -> tuple[str, ...]:
-    """The accepted API keys; in the file, blank lines and lines that start with `#` do not count."""
-    keys = [key.get_secret_value() for key in settings.api_keys]
+def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
+    """The accepted API keys, each once; in the file, blank lines and lines that start with `#` do not count. What the
+    file says of a key goes before what the setting leaves open."""
+    keys = [ApiKey(key.get_secret_value()) for key in settings.api_keys]
     if settings.api_keys_file is not None:
-        keys += _lines_of(settings.api_keys_file)
-    return tuple(dict.fromkeys(key for key in keys if key))
+        keys += _keys_in(settings.api_keys_file)
+    return tuple({key.key: key for key in keys if key.key}.values())
 
 
-def _lines_of(file: Path) -> list[str]:
+def _keys_in(file: Path) -> list[ApiKey]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -204,8 +208,11 @@ def _lines_of(file: Path) -> list[str]:
             f"The API keys' file {file} cannot be read ({type(error).__name__}).",
             remedy="Mend GATEWAY_API_KEYS_FILE or the file's rights, then start again.",
         ) from None
-    lines = [line.strip() for line in text.splitlines()]
-    keys = [line for line in lines if line and not line.startswith("#")]
+    keys = [
+        parse_key_line(line, where=f"Line {number} of the API keys' file {file}")
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
     if not keys:
         raise ConfigurationError(
             f"The API keys' file {file} holds no key.",
@@ -214,9 +221,24 @@ def _lines_of(file: Path) -> list[str]:
     return keys
 
 
+def model_aliases(settings: Settings) -> dict[str, str]:
+    """Models' names by the operator's own names for them. Raises `ConfigurationError`."""
+    aliases: dict[str, str] = {}
+    for entry in settings.model_aliases:
+        alias, _, name = (part.strip() for part in entry.partition("="))
+        if not alias or not name or alias.lower() in map(str.lower, aliases):
+            raise ConfigurationError(
+                f"GATEWAY_MODEL_ALIASES is not valid: {entry!r} is not of the form ALIAS=MODEL, or its alias was there "
+                "before.",
+                remedy="Write it as GATEWAY_MODEL_ALIASES=ALIAS=MODEL, several separated by commas, then start again.",
+            )
+        aliases[alias] = name
+    return aliases
+
+
 def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
-    registry = Registry.from_repository(settings.model_repository)
+    registry = Registry.from_repository(settings.model_repository, aliases=model_aliases(settings))
 
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:

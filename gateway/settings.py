@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="Model for requests that name none; unset: the only loaded one, if there is only one."
     )
+    model_aliases: CommaList = Field(
+        (),
+        description="More names for models, as `ALIAS=MODEL`, comma-separated: "
+        "`text-embedding-3-small=all-MiniLM-L6-v2,search=jina-embeddings-v3:query`.",
+    )
     tokenizer_path: Path | None = Field(
         None, description="`tokenizer.json`, or the folder holding it, to use for the default model instead of its own."
     )
@@ -89,7 +94,11 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Accepted API keys, comma-separated; empty for no authentication."
     )
-    api_keys_file: Path | None = Field(None, description="File with one accepted API key a line, added to the above.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File with one accepted API key a line, added to the above. Behind a key may stand "
+        "`model=NAME` and `task=TASK`, for its requests that leave them open.",
+    )
     cors_origins: CommaList = Field(
         (), description="Origins browsers may call from, comma-separated, or `*`; empty: off."
     )
@@ -188,7 +197,7 @@ class Settings(BaseSettings):
     hf_endpoint: str | None = Field(None, description="Another model hub's address.")
     run_folder: Path = Field(Path(".run"), description="Folder for the embedded Triton's log, pid file and backends.")
 
-    @field_validator("models", "cors_origins", "api_keys", "default_tasks", mode="before")
+    @field_validator("models", "cors_origins", "api_keys", "default_tasks", "model_aliases", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

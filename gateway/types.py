@@ -72,6 +72,14 @@ Input = TextInput | TokenInput | ImageInput
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDefaults:
+    """What an API key stands for in requests that leave it open: the model, by any of its names, and the task."""
+
+    model: str | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EmbedRequest:
     """A request for one vector per input, in input order.
 
@@ -83,6 +91,8 @@ class EmbedRequest:
     instead of one an input, and `return_tokens` for the tokens beside them; more vectors than
     `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
     one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
+    `default_task` is the caller's word for requests that say neither task nor side, by a model whose name says none
+    either; a model that does not know it passes it over.
     """
 
     inputs: Sequence[Input]
@@ -99,6 +109,7 @@ class EmbedRequest:
     max_token_vectors: int | None = None
     texts_only: bool = False
     caller: str = ""
+    default_task: str | None = None
 
 
 class LongDocuments(Enum):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gateway.app import create_app, read_keys, service_options
+from gateway.app import create_app, model_aliases, read_keys, service_options
 from gateway.errors import ConfigurationError
 from gateway.images.reading import ImageLimits
 from gateway.service.building import ServiceOptions
@@ -236,7 +236,7 @@ def test_it_starts_without_triton_and_says_so() -> None:
             for path in ("/ready", "/health"):
                 assert client.get(path).status_code == 503
             assert client.get("/health").json()["reason"]
-            assert client.get("/v1/models").json() == {"object": "list", "data": []}
+            assert client.get("/v1/models").json() == {"object": "list", "data": [], "models": []}
             for model in (None, "all-MiniLM-L6-v2"):
                 refused = client.post("/v1/embeddings", json={"input": "a", "model": model})
                 assert check_error(refused, 503)["type"] == "server_error"
@@ -275,3 +275,10 @@ def test_image_limits_carry_every_setting_for_images() -> None:
 )
 def test_every_token_id_policy_has_its_vocabulary(policy: str, vocabulary: Vocabulary | None) -> None:
     assert service_options(settings(token_ids=policy)).token_ids is vocabulary
+
+
+def test_aliases_are_read_as_pairs() -> None:
+    assert model_aliases(settings(model_aliases="a=b, c = d:query")) == {"a": "b", "c": "d:query"}
+    for wrong in ("a", "a=", "=b", "a=b,A=c"):
+        with pytest.raises(ConfigurationError, match="GATEWAY_MODEL_ALIASES"):
+            model_aliases(settings(model_aliases=wrong))

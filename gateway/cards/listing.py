@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.cards.schema import Model
 
@@ -14,6 +15,9 @@ class ModelListing:
     """`tasks` are those whose Triton models are loaded. `variant` is the installed precision, None where there is only
     one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
     `configured_task` and `configured_max_tokens` are the operator's own words on the default task and the window.
+    `configured_aliases` are the operator's own names for it, each with the task that it stands for, None for none.
+    `size_bytes` is what the installed files take, `digest` a sha256 over theirs, "" where nothing is known of them,
+    `installed_at` when they were last proved: UTC, ISO 8601.
     """
 
     model: Model
@@ -22,6 +26,10 @@ class ModelListing:
     batch_invariant: bool = True
     configured_task: str | None = None
     configured_max_tokens: int | None = None
+    configured_aliases: Mapping[str, str | None] = field(default_factory=dict)
+    size_bytes: int = 0
+    digest: str = ""
+    installed_at: str | None = None
 
     @property
     def default_task(self) -> str | None:

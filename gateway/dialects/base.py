@@ -107,8 +107,14 @@ class Dialect(Protocol):
     """One public API: its routes, and its way of putting an error."""
 
     @property
+    def name(self) -> str:
+        """A word of its own, by which an endpoint of a shared path says whose request it got."""
+        ...
+
+    @property
     def path_prefixes(self) -> Sequence[str]:
-        """Errors on paths that start with one of these are rendered by this dialect."""
+        """Where it words errors beside its own routes: on paths that nobody serves and that start with one of these.
+        May be empty."""
         ...
 
     def routes(self) -> Sequence[BaseRoute]: ...

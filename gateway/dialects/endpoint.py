@@ -13,14 +13,13 @@ from starlette.types import Receive, Scope, Send
 from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
 from gateway.dialects.inputs import InputLimits
+from gateway.dialects.key_defaults import with_key_defaults
 from gateway.errors import MalformedBody
-from gateway.telemetry.callers import caller_of
+from gateway.telemetry.callers import caller_of, key_defaults_of
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
 WARNING_HEADER = b"x-gateway-warning"
-
-_JSON_HEADER = (b"content-type", b"application/json")
 
 _WITHOUT_BODY = ("GET", "HEAD")
 _MAX_QUERY_FIELDS = 32
@@ -51,7 +50,8 @@ class Call:
 
     @property
     def services(self) -> Services:
-        return services_of(self.scope)
+        """What answers, with the defaults of the caller's API key filled in."""
+        return with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
 
     @property
     def request_id(self) -> str:
@@ -61,6 +61,10 @@ class Call:
     def caller(self) -> str:
         """An opaque name for whoever sends this; "" where nobody is told apart."""
         return caller_of(self.scope)
+
+    def speak(self, dialect: str) -> None:
+        """On a path of several APIs: which one this request is of, so that an error is put in its words."""
+        record_of(self.scope).dialect = dialect
 
     def header(self, name: bytes) -> str | None:
         """The first header of this name, in lower case."""
@@ -84,11 +88,13 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """A JSON body, and what goes into headers: warnings, and headers of an API's own."""
+    """A body, JSON unless `content_type` says otherwise, and what goes into headers: warnings, and headers of an API's
+    own."""
 
     body: bytes
     warnings: Sequence[str] = ()
     headers: Sequence[Header] = ()
+    content_type: bytes = b"application/json"
 
 
 class JsonEndpoint:
@@ -132,7 +138,11 @@ def _query_fields(scope: Scope) -> dict[str, Any]:
 
 async def _send_answer(send: Send, answer: Answer) -> None:
     """A 200 with `answer`."""
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
+    ]
     headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

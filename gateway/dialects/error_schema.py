@@ -15,9 +15,11 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """OpenAI's envelope; beside it, for Jina's clients, the message as the string `detail`, the code and the id."""
+    """OpenAI's envelope; beside it, for other APIs' clients, the message again as `message` and `detail`, the code and
+    the id."""
 
     error: ErrorBody
+    message: str
     detail: str
     code: str
     request_id: str

@@ -33,7 +33,8 @@ SEGMENT_PATHS = ("/v1/segment", "/segment", "/v1/v1/segment")
 class Jina:
     """What clients of api.jina.ai call, under its paths and the spellings of misconfigured base URLs."""
 
-    path_prefixes: Sequence[str] = (*RERANK_PATHS, *CLASSIFY_PATHS, *SEGMENT_PATHS)
+    name = "jina"
+    path_prefixes: Sequence[str] = ()
 
     def __init__(self, limits: EndpointLimits) -> None:
         self._limits = limits

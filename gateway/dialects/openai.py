@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Scope
@@ -19,7 +21,7 @@ from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
 from gateway.dialects.envelope import envelope_response
 from gateway.dialects.error_schema import POST_ERRORS, error_responses
 from gateway.dialects.faults import Fault
-from gateway.dialects.model_objects import model_object
+from gateway.dialects.model_objects import model_entries
 from gateway.dialects.model_schema import ModelResponse, ModelsResponse
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.routing import serve
@@ -30,6 +32,7 @@ _VERSION_HEADER = (b"openai-version", b"2020-10-01")
 class OpenAI:
     """The dialect of `/v1` and the default one for paths that belong to nobody."""
 
+    name = "openai"
     path_prefixes: Sequence[str] = ("/",)
 
     def __init__(self, limits: EndpointLimits) -> None:
@@ -84,12 +87,23 @@ async def _embed(call: Call) -> Answer:
 
 def _models_page(scope: Scope) -> Response:
     models = services_of(scope).models
-    return json_response({"object": "list", "data": [model_object(listing, models) for listing in models.list()]})
+    entries = [entry for listing in models.list() for entry in model_entries(listing, models)]
+    return json_response({"object": "list", "data": entries, "models": _for(scope, entries)})
+
+
+def _for(scope: Scope, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cohere's part of the list, where `?endpoint=embed` may ask for models of one kind."""
+    wanted = QueryParams(scope["query_string"]).get("endpoint")
+    return [entry for entry in entries if not wanted or wanted in entry["endpoints"]]
 
 
 def _model_page(scope: Scope) -> Response:
     models = services_of(scope).models
-    return json_response(model_object(models.resolve(scope["path_params"]["model"].rstrip("/")), models))
+    name = scope["path_params"]["model"].rstrip("/")
+    listing = models.resolve(name)
+    entries = model_entries(listing, models)
+    own = next(entries)
+    return json_response(next((entry for entry in entries if entry["id"].lower() == name.lower()), own))
 
 
 def create_embeddings(body: EmbeddingsRequest) -> EmbeddingsResponse:  # type: ignore[empty-body]

@@ -1,4 +1,4 @@
-"""Binds bare ASGI endpoints to paths, documents them, and finds the dialect that words a path's errors."""
+"""Binds bare ASGI endpoints to paths and documents them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from gateway.dialects.base import Dialect
-from gateway.dialects.faults import fault_of
 
 
 class DocumentedRoute(APIRoute):
@@ -63,24 +59,3 @@ def serve(
     main = DocumentedRoute(paths[0], endpoint, describe=describe, methods=[method], **documentation)
     others = [form for path in paths for form in (path, path.rstrip("/") + "/") if form]
     return [main, *(Route(path, endpoint, methods=methods, include_in_schema=False) for path in others)]
-
-
-def error_renderer(
-    dialects: Sequence[Dialect], *, default: Dialect
-) -> Callable[[str, Exception, str], tuple[Response, str]]:
-    """How a path's errors are put: by the dialect with the longest matching prefix, else by `default`.
-
-    From a path, an error and the request's id to the answer and the fault's stable code.
-    """
-    owners = sorted(
-        ((prefix, dialect) for dialect in dialects for prefix in dialect.path_prefixes),
-        key=lambda owner: len(owner[0]),
-        reverse=True,
-    )
-
-    def render(path: str, error: Exception, request_id: str) -> tuple[Response, str]:
-        dialect = next((dialect for prefix, dialect in owners if path.startswith(prefix)), default)
-        fault = fault_of(error)
-        return dialect.render_fault(fault, request_id=request_id), fault.code
-
-    return render

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Unauthenticated
-from gateway.telemetry.callers import attach_caller
+from gateway.telemetry.callers import attach_caller, attach_key_defaults
+from gateway.types import KeyDefaults
 
 _KEY_HEADERS = frozenset({b"api-key", b"x-api-key"})
 _SCHEME = b"bearer"
 # What makes a caller's name another digest than the one a key is recognised by.
 _CALLER_CONTEXT = b"gateway caller"
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Whose key it is, by an opaque name, and what the key stands for."""
+
+    name: str
+    defaults: KeyDefaults | None
 
 
 class Auth:
@@ -23,34 +33,45 @@ class Auth:
     Only digests of the keys are kept, and each is compared in constant time whether or not an earlier one fitted.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Iterable[str], open_paths: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Iterable[str],
+        open_paths: Collection[str],
+        defaults: Mapping[str, KeyDefaults] | None = None,
+    ) -> None:
+        """`defaults` is, by key, what some of the keys stand for in requests that leave it open."""
         self._app = app
-        self._names = {_digest(key.encode()): caller_name(key) for key in keys}
+        self._holders = {_digest(key.encode()): _Holder(caller_name(key), (defaults or {}).get(key)) for key in keys}
         self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
-            attach_caller(scope, self._caller(scope["headers"]))
+            holder = self._holder(scope["headers"])
+            attach_caller(scope, holder.name)
+            if holder.defaults is not None:
+                attach_key_defaults(scope, holder.defaults)
         await self._app(scope, receive, send)
 
-    def _caller(self, headers: list[tuple[bytes, bytes]]) -> str:
-        """The name of the first right key's holder. Raises `Unauthenticated` where no key is right."""
+    def _holder(self, headers: list[tuple[bytes, bytes]]) -> _Holder:
+        """The first right key's holder. Raises `Unauthenticated` where no key is right."""
         presented = list(presented_keys(headers))
         if not presented:
             raise Unauthenticated(
                 "No API key was given. Send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`."
             )
-        callers = [caller for key in presented if (caller := self._name(key)) is not None]
-        if not callers:
+        holders = [holder for key in presented if (holder := self._holder_of(key)) is not None]
+        if not holders:
             raise Unauthenticated("The API key is not one of this gateway's keys. Ask its operator for one.")
-        return callers[0]
+        return holders[0]
 
-    def _name(self, key: bytes) -> str | None:
+    def _holder_of(self, key: bytes) -> _Holder | None:
         digest = _digest(key)
         found = None
-        for own, name in self._names.items():
+        for own, holder in self._holders.items():
             if hmac.compare_digest(digest, own):
-                found = name
+                found = holder
         return found
 
 

@@ -73,10 +73,11 @@ class EmbeddingService:
         `DeadlineExceeded` and `InferenceFailed` for the rest. Cancelling it drops the rows that have not been sent,
         and the images that are being fetched.
         """
-        model = self._models.find(request.model, task=request.task, side=request.side)
+        default_task = None if request.task or request.side else request.default_task
+        model = self._models.find(request.model, task=request.task, side=request.side, preferred=default_task)
         check_token_vectors(request, model)
         dimensions = _checked_dimensions(request.dimensions, model)
-        choice = model.choose_task(task=request.task, side=request.side)
+        choice = model.choose_task(task=request.task or model.task_by_default(default_task), side=request.side)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
         request = with_images_known(request, model)

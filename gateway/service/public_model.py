@@ -64,6 +64,12 @@ class PublicModel:
         """The task that the name brought along, else `word` where the model knows it."""
         return self.task or (word if is_task_word(self.card.tasks, word) else None)
 
+    def task_by_default(self, word: str | None) -> str | None:
+        """`word` where it may stand in for a request's task: the model knows it, and was not named by a task."""
+        if word is None or self.task is not None or self.default_task is not None:
+            return None
+        return word if is_task_word(self.card.tasks, word) else None
+
     def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
         """What a request's words stand for. A task that rode on the model's name stands in where the request says
         nothing, and takes its side of a search from the request where that says no more.

@@ -128,7 +128,9 @@ def test_answers_are_what_the_document_says(shared: Edge) -> None:
     schema_of(document, "HealthResponse").validate(shared.client.get("/health").json())
     schema_of(document, "ReadyResponse").validate(shared.client.get("/ready").json())
     schema_of(document, "LiveResponse").validate(shared.client.get("/live").json())
-    schema_of(document, "SummaryResponse").validate(shared.client.get("/").json())
+    schema_of(document, "SummaryResponse").validate(
+        shared.client.get("/", headers={"accept": "application/json"}).json()
+    )
     schema_of(document, "ErrorResponse").validate(shared.embed(dimensions=0).json())
 
 

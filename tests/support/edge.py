@@ -40,17 +40,17 @@ def edge(**changes: Any) -> Iterator[Edge]:
 
 
 def check_error(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Exactly OpenAI's envelope plus what Jina's clients read; returns the inner object."""
+    """Exactly OpenAI's envelope plus what clients of other APIs read; returns the inner object."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
     body = answer.json()
-    assert set(body) == {"error", "detail", "code", "request_id"}
+    assert set(body) == {"error", "message", "detail", "code", "request_id"}
     error: dict[str, Any] = body["error"]
     assert set(error) == ENVELOPE_KEYS
     assert isinstance(error["message"], str)
     assert error["message"]
-    assert body["detail"] == error["message"]
+    assert body["detail"] == body["message"] == error["message"]
     assert isinstance(error["type"], str)
     assert error["param"] is None or isinstance(error["param"], str)
     assert isinstance(error["code"], str)

@@ -1,0 +1,30 @@
+"""What stands behind a key in the keys' file, and that no part of a key is told when it is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.middleware.api_keys import ApiKey, parse_key_line
+from gateway.types import KeyDefaults
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("abc", ApiKey("abc")),
+        ("  abc=d  ", ApiKey("abc=d")),
+        ("abc model=m", ApiKey("abc", KeyDefaults(model="m"))),
+        ("abc\ttask=retrieval.query", ApiKey("abc", KeyDefaults(task="retrieval.query"))),
+        ("abc task=query model=jinaai/x=y", ApiKey("abc", KeyDefaults("jinaai/x=y", "query"))),
+    ],
+)
+def test_lines(line: str, key: ApiKey) -> None:
+    assert parse_key_line(line, where="Line 1") == key
+
+
+@pytest.mark.parametrize("words", ["model=", "model", "mdoel=a", "model=a model=b", "task=a b", "=a"])
+def test_what_is_wrong_is_told_without_the_key(words: str) -> None:
+    with pytest.raises(ConfigurationError, match="Line 7") as caught:
+        parse_key_line(f"secret-1 {words}", where="Line 7 of a file")
+    assert "secret" not in f"{caught.value.message} {caught.value.remedy}"
