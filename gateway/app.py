@@ -24,6 +24,7 @@ from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
 from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
+from gateway.dialects.ollama import Ollama
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
@@ -151,7 +152,7 @@ def _dialects(settings: Settings) -> list[Dialect]:
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )
-    return [OpenAI(limits), Jina(limits)]
+    return [OpenAI(limits), Jina(limits), Ollama(limits)]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:

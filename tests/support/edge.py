@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.support.instant_models import ScriptedModels
 from tests.support.instant_services import InstantServices
 
 ENVELOPE_KEYS = {"message", "type", "param", "code"}
@@ -32,8 +33,9 @@ class Edge:
 
 
 @contextmanager
-def edge(**changes: Any) -> Iterator[Edge]:
-    services = InstantServices()
+def edge(serving: ScriptedModels | None = None, **changes: Any) -> Iterator[Edge]:
+    """`serving` in place of the usual models; `changes` are settings."""
+    services = InstantServices() if serving is None else InstantServices(models=serving)
     app = create_app(settings(**changes), start_services=services.start)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Edge(client=client, services=services)
