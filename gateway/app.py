@@ -20,6 +20,7 @@ from gateway.artifacts.pull_order import DOWNLOADS, PullOrder
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.dialects.base import Dialect, Services
+from gateway.dialects.cohere import Cohere
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
 from gateway.dialects.inputs import InputLimits
@@ -152,7 +153,7 @@ def _dialects(settings: Settings) -> list[Dialect]:
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )
-    return [OpenAI(limits), Jina(limits), Ollama(limits)]
+    return [OpenAI(limits), Jina(limits), Cohere(limits), Ollama(limits)]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:

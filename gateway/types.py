@@ -26,10 +26,11 @@ class Vocabulary(Enum):
 
 
 class Overflow(Enum):
-    """What to do with a text that is longer than the model's window."""
+    """What to do with a text that is longer than the model's window: refuse it, or cut off its end or its start."""
 
     REFUSE = "refuse"
     TRUNCATE = "truncate"
+    TRUNCATE_START = "truncate_start"
 
 
 class OwnPrefixes(Enum):

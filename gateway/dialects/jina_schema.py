@@ -77,6 +77,7 @@ class RerankResponse(BaseModel):
     object: Literal["list"]
     usage: RerankUsage
     results: list[RerankItem] = Field(description="By falling score.")
+    meta: dict[str, dict[str, str | int]] = Field(description="What clients of Cohere's first API look for.")
 
 
 class ClassifyRequest(BaseModel):

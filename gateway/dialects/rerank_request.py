@@ -27,13 +27,17 @@ class RerankCall:
     return_documents: bool
 
 
-def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float, caller: str = "") -> RerankCall:
-    """Translate the body's fields; unknown ones are ignored and null means not given.
+def parse_rerank_call(
+    fields: Fields, *, max_inputs: int, deadline: float, caller: str = "", echo_documents: bool = True
+) -> RerankCall:
+    """Translate the body's fields; unknown ones are ignored and null means not given. `echo_documents` is whether the
+    API repeats documents where the request says nothing of it.
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `TooManyInputs`.
     """
     refuse_if_asked(fields, "return_embeddings")
     name, documents = given(fields, *DOCUMENTS_NAMES)
+    documents = _ranked_by(documents, fields.get("rank_fields"))
     request = RerankRequest(
         query=_query(fields.get("query")),
         documents=read_text_list(documents, name=name, max_inputs=max_inputs),
@@ -49,8 +53,23 @@ def parse_rerank_call(fields: Fields, *, max_inputs: int, deadline: float, calle
         request=request,
         given=documents,
         top_n=whole_number(fields, *TOP_NAMES, minimum=0, otherwise="Leave it out for all documents.") or None,
-        return_documents=flag(fields, "return_documents", default=True),
+        return_documents=flag(fields, "return_documents", default=echo_documents),
     )
+
+
+def _ranked_by(documents: Any, names: Any) -> Any:
+    """Documents that are objects, as Cohere's first API has them, with the fields that they are to be ranked by as
+    their `text`. Raises `InvalidField`."""
+    if not names or not isinstance(documents, list):
+        return documents
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InvalidField("'rank_fields' has to be a list of names of fields.", param="rank_fields")
+    return [_with_text(item, names) if isinstance(item, dict) else item for item in documents]
+
+
+def _with_text(item: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    values = [item[name] for name in names if item.get(name) is not None]
+    return item | {"text": "\n".join(value if isinstance(value, str) else str(value) for value in values)}
 
 
 def _query(value: Any) -> str:

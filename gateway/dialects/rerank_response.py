@@ -13,6 +13,8 @@ from gateway.dialects.rerank_request import RerankCall
 from gateway.types import RerankResult
 
 _SCORE_DECIMALS = 8
+# For Cohere's clients, whose first API has this path too.
+_META = b'"meta":{"api_version":{"version":"1"},"billed_units":{"search_units":1}}'
 _BYTES_PER_RESULT = 64
 
 
@@ -25,16 +27,17 @@ async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: 
 
 
 def _encoded(result: RerankResult, call: RerankCall, *, request_id: str) -> bytes:
-    return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b}' % (
+    return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b,%b}' % (
         orjson.dumps(request_id),
         orjson.dumps(result.model),
         result.usage.total_tokens,
         result.usage.prompt_tokens,
-        json_list(_results(result, call)),
+        json_list(ranked(result, call)),
+        _META,
     )
 
 
-def _results(result: RerankResult, call: RerankCall) -> Iterator[dict[str, Any]]:
+def ranked(result: RerankResult, call: RerankCall) -> Iterator[dict[str, Any]]:
     """By falling score; documents of the same score in the order given."""
     for index in np.argsort(-result.scores, kind="stable")[: call.top_n].tolist():
         row = {"index": index, "relevance_score": round(float(result.scores[index]), _SCORE_DECIMALS)}

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
+from gateway.text.ends import end_of_ids, end_rows
 from gateway.text.image_prompt import ImagePrompt
 from gateway.text.limits import INPUT_FIELD, image_exceeded, request_exceeded
 from gateway.text.pool import TokenizerPool, slices
@@ -63,6 +65,7 @@ class InputReader:
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
         """
         texts: list[str] = []
+        prefixes: list[str] = []
         text_places: list[int] = []
         given_rows = {index: self._row_of_image(pixels, index=index) for index, pixels in (images or {}).items()}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
@@ -71,11 +74,14 @@ class InputReader:
                     given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
                 continue
             check_text(text, index=index, strict_empty=self.limits.strict_empty)
-            texts.append(text if prefix_of is None else prefix_of(index, text) + text)
+            prefixes.append("" if prefix_of is None else prefix_of(index, text))
+            texts.append(prefixes[-1] + text)
             text_places.append(index)
         total = sum(row.token_count for row in given_rows.values())
         self.check_total(total, at_least=bool(texts))
         text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total)
+        if overflow is Overflow.TRUNCATE_START:
+            text_rows = await self._with_ends(text_rows, texts, prefixes)
         if not given_rows:
             return text_rows
         given_rows.update(zip(text_places, text_rows, strict=True))
@@ -99,6 +105,19 @@ class InputReader:
             total += sum(_counted(one, overflow) for one in tokenized)
             self.check_total(total, at_least=len(rows) < len(texts))
         return rows
+
+    async def _with_ends(
+        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str]
+    ) -> list[TokenRow]:
+        """`rows`, those that had to be cut with the text's end in place of its beginning."""
+        found = list(rows)
+        for place, row in enumerate(rows):
+            if row.truncated:
+                prefix = prefixes[place]
+                read = partial(end_rows, self.tokenizer, prefix)
+                [ids] = await self.pool.run(read, [texts[place].removeprefix(prefix)])
+                found[place] = TokenRow(ids=ids, truncated=True)
+        return found
 
     async def _decoded(self, inputs: Sequence[Input]) -> dict[int, str]:
         """The texts of the inputs that are ids of cl100k_base, by input number."""
@@ -134,7 +153,8 @@ class InputReader:
         if not given.ids:
             check_text("", index=index, strict_empty=self.limits.strict_empty)
         ids = model_ids(given.ids, self.tokenizer, index=index)
-        cut = Tokenized(ids=self.tokenizer.cut(ids), token_count=len(ids))
+        cut_ids = end_of_ids if overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
+        cut = Tokenized(ids=cut_ids(self.tokenizer, ids), token_count=len(ids))
         return token_row(cut, overflow=overflow, max_tokens=self.tokenizer.max_tokens, index=index)
 
     def check_total(self, total: int, *, at_least: bool, param: str = INPUT_FIELD) -> None:
@@ -145,4 +165,4 @@ class InputReader:
 
 def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
     """Tokens that count against the request: what is computed, so the cut length where long texts are cut."""
-    return len(tokenized.ids) if overflow is Overflow.TRUNCATE else tokenized.token_count
+    return tokenized.token_count if overflow is Overflow.REFUSE else len(tokenized.ids)

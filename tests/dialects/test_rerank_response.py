@@ -35,6 +35,7 @@ async def test_the_whole_answer() -> None:
             {"index": 2, "relevance_score": 0.5, "document": "c"},
             {"index": 0, "relevance_score": 0.25, "document": "a"},
         ],
+        "meta": {"api_version": {"version": "1"}, "billed_units": {"search_units": 1}},
     }
 
 
