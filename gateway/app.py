@@ -30,6 +30,7 @@ from gateway.dialects.openai import OpenAI
 from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
+from gateway.dialects.tei import Tei
 from gateway.errors import ConfigurationError, SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
@@ -153,7 +154,13 @@ def _dialects(settings: Settings) -> list[Dialect]:
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )
-    return [OpenAI(limits), Jina(limits), Cohere(limits), Ollama(limits)]
+    return [
+        OpenAI(limits),
+        Jina(limits),
+        Cohere(limits),
+        Ollama(limits),
+        Tei(limits, tokenizer_threads=settings.tokenizer_threads),
+    ]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
@@ -256,6 +263,7 @@ def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices
                 reranker=service.reranking,
                 classifier=service.classification,
                 segmenter=service.segmentation,
+                tokenizer=service.tokenization,
                 models=service.models,
                 health=service.readiness,
             )

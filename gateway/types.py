@@ -235,10 +235,12 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given."""
+    """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given; `logits`, float32
+    [documents], is what the model gave for them."""
 
     model: str
     scores: Float64Array
+    logits: Float32Array
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
 
@@ -251,6 +253,18 @@ class ClassifyResult:
     scores: tuple[Float64Array, ...]
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True)
+class TextToken:
+    """A token as a model's tokenizer gives it: [start, stop) are its characters of the text, None for a special token
+    that the tokenizer adds."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gateway.types import (
     RerankRequest,
     RerankResult,
     Segmentation,
+    TextToken,
 )
 
 _STATE_KEY = "gateway"
@@ -48,6 +49,21 @@ class Segmenter(Protocol):
     async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
         """Counts tokens of a vocabulary, or of a served model by its name, and cuts the text into pieces where
         `max_chunk_characters` is given. Raises `InvalidField` for an unknown tokenizer."""
+        ...
+
+
+class Tokenizer(Protocol):
+    async def tokenize(
+        self, texts: Sequence[str], *, model: str | None, special_tokens: bool, side: str | None
+    ) -> Sequence[Sequence[TextToken]]:
+        """Each text's tokens by a served model's tokenizer, the prefix of a side of a search included where one is
+        named. Raises the errors of `gateway.errors`."""
+        ...
+
+    async def decode(
+        self, rows: Sequence[Sequence[int]], *, model: str | None, skip_special_tokens: bool
+    ) -> Sequence[str]:
+        """The text of each row of a served model's token ids. Raises the errors of `gateway.errors`."""
         ...
 
 
@@ -89,6 +105,7 @@ class Services:
     reranker: Reranker
     classifier: Classifier
     segmenter: Segmenter
+    tokenizer: Tokenizer
     models: ModelDirectory
     health: Health
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -96,18 +96,12 @@ async def _encoded(result: RerankResult, call: RerankCall, *, request_id: str) -
     def make() -> bytes:
         return b'{"id":%b,"results":%b,"meta":%b}' % (
             orjson.dumps(request_id),
-            json_list(_results(result, call)),
+            json_list(ranked(result, call, as_objects=True)),
             orjson.dumps(meta("2", {"search_units": 1})),
         )
 
     echoed = sum(map(len, call.request.documents)) if call.return_documents else 0
     return await written(make, expected_bytes=_BYTES_PER_RESULT * len(result.scores) + echoed)
-
-
-def _results(result: RerankResult, call: RerankCall) -> Iterator[dict[str, Any]]:
-    """Documents, where they are asked for, are objects here, whatever they came as."""
-    for row in ranked(result, call):
-        yield row | {"document": {"text": call.request.documents[row["index"]]}} if call.return_documents else row
 
 
 def _check_key(_scope: Scope) -> Response:

@@ -24,8 +24,10 @@ from gateway.dialects.jina_segment import segment
 from gateway.dialects.rerank_request import parse_rerank_call
 from gateway.dialects.rerank_response import encode_ranking
 from gateway.dialects.routing import serve
+from gateway.dialects.tei_rerank import TEI, tei_rerank
+from gateway.dialects.tei_schema import TeiRank, TeiRerankRequest
 
-RERANK_PATHS = ("/v1/rerank", "/rerank", "/v1/reranker", "/reranker", "/v1/v1/rerank")
+RERANK_PATHS = ("/v1/rerank", "/v1/reranker", "/reranker", "/v1/v1/rerank")
 CLASSIFY_PATHS = ("/v1/classify", "/classify", "/v1/v1/classify")
 SEGMENT_PATHS = ("/v1/segment", "/segment", "/v1/v1/segment")
 
@@ -52,6 +54,14 @@ class Jina:
                 tags=["Rerank"],
             ),
             *serve(
+                ("/rerank",),
+                JsonEndpoint("rerank", _rerank_bare, limits=self._limits),
+                method="POST",
+                describe=rerank_bare,
+                responses=errors,
+                tags=["Rerank"],
+            ),
+            *serve(
                 CLASSIFY_PATHS,
                 JsonEndpoint("classify", classify, limits=self._limits),
                 method="POST",
@@ -68,16 +78,35 @@ class Jina:
 
 
 async def _rerank(call: Call) -> Answer:
+    """Cohere's first API has this path too: where its own clients say who they are, documents are repeated only if that
+    is asked for, and as objects, which they rely on."""
+    is_cohere = call.header(b"x-fern-sdk-name") == "cohere"
     asked = parse_rerank_call(
-        call.fields, max_inputs=call.limits.inputs.max_inputs, deadline=call.deadline, caller=call.caller
+        call.fields,
+        max_inputs=call.limits.inputs.max_inputs,
+        deadline=call.deadline,
+        caller=call.caller,
+        echo_documents=not is_cohere,
     )
     result = await call.wait_for(call.services.reranker.rerank(asked.request))
     call.note(model=result.model, inputs=len(result.scores), usage=result.usage, stages=result.stages)
-    return Answer(await encode_ranking(result, asked, request_id=call.request_id))
+    return Answer(await encode_ranking(result, asked, request_id=call.request_id, as_objects=is_cohere))
+
+
+async def _rerank_bare(call: Call) -> Answer:
+    """Of `/rerank`, which TEI has too: `texts` are TEI's word, and its clients want a bare list."""
+    if call.fields.get("texts") is not None and call.fields.get("documents") is None:
+        call.speak(TEI)
+        return await tei_rerank(call)
+    return await _rerank(call)
 
 
 def rerank_documents(body: RerankRequest) -> RerankResponse:  # type: ignore[empty-body]
     """Order documents by how well they answer a query, the best one first."""
+
+
+def rerank_bare(body: RerankRequest | TeiRerankRequest) -> RerankResponse | list[TeiRank]:  # type: ignore[empty-body]
+    """As `/v1/rerank`; with `texts` in place of `documents` it is TEI's: the answer is a bare list, an error TEI's."""
 
 
 def classify_inputs(body: ClassifyRequest) -> ClassifyResponse:  # type: ignore[empty-body]

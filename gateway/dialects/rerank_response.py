@@ -18,34 +18,34 @@ _META = b'"meta":{"api_version":{"version":"1"},"billed_units":{"search_units":1
 _BYTES_PER_RESULT = 64
 
 
-async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: str) -> bytes:
-    """The JSON body for `result`. Large ones are made in a thread."""
+async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool = False) -> bytes:
+    """The JSON body for `result`. Large ones are made in a thread. `as_objects` repeats every document as an object,
+    whatever it came as."""
     expected_bytes = _BYTES_PER_RESULT * len(result.scores)
     if call.return_documents:
         expected_bytes += sum(map(len, call.request.documents))
-    return await written(lambda: _encoded(result, call, request_id=request_id), expected_bytes=expected_bytes)
+    return await written(
+        lambda: _encoded(result, call, request_id=request_id, as_objects=as_objects), expected_bytes=expected_bytes
+    )
 
 
-def _encoded(result: RerankResult, call: RerankCall, *, request_id: str) -> bytes:
+def _encoded(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool) -> bytes:
     return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b,%b}' % (
         orjson.dumps(request_id),
         orjson.dumps(result.model),
         result.usage.total_tokens,
         result.usage.prompt_tokens,
-        json_list(ranked(result, call)),
+        json_list(ranked(result, call, as_objects=as_objects)),
         _META,
     )
 
 
-def ranked(result: RerankResult, call: RerankCall) -> Iterator[dict[str, Any]]:
+def ranked(result: RerankResult, call: RerankCall, *, as_objects: bool = False) -> Iterator[dict[str, Any]]:
     """By falling score; documents of the same score in the order given."""
     for index in np.argsort(-result.scores, kind="stable")[: call.top_n].tolist():
         row = {"index": index, "relevance_score": round(float(result.scores[index]), _SCORE_DECIMALS)}
         if call.return_documents:
-            row["document"] = _as_given(call, index)
+            text = call.request.documents[index]
+            is_text = isinstance(call.given[index], str) and not as_objects
+            row["document"] = text if is_text else {"text": text}
         yield row
-
-
-def _as_given(call: RerankCall, index: int) -> str | dict[str, str]:
-    text = call.request.documents[index]
-    return text if isinstance(call.given[index], str) else {"text": text}

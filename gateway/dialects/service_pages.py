@@ -20,7 +20,7 @@ RUNNING = "Ollama is running"
 _HTML, _JSON, _PLAIN = "text/html", "application/json", "text/plain"
 _READY = "ready"
 
-OPEN_PATHS = ("/", "/live", "/ready", "/health", "/live/", "/ready/", "/health/")
+OPEN_PATHS = ("/", "/live", "/ready", "/health", "/ping", "/live/", "/ready/", "/health/", "/ping/")
 """Answered without an API key: they hold nothing but names and states."""
 
 _RETRY_HEADERS = {"retry-after": "1"}
@@ -44,6 +44,7 @@ class ServicePages:
             *_get("/live", Page("live", _live), describe=live),
             *_get("/ready", Page("ready", _ready), describe=ready, responses=not_ready),
             *_get("/health", Page("health", self._health), describe=health, responses=unhealthy),
+            *_get("/ping", Page("health", self._health), describe=ping, responses=unhealthy),
             *_get(
                 "/metrics",
                 Page("metrics", self._metrics_text),
@@ -168,6 +169,10 @@ def ready() -> ReadyResponse:  # type: ignore[empty-body]
 
 def health() -> HealthResponse:  # type: ignore[empty-body]
     """The state of every model, and why it is not ready."""
+
+
+def ping() -> HealthResponse:  # type: ignore[empty-body]
+    """As `/health`, under the name that TEI, vLLM and SageMaker have for it."""
 
 
 def metrics_text() -> None:

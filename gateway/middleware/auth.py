@@ -15,6 +15,7 @@ from gateway.types import KeyDefaults
 
 _KEY_HEADERS = frozenset({b"api-key", b"x-api-key"})
 _SCHEME = b"bearer"
+_LOOKING = ("GET", "HEAD")
 # What makes a caller's name another digest than the one a key is recognised by.
 _CALLER_CONTEXT = b"gateway caller"
 
@@ -47,12 +48,16 @@ class Auth:
         self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._open_paths:
+        if scope["type"] == "http" and not self._is_open(scope):
             holder = self._holder(scope["headers"])
             attach_caller(scope, holder.name)
             if holder.defaults is not None:
                 attach_key_defaults(scope, holder.defaults)
         await self._app(scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """To look at: what is sent to such a path (`POST /` embeds) needs a key as anywhere."""
+        return scope["path"] in self._open_paths and scope["method"] in _LOOKING
 
     def _holder(self, headers: list[tuple[bytes, bytes]]) -> _Holder:
         """The first right key's holder. Raises `Unauthenticated` where no key is right."""

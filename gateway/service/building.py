@@ -27,6 +27,7 @@ from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
 from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import ServedModels
+from gateway.service.tokenizing import TokenizationService
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
 from gateway.text.image_prompt import ImagePrompt
@@ -77,6 +78,7 @@ class Service:
     reranking: RerankingService
     classification: ClassificationService
     segmentation: SegmentationService
+    tokenization: TokenizationService
     models: ServedModels
     readiness: ReadinessMonitor
 
@@ -163,6 +165,7 @@ def _service(
             max_request_tokens=options.max_request_tokens,
             executor=segmenting,
         ),
+        tokenization=TokenizationService(models, max_request_tokens=options.max_request_tokens),
         models=models,
         readiness=monitor,
     )

@@ -48,6 +48,7 @@ class RerankingService:
         return RerankResult(
             model=model.name,
             scores=sigmoid(best),
+            logits=best,
             usage=Usage(prompt_tokens=rows.token_count, total_tokens=rows.token_count),
             stages=StageSeconds(tokenize=tokenized - started, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
         )

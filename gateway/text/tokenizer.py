@@ -144,6 +144,10 @@ class TextTokenizer:
         texts = self._tokenizer.decode_batch([[one] for one in known.tolist()], skip_special_tokens=False)
         return [texts[place] for place in places.tolist()]
 
+    def decode(self, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
+        """The text of each row of ids, all of which have to be in the vocabulary; a call blocks."""
+        return self._tokenizer.decode_batch([list(row) for row in rows], skip_special_tokens=skip_special_tokens)
+
     def with_special_tokens(self, ids: Int64Array) -> Int64Array:
         """`ids` between the model's special tokens, as its own template would put them."""
         return np.concatenate((self.prefix_ids, ids, self.suffix_ids))

@@ -33,15 +33,15 @@ async def unsent(message: Message) -> None:
     raise AssertionError("something was sent")
 
 
-async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings") -> bool:
-    return (await entered(*headers, path=path)).reached
+async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings", method: str = "GET") -> bool:
+    return (await entered(*headers, path=path, method=method)).reached
 
 
-async def entered(*headers: tuple[str, str], path: str = "/v1/embeddings") -> Inner:
+async def entered(*headers: tuple[str, str], path: str = "/v1/embeddings", method: str = "GET") -> Inner:
     inner = Inner()
     raw = [(name.encode(), value.encode()) for name, value in headers]
     await Auth(inner, keys=KEYS, open_paths=("/live",))(
-        {"type": "http", "path": path, "headers": raw}, untouched, unsent
+        {"type": "http", "method": method, "path": path, "headers": raw}, untouched, unsent
     )
     return inner
 
@@ -90,6 +90,9 @@ async def test_kept_out(headers: list[tuple[str, str]]) -> None:
 
 async def test_open_paths_need_no_key() -> None:
     assert await enter(path="/live")
+    assert await enter(path="/live", method="HEAD")
+    with pytest.raises(Unauthenticated):
+        await enter(path="/live", method="POST")
     with pytest.raises(Unauthenticated):
         await enter(path="/live/../v1/embeddings")
 
