@@ -18,7 +18,9 @@ from gateway.types import RerankResult, Usage
 async def ranked(scores: list[float], **fields: Any) -> dict[str, Any]:
     documents = fields.pop("documents", [f"d{index}" for index in range(len(scores))])
     call = parse_rerank_call({"query": "q", "documents": documents, **fields}, max_inputs=10_000, deadline=1.0)
-    result = RerankResult(model="m", scores=np.array(scores), logits=np.array(scores, np.float32), usage=Usage(7, 7))
+    result = RerankResult(
+        model="m", scores=np.array(scores, np.float32), logits=np.array(scores, np.float32), usage=Usage(7, 7)
+    )
     answer: dict[str, Any] = json.loads(await encode_ranking(result, call, request_id='id "1"'))
     return answer
 
