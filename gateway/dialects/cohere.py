@@ -13,13 +13,18 @@ from starlette.types import Scope
 from gateway.dialects.cohere_embed import embed_v1, embed_v2, meta
 from gateway.dialects.cohere_schema import (
     CohereByType,
+    CohereDetokenizeRequest,
     CohereEmbedRequest,
     CohereError,
     CohereFloats,
     CohereKeyCheck,
     CohereRerankRequest,
     CohereRerankResponse,
+    CohereText,
+    CohereTokenizeRequest,
+    CohereTokens,
 )
+from gateway.dialects.cohere_tokens import detokenize, tokenize
 from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
 from gateway.dialects.error_schema import POST_ERRORS, error_responses
 from gateway.dialects.faults import Fault
@@ -48,6 +53,8 @@ class Cohere:
             *self._post(("/v2/embed", "/v1/v2/embed", "/v2/v2/embed"), "embed_v2", embed_v2, embed_by_type),
             *self._post(("/v1/embed", "/v1/v1/embed"), "embed_v1", embed_v1, embed_floats),
             *self._post(("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank"), "rerank_v2", _rerank, rerank_documents),
+            *self._post(("/v1/tokenize", "/v1/v1/tokenize"), "tokenize", tokenize, list_tokens),
+            *self._post(("/v1/detokenize", "/v1/v1/detokenize"), "detokenize", detokenize, join_tokens),
             *serve(
                 ("/v1/check-api-key", "/v1/v1/check-api-key"),
                 Page("cohere_check", _check_key),
@@ -119,6 +126,14 @@ def embed_floats(body: CohereEmbedRequest) -> CohereFloats | CohereByType:  # ty
 
 def rerank_documents(body: CohereRerankRequest) -> CohereRerankResponse:  # type: ignore[empty-body]
     """Order documents by how well they answer a query, the best one first."""
+
+
+def list_tokens(body: CohereTokenizeRequest) -> CohereTokens:  # type: ignore[empty-body]
+    """A text's tokens by a model's tokenizer, special ones left out."""
+
+
+def join_tokens(body: CohereDetokenizeRequest) -> CohereText:  # type: ignore[empty-body]
+    """The text of token ids."""
 
 
 def check_api_key() -> CohereKeyCheck:  # type: ignore[empty-body]

@@ -109,5 +109,30 @@ class CohereRerankResponse(BaseModel):
     meta: CohereMeta
 
 
+class CohereTokenizeRequest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    text: str
+    model: str | None = None
+
+
+class CohereTokens(BaseModel):
+    tokens: list[int]
+    token_strings: list[str]
+    meta: CohereMeta
+
+
+class CohereDetokenizeRequest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    tokens: list[int]
+    model: str | None = None
+
+
+class CohereText(BaseModel):
+    text: str
+    meta: CohereMeta
+
+
 class CohereKeyCheck(BaseModel):
     valid: bool

@@ -215,6 +215,17 @@ def test_every_spelling_of_the_path_answers_without_a_redirect(shared: Edge, pat
     assert shared.client.post(before + path + end, json=body, follow_redirects=False).status_code == 200
 
 
+def test_tokens_there_and_back(shared: Edge) -> None:
+    body = shared.client.post("/v1/tokenize", json={"text": "one three", "model": "tiny"}).json()
+    assert (body["tokens"], body["token_strings"]) == ([103, 105], ["one", "three"])
+    back = shared.client.post("/v1/detokenize", json={"tokens": [101, 102], "model": "tiny"}).json()
+    assert back == {"text": "w ww", "meta": {"api_version": {"version": "1"}, "billed_units": {}}}
+    check_error(shared.client.post("/v1/tokenize", json={"text": ["a"]}), 400)
+    for tokens in (None, 1, ["a"], [True], [5000]):
+        check_error(shared.client.post("/v1/detokenize", json={"tokens": tokens}), 400)
+    check_error(shared.client.post("/v1/tokenize", json={"text": "a", "model": "none"}), 404)
+
+
 def test_models_as_cohere_lists_them(shared: Edge) -> None:
     body = shared.client.get("/v1/models").json()
     assert body["models"] == body["data"]

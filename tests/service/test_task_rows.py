@@ -105,6 +105,28 @@ async def test_the_words_of_a_request_choose_the_task(
     assert result.model == "adapters"
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "task"),
+    [
+        ("adapters", {}, "separation"),
+        ("adapters", {"task": "classification"}, "classification"),
+        ("adapters", {"side": "document"}, "retrieval.passage"),
+        ("adapters:text-matching", {}, "text-matching"),
+        ("adapters-passage", {}, "retrieval.passage"),
+    ],
+)
+async def test_a_callers_default_stands_behind_the_request_and_the_name(
+    tmp_path: Path, name: str, fields: dict[str, str], task: str
+) -> None:
+    async with adapters(tmp_path) as (service, _):
+        result = await embed(service, "sat", model=name, default_task="clustering", **fields)
+        ignored = await embed(service, "sat", default_task="no such task")
+        side = await embed(service, "sat", default_task="document")
+    assert_vectors(result, by_adapter(task, "sat"))
+    assert_vectors(ignored, by_adapter("retrieval.query", "sat"))
+    assert_vectors(side, by_adapter("retrieval.passage", "sat"))
+
+
 async def test_an_unknown_task_is_refused_with_the_models_own(tmp_path: Path) -> None:
     async with adapters(tmp_path) as (service, engine):
         with pytest.raises(UnknownTask, match=r"retrieval\.query.*separation"):

@@ -1,0 +1,198 @@
+"""Every API in the same seven situations: success, unknown model, too long, empty, wrong type, no key, too busy.
+
+One row a call. What an API says of a situation is its own: a status, and a shape that its clients read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway import errors
+from tests.support.edge import Edge, edge
+from tests.support.instant_services import Instant, InstantServices
+
+KEY = {"authorization": "Bearer right"}
+
+Json = dict[str, Any]
+Shape = Callable[[httpx.Response], bool]
+
+
+def is_envelope(answer: httpx.Response) -> bool:
+    """OpenAI's, and what Jina's, Voyage's and Cohere's clients look for on the paths that they share with it."""
+    body = answer.json()
+    texts = (body["error"]["message"], body["message"], body["detail"])
+    return set(body["error"]) == {"message", "type", "param", "code"} and all(isinstance(text, str) for text in texts)
+
+
+def is_ollamas(answer: httpx.Response) -> bool:
+    return list(answer.json()) == ["error"] and isinstance(answer.json()["error"], str)
+
+
+def is_coheres(answer: httpx.Response) -> bool:
+    return set(answer.json()) == {"message", "id"} and isinstance(answer.json()["message"], str)
+
+
+def is_teis(answer: httpx.Response) -> bool:
+    if answer.status_code == 401:
+        return answer.content == b""
+    body = answer.json()
+    kinds = {"Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"}
+    return set(body) == {"error", "error_type"} and isinstance(body["error"], str) and body["error_type"] in kinds
+
+
+@dataclass(frozen=True)
+class Row:
+    """`fields` succeed; `empty` and `wrong` change them. `statuses` are those of: unknown model, too long, empty, wrong
+    type, no key, too busy; None where a situation is no error."""
+
+    path: str
+    shape: Shape
+    fields: Json
+    empty: Json
+    wrong: Json
+    statuses: tuple[int, int, int | None, int, int, int]
+    behind: str = "embedder"
+    model: str = "tiny"
+    success: frozenset[str] | None = field(default=None)
+
+
+OPENAI = (404, 400, 400, 400, 401, 429)
+OLLAMA = (404, 400, None, 400, 401, 503)
+COHERE = (404, 400, 400, 400, 401, 429)
+TEI = (404, 422, 400, 422, 401, 429)
+
+ROWS = [
+    Row("/v1/embeddings", is_envelope, {"input": "a"}, {"input": []}, {"input": 1.5}, OPENAI,
+        success=frozenset({"object", "data", "model", "usage"})),
+    Row("/v1/rerank", is_envelope, {"query": "q", "documents": ["a"]}, {"documents": []}, {"documents": 1}, OPENAI,
+        "reranker", "tiny-reranker", frozenset({"id", "object", "model", "usage", "results", "meta"})),
+    Row("/rerank", is_envelope, {"query": "q", "documents": ["a"]}, {"documents": []}, {"documents": 1}, OPENAI,
+        "reranker", "tiny-reranker", frozenset({"id", "object", "model", "usage", "results", "meta"})),
+    Row("/v1/classify", is_envelope, {"input": "a", "labels": ["b"]}, {"input": []}, {"input": 1}, OPENAI,
+        "classifier", success=frozenset({"usage", "data"})),
+    Row("/api/embed", is_ollamas, {"input": "a"}, {"input": []}, {"input": 1}, OLLAMA,
+        success=frozenset({"model", "embeddings", "total_duration", "prompt_eval_count"})),
+    Row("/api/embeddings", is_ollamas, {"prompt": "a"}, {"prompt": ""}, {"prompt": 1}, OLLAMA,
+        success=frozenset({"embedding"})),
+    Row("/v1/embed", is_coheres, {"texts": ["a"]}, {"texts": []}, {"texts": 1}, COHERE,
+        success=frozenset({"id", "embeddings", "texts", "meta", "response_type"})),
+    Row("/v2/embed", is_coheres, {"texts": ["a"]}, {"texts": []}, {"texts": 1}, COHERE,
+        success=frozenset({"id", "embeddings", "texts", "meta", "response_type"})),
+    Row("/v2/rerank", is_coheres, {"query": "q", "documents": ["a"]}, {"documents": []}, {"documents": 1}, COHERE,
+        "reranker", "tiny-reranker", frozenset({"id", "results", "meta"})),
+    Row("/embed", is_teis, {"inputs": "a"}, {"inputs": []}, {"inputs": 1}, TEI),
+    Row("/embed_all", is_teis, {"inputs": "a", "model": "tiny-images"}, {"inputs": []}, {"inputs": 1}, TEI,
+        model="tiny-images"),
+    Row("/rerank", is_teis, {"query": "q", "texts": ["a"]}, {"texts": []}, {"texts": 1}, TEI, "reranker",
+        "tiny-reranker"),
+    Row("/predict", is_teis, {"inputs": ["q", "a"]}, {"inputs": []}, {"inputs": 1}, TEI, "reranker", "tiny-reranker"),
+    Row("/similarity", is_teis, {"inputs": {"source_sentence": "q", "sentences": ["a"]}},
+        {"inputs": {"source_sentence": "q", "sentences": []}}, {"inputs": 1}, (404, 422, 422, 422, 401, 429)),
+    Row("/", is_teis, {"inputs": "a"}, {"inputs": []}, {"inputs": 1}, TEI),
+]  # fmt: skip
+
+TOO_LONG = errors.TokenLimitExceeded("9 tokens, and 8 is the most. Please reduce your prompt.", param="input")
+BUSY = errors.Overloaded("Too much is waiting.", retry_after_seconds=2)
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: f"{row.path} {row.shape.__name__}")
+def row(request: pytest.FixtureRequest) -> Row:
+    chosen = request.param
+    assert isinstance(chosen, Row)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Edge]:
+    with edge(api_keys=("right",)) as made:
+        yield made
+
+
+def behind(services: InstantServices, row: Row) -> Instant[Any]:
+    service = getattr(services, row.behind)
+    assert isinstance(service, Instant)
+    return service
+
+
+def call(running: Edge, row: Row, changes: Json | None = None, *, error: Exception | None = None) -> httpx.Response:
+    service = behind(running.services, row)
+    service.error = error
+    try:
+        return running.client.post(row.path, json=row.fields | (changes or {}), headers=KEY)
+    finally:
+        service.error = None
+
+
+def check(answer: httpx.Response, row: Row, status: int) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["x-request-id"]
+    assert row.shape(answer), answer.text
+
+
+def test_success(running: Edge, row: Row) -> None:
+    answer = call(running, row, {"model": row.model})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    if row.success is None:
+        assert isinstance(answer.json(), list)
+    else:
+        assert set(answer.json()) == row.success
+
+
+def test_unknown_model(running: Edge, row: Row) -> None:
+    check(call(running, row, {"model": "no-such-model"}), row, row.statuses[0])
+
+
+def test_too_long(running: Edge, row: Row) -> None:
+    answer = call(running, row, error=TOO_LONG)
+    check(answer, row, row.statuses[1])
+    assert "Please reduce your prompt" in answer.text
+
+
+def test_empty(running: Edge, row: Row) -> None:
+    answer = call(running, row, row.empty)
+    if row.statuses[2] is None:
+        assert answer.status_code == 200
+    else:
+        check(answer, row, row.statuses[2])
+
+
+def test_wrong_type(running: Edge, row: Row) -> None:
+    check(call(running, row, row.wrong), row, row.statuses[3])
+
+
+def test_no_key(running: Edge, row: Row) -> None:
+    """Before the body is read nobody knows whose request it is on a path of several, so that the envelope answers."""
+    refused = running.client.post(row.path, json=row.fields)
+    assert refused.status_code == row.statuses[4]
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert is_envelope(refused) if row.path == "/rerank" else row.shape(refused)
+
+
+def test_too_busy(running: Edge, row: Row) -> None:
+    answer = call(running, row, error=BUSY)
+    check(answer, row, row.statuses[5])
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_null_is_not_given_and_unknown_fields_are_ignored(running: Edge, row: Row) -> None:
+    names = (
+        "model", "dimensions", "encoding_format", "truncate", "task", "input_type", "user", "top_n", "return_documents",
+        "options", "keep_alive", "embedding_types", "output_dimension", "truncation_direction", "prompt_name",
+        "normalize", "raw_scores", "return_text", "parameters", "no_such_field",
+    )  # fmt: skip
+    nulls = {name: None for name in names if name not in row.fields}
+    assert call(running, row, nulls).status_code == 200
+    assert call(running, row, {"no_such_field": {"a": [1]}, "stream_options": {}}).status_code == 200
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_neither_redirects_nor_slashes_matter(running: Edge, row: Row, end: str) -> None:
+    path = row.path.rstrip("/") + end or "/"
+    answer = running.client.post(path, json=row.fields, headers=KEY, follow_redirects=False)
+    assert answer.status_code == 200
