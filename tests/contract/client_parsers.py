@@ -145,14 +145,71 @@ def overflow_to_halve(answer: httpx.Response) -> str:
     return message
 
 
+def ollama_embeddings(answer: httpx.Response) -> np.ndarray:
+    """ollama-python and ollama-js: durations are whole nanoseconds, where they are there."""
+    body = answer.json()
+    assert isinstance(body["model"], str)
+    for name in ("total_duration", "load_duration", "prompt_eval_count"):
+        assert type(body.get(name, 0)) is int
+    return np.array([_numbers(row) for row in body["embeddings"]], np.float32)
+
+
+def ollama_embedding(answer: httpx.Response) -> np.ndarray:
+    return np.array([_numbers(answer.json()["embedding"])], np.float32)
+
+
+def ollama_not_found(answer: httpx.Response) -> str:
+    """Clients that pull a model by themselves look for these words."""
+    message = _sentence(answer.json()["error"])
+    assert "not found, try pulling it first" in message
+    return message
+
+
+def cohere_floats(answer: httpx.Response) -> np.ndarray:
+    """The SDK tells its two forms apart by `response_type` alone."""
+    body = answer.json()
+    assert body["response_type"] == "embeddings_floats"
+    _check_cohere(body)
+    return np.array([_numbers(row) for row in body["embeddings"]], np.float32)
+
+
+def cohere_by_type(answer: httpx.Response) -> np.ndarray:
+    body = answer.json()
+    assert body["response_type"] == "embeddings_by_type"
+    _check_cohere(body)
+    return np.array([_numbers(row) for row in body["embeddings"]["float"]], np.float32)
+
+
+def cohere_ranking(answer: httpx.Response) -> Ranking:
+    """The first API's documents are objects."""
+    results = answer.json()["results"]
+    return Ranking(
+        [row["index"] for row in results],
+        [row["relevance_score"] for row in results],
+        [row["document"]["text"] for row in results],
+    )
+
+
+def cohere_message(answer: httpx.Response) -> str:
+    return _sentence(answer.json()["message"])
+
+
 PARSERS: dict[str, Callable[[httpx.Response], Any]] = {
     parse.__name__: parse
     for parse in (
         floats_in_order, floats_sorted_by_index, strict_base64, signed_bits_in_order, signed_bits_sorted_by_index,
         unsigned_bits_sorted_by_index, langchain_embeddings, haystack_embeddings, vercel_embeddings, dify_embeddings,
         ranking, ranking_with_documents, classes, segments, detail, error_message, overflow_to_halve,
+        ollama_embeddings, ollama_embedding, ollama_not_found, cohere_floats, cohere_by_type, cohere_ranking,
+        cohere_message,
     )
 }  # fmt: skip
+
+
+def _check_cohere(body: dict[str, Any]) -> None:
+    assert isinstance(body["id"], str)
+    assert isinstance(body["meta"]["api_version"]["version"], str)
+    assert body["meta"]["billed_units"]["input_tokens"] > 0
 
 
 def _numbers(value: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""What clients of Jina's and OpenAI's APIs put on the wire, played against the gateway in front of a real Triton.
+"""What clients of all these APIs put on the wire, played against the gateway in front of a real Triton.
 
 Each file of `recorded/` is one client: its headers, its bodies, and the parser of `client_parsers.py` that reads as it
 does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a text beyond its
@@ -179,8 +179,8 @@ def texts_of(value: Any) -> Iterator[str]:
 def test_every_client_is_there_and_says_what_it_needs() -> None:
     clients = {file.stem for file in (Path(__file__).parent / "recorded").glob("*.json")}
     assert clients == {
-        "dify", "elasticsearch_custom", "elasticsearch_jinaai", "elasticsearch_openai", "haystack", "jina_mcp",
-        "langchain_js", "langchain_openai", "langchain_python", "litellm", "llama_index_embedding",
-        "llama_index_rerank", "llamaindex_ts", "open_webui", "vercel_jina_ai_provider",
+        "cohere", "dify", "elasticsearch_custom", "elasticsearch_jinaai", "elasticsearch_openai", "haystack",
+        "jina_mcp", "langchain_js", "langchain_openai", "langchain_python", "litellm", "llama_index_embedding",
+        "llama_index_rerank", "llamaindex_ts", "ollama", "open_webui", "vercel_jina_ai_provider",
     }  # fmt: skip
     assert {one.values[0].parser for one in EXCHANGES} == set(PARSERS)
