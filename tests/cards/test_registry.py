@@ -255,3 +255,16 @@ def test_an_alias_has_to_be_new_and_stand_for_a_model(alias: str, name: str) -> 
 @pytest.mark.parametrize("name", [V3, f"jinaai/{V3}", f"{V3}-query", "all-MiniLM-L6-v2"])
 def test_ollamas_tag_is_no_part_of_a_name(name: str) -> None:
     assert SHIPPED.find(f"{name}:latest") == SHIPPED.find(f"{name}:LATEST") == SHIPPED.find(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("all-minilm", "all-MiniLM-L6-v2"),
+        ("all-minilm:latest", "all-MiniLM-L6-v2"),
+        ("all-minilm:22m", "all-MiniLM-L6-v2"),
+        ("jina/jina-embeddings-v2-base-en:latest", "jina-embeddings-v2-base-en"),
+    ],
+)
+def test_ollamas_library_names_are_known(name: str, model: str) -> None:
+    assert [one.name for one in SHIPPED.find(name).models] == [model]
