@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.artifacts.auto_pull import AutoPull
 from gateway.artifacts.pull_order import DOWNLOADS, PullOrder
+from gateway.caching.stores import CacheOptions
+from gateway.cards.aliases import model_aliases
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.dialects.base import Dialect, Services
@@ -31,11 +33,11 @@ from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.dialects.tei import Tei
-from gateway.errors import ConfigurationError, SetupError, UnknownModel
+from gateway.errors import SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
-from gateway.middleware.api_keys import ApiKey, parse_key_line
-from gateway.middleware.auth import Auth
+from gateway.middleware.api_keys import ApiKey, read_key_file
+from gateway.middleware.auth import Auth, caller_name
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.measuring import Measuring
@@ -44,9 +46,8 @@ from gateway.service.building import ServiceOptions, build_service
 from gateway.service.public_model import OnMissing
 from gateway.settings import Settings, TokenIdPolicy
 from gateway.telemetry.metrics import Metrics, build_metrics
-from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
-from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.grpc_engine import connection
 from gateway.types import Vocabulary
 
 StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
@@ -63,6 +64,7 @@ _EXPOSED_HEADERS = (
     "x-gateway-warning",
 )
 _PREFLIGHT_SECONDS = 600
+# What stands between a key and its share in the keys' file.
 # Room for a request that is over the limit to be told so in tokens.
 _VALUES_PER_TOKEN = 2
 
@@ -110,17 +112,22 @@ class GatewayApp(FastAPI):
 
 
 def create_app(
-    settings: Settings, *, engine: Engine | None = None, start_services: StartServices | None = None
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    start_services: StartServices | None = None,
+    calls_side_by_side: int | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
     `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
+    `calls_side_by_side` is what `ServiceOptions` has under that name.
     Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
     dialects = _dialects(settings)
-    start = start_services or served_by_triton(settings, engine)
+    start = start_services or served_by_triton(settings, engine, calls_side_by_side=calls_side_by_side)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -201,57 +208,23 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
 
 
 def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
-    """The accepted API keys, each once; in the file, blank lines and lines that start with `#` do not count. What the
-    file says of a key goes before what the setting leaves open."""
+    """The accepted API keys, each once; in the file, blank lines and lines that start with `#` do not count. Of a key
+    that comes twice the last word counts."""
     keys = [ApiKey(key.get_secret_value()) for key in settings.api_keys]
     if settings.api_keys_file is not None:
-        keys += _keys_in(settings.api_keys_file)
+        keys += read_key_file(settings.api_keys_file)
     return tuple({key.key: key for key in keys if key.key}.values())
 
 
-def _keys_in(file: Path) -> list[ApiKey]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"The API keys' file {file} cannot be read ({type(error).__name__}).",
-            remedy="Mend GATEWAY_API_KEYS_FILE or the file's rights, then start again.",
-        ) from None
-    keys = [
-        parse_key_line(line, where=f"Line {number} of the API keys' file {file}")
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not keys:
-        raise ConfigurationError(
-            f"The API keys' file {file} holds no key.",
-            remedy="Write one key a line into it, or unset GATEWAY_API_KEYS_FILE to serve without keys.",
-        )
-    return keys
-
-
-def model_aliases(settings: Settings) -> dict[str, str]:
-    """Models' names by the operator's own names for them. Raises `ConfigurationError`."""
-    aliases: dict[str, str] = {}
-    for entry in settings.model_aliases:
-        alias, _, name = (part.strip() for part in entry.partition("="))
-        if not alias or not name or alias.lower() in map(str.lower, aliases):
-            raise ConfigurationError(
-                f"GATEWAY_MODEL_ALIASES is not valid: {entry!r} is not of the form ALIAS=MODEL, or its alias was there "
-                "before.",
-                remedy="Write it as GATEWAY_MODEL_ALIASES=ALIAS=MODEL, several separated by commas, then start again.",
-            )
-        aliases[alias] = name
-    return aliases
-
-
-def served_by_triton(settings: Settings, engine: Engine | None) -> StartServices:
+def served_by_triton(
+    settings: Settings, engine: Engine | None, *, calls_side_by_side: int | None = None
+) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
-    registry = Registry.from_repository(settings.model_repository, aliases=model_aliases(settings))
+    registry = Registry.from_repository(settings.model_repository, aliases=model_aliases(settings.model_aliases))
 
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
-        options = service_options(settings)
+        options = replace(service_options(settings), calls_side_by_side=calls_side_by_side)
         async with (
             models_on_demand(settings, registry, engine) as (used_engine, on_missing),
             build_service(
@@ -279,7 +252,7 @@ async def models_on_demand(
     if not settings.auto_pull:
         yield engine, lambda _: None
         return
-    used_engine = engine or GrpcEngine(grpc_address(settings.triton_url))
+    used_engine = engine or connection(triton_url=settings.triton_url, triton_http_url=settings.triton_http_url)
     named: list[Card] = []
     # A name that is none is told by whoever builds the service.
     with suppress(UnknownModel):
@@ -322,6 +295,7 @@ def service_options(settings: Settings) -> ServiceOptions:
     """What the service needs of the settings, under the same names."""
     return ServiceOptions(
         triton_url=settings.triton_url,
+        triton_http_url=settings.triton_http_url,
         models=settings.models,
         default_model=settings.default_model,
         default_reranker=settings.default_reranker,
@@ -330,6 +304,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],
+        precision=settings.precision,
         default_tasks=settings.default_tasks,
         max_model_tokens=settings.max_model_tokens,
         images=image_limits(settings),
@@ -338,7 +313,18 @@ def service_options(settings: Settings) -> ServiceOptions:
         max_text_bytes=settings.max_text_bytes,
         max_queued_tokens=settings.max_queued_tokens,
         calls_in_flight=settings.calls_in_flight,
+        caller_weights={caller_name(key.key): key.weight for key in read_keys(settings) if key.weight != 1},
         recovery_wait_seconds=settings.recovery_wait_seconds,
         tokenizer_threads=settings.tokenizer_threads,
         canary_interval_seconds=settings.canary_interval_seconds,
+        cache=cache_options(settings),
+    )
+
+
+def cache_options(settings: Settings) -> CacheOptions:
+    return CacheOptions(
+        max_bytes=settings.cache_bytes,
+        url=settings.cache_url.get_secret_value() if settings.cache_url else None,
+        secret=settings.cache_secret.get_secret_value() if settings.cache_secret else None,
+        ttl_seconds=settings.cache_ttl_seconds,
     )

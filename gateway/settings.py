@@ -15,7 +15,7 @@ from pydantic import AliasChoices, AliasGenerator, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
-from gateway.types import LongDocuments, OwnPrefixes
+from gateway.types import LongDocuments, OwnPrefixes, Precision
 
 ENV_PREFIX = "GATEWAY_"
 
@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the gateway listens on; `0.0.0.0` for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port of the gateway.")
     triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC endpoint, `host:port`.")
+    triton_http_url: str | None = Field(
+        None,
+        description="HTTP endpoint of the same Triton, `host:port`: short calls then go there, which takes half as "
+        "long. `gateway up` sets it. Unset: all calls go by gRPC.",
+    )
     triton_grpc_port: int = Field(8001, ge=0, le=65535, description="gRPC port of the embedded Triton.")
     triton_http_port: int = Field(8002, ge=0, le=65535, description="HTTP port of the embedded Triton.")
     triton_metrics_port: int = Field(8003, ge=0, le=65535, description="Metrics port of the embedded Triton.")
@@ -97,7 +102,8 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None,
         description="File with one accepted API key a line, added to the above. Behind a key may stand "
-        "`model=NAME` and `task=TASK`, for its requests that leave them open.",
+        "`model=NAME` and `task=TASK`, for its requests that leave them open, and `weight=3`, which gives it three "
+        "times the share of others while all want more than there is.",
     )
     cors_origins: CommaList = Field(
         (), description="Origins browsers may call from, comma-separated, or `*`; empty: off."
@@ -128,6 +134,11 @@ class Settings(BaseSettings):
     )
     variant: str | None = Field(
         None, description="Precision to install of models that come in several: `fp16`, `int8`, ...; `none`: default."
+    )
+    precision: Precision = Field(
+        Precision.EXACT,
+        description="How models compute under `gateway up`: `exact`, or `fast` (bfloat16 by OpenVINO, about twice as "
+        "fast; cosine with exact vectors at least 0.9999) for those that can; see docs/precision.md.",
     )
     auto_pull: bool = Field(False, description="Download a known model when a request first names it.")
     default_tasks: CommaList = Field(
@@ -174,8 +185,24 @@ class Settings(BaseSettings):
     max_queued_tokens: int = Field(
         2_000_000, ge=1, description="Tokens that may wait for a model; beyond that requests are answered 429."
     )
-    calls_in_flight: int = Field(2, ge=1, description="Triton calls under way per model: one running, the rest ready.")
+    calls_in_flight: int | None = Field(
+        None,
+        ge=1,
+        description="Triton calls under way per model, and as many again for small requests; unset: what the model "
+        "computes at once, and one that is ready.",
+    )
     tokenizer_threads: int = Field(2, ge=1, description="Threads that tokenize.")
+    cache_bytes: int = Field(
+        0, ge=0, description="Memory for vectors kept in this process, to answer the same text again; 0 keeps none."
+    )
+    cache_url: SecretStr | None = Field(
+        None, description="Redis to keep vectors in, such as `redis://127.0.0.1:6379/0`; unset keeps none there."
+    )
+    cache_secret: SecretStr | None = Field(
+        None,
+        description="Random text that keys and values in Redis are made with, the same for all gateways that share it.",
+    )
+    cache_ttl_seconds: float = Field(86_400.0, gt=0, description="How long a vector is kept at most.")
     canary_interval_seconds: float = Field(
         1.0, gt=0, description="How often each model must prove itself with a known vector for `/ready`."
     )
@@ -210,6 +237,8 @@ class Settings(BaseSettings):
         "default_reranker",
         "tokenizer_path",
         "api_keys_file",
+        "cache_url",
+        "cache_secret",
         "hf_token",
         "hf_endpoint",
         "variant",

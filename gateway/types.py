@@ -45,6 +45,19 @@ class OwnPrefixes(Enum):
     IGNORE = "ignore"
 
 
+class Precision(Enum):
+    """How a model computes. EXACT: in the type that its files are in, float32 as a rule, so that vectors are those of
+    its authors to 1e-5. FAST: in bfloat16, where model and processor can; vectors have a cosine of at least
+    `FAST_MIN_COSINE` with those."""
+
+    EXACT = "exact"
+    FAST = "fast"
+
+
+# Below this no model is served fast.
+FAST_MIN_COSINE = 0.9999
+
+
 @dataclass(frozen=True, slots=True)
 class TextInput:
     text: str
@@ -93,7 +106,8 @@ class EmbedRequest:
     `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
     one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
     `default_task` is the caller's word for requests that say neither task nor side, by a model whose name says none
-    either; a model that does not know it passes it over.
+    either; a model that does not know it passes it over. `may_keep` False keeps its vectors out of the cache, and the
+    cache out of its answer.
     """
 
     inputs: Sequence[Input]
@@ -111,6 +125,7 @@ class EmbedRequest:
     texts_only: bool = False
     caller: str = ""
     default_task: str | None = None
+    may_keep: bool = True
 
 
 class LongDocuments(Enum):
@@ -138,7 +153,7 @@ class RerankRequest:
 @dataclass(frozen=True, slots=True)
 class ClassifyRequest:
     """A request to choose one of each group's labels for every input, by similarity. A plain list of labels is one
-    group. `caller` is what it is of an `EmbedRequest`."""
+    group. `caller` and `may_keep` are what they are of an `EmbedRequest`."""
 
     inputs: Sequence[Input]
     label_groups: Sequence[Sequence[str]]
@@ -147,6 +162,7 @@ class ClassifyRequest:
     task: str | None = None
     overflow: Overflow = Overflow.REFUSE
     caller: str = ""
+    may_keep: bool = True
 
 
 class RowOutput(Enum):

@@ -25,7 +25,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/leftovers.sh
 
 NEEDED_MIB=3000
-DOWNLOAD='250 MB of packages and 100 MB of model files'
+DOWNLOAD='310 MB of packages and 100 MB of model files'
 
 require_all='' torch=''
 pytest_arguments=()
@@ -56,14 +56,14 @@ fi
 # The environment, and torch with it unless that would bring gigabytes that nobody asked for.
 install_all() {
   local build=''
-  install_environment "$PYTHON_FOUND" embedded,dev,runpod "$DOWNLOAD"
+  install_environment "$PYTHON_FOUND" embedded,fast,dev,runpod "$DOWNLOAD"
   if [[ $torch == without ]]; then
     say 'Without torch, as asked: tests of models of the Python backend are skipped.'
     return
   fi
   build="$(installed_torch)"
   if [[ -n $build ]]; then
-    install_environment "$PYTHON_FOUND" embedded,dev,runpod,torch '20 MB'
+    install_environment "$PYTHON_FOUND" embedded,fast,dev,runpod,torch '20 MB'
     return
   fi
   if ! build="$(offered_torch)" || [[ -z $build ]]; then
@@ -73,7 +73,7 @@ install_all() {
     leave_torch_out "pip would take torch ${build% *} with CUDA, about $(torch_download cuda) to download; --with-torch does."
   else
     say "Also torch ${build% *}, about $(torch_download "${build#* }") to download."
-    install_torch "$PYTHON_FOUND" embedded,dev,runpod,torch "${build#* }"
+    install_torch "$PYTHON_FOUND" embedded,fast,dev,runpod,torch "${build#* }"
   fi
 }
 

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.app import create_app
 from gateway.cards.registry import Registry
+from gateway.cli.fast_models import why_not_here
 from gateway.errors import EmbeddedTritonError
 from gateway.settings import Settings
 from gateway.triton.embedded import distribution
@@ -77,6 +78,11 @@ def missing_torch() -> str | None:
     return f"{', '.join(missing)} missing; scripts/install_torch.sh" if missing else None
 
 
+def missing_fast() -> str | None:
+    reason = why_not_here()
+    return f"{reason.message} {reason.remedy}" if reason is not None else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quiet_structlog() -> None:
     """Servers of a session go on logging between tests, where nothing captures it. `captured_log` listens."""
@@ -110,6 +116,7 @@ def ready_gateway(triton: ServedTriton, repository: Path) -> Iterator[LiveServer
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         triton_url=triton.grpc,
+        triton_http_url=triton.http,
         model_repository=repository,
         vocabulary_folder=VOCABULARIES,
     )

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gateway.app import create_app, model_aliases, read_keys, service_options
+from gateway.app import create_app, read_keys, service_options
+from gateway.caching.stores import CacheOptions
 from gateway.errors import ConfigurationError
 from gateway.images.reading import ImageLimits
+from gateway.middleware.auth import caller_name
 from gateway.service.building import ServiceOptions
 from gateway.types import Vocabulary
 from tests.conftest import REPOSITORY
@@ -133,6 +135,33 @@ def test_a_keys_file_that_cannot_be_read_or_is_empty_stops_the_start(tmp_path: P
         read_keys(settings(api_keys_file=empty))
 
 
+def test_a_key_may_have_a_weight_in_the_keys_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"third weight=3\nwith space weight=0.5\nweight=7\n{KEY}\n")
+    given = settings(api_keys=(KEY, "second"), api_keys_file=file)
+    assert {key.key: key.weight for key in read_keys(given)} == {
+        KEY: 1.0,
+        "second": 1.0,
+        "third": 3.0,
+        "with space": 0.5,
+        "weight=7": 1.0,
+    }
+    assert service_options(given).caller_weights == {caller_name("third"): 3.0, caller_name("with space"): 0.5}
+    with edge(api_keys_file=file) as running:
+        for key, status in (("third", 200), ("third weight=3", 401), ("with space", 200)):
+            answer = running.client.post("/v1/embeddings", json={"input": "a"}, headers={"api-key": key})
+            assert answer.status_code == status
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "many", "1e9", ""])
+def test_a_weight_that_is_none_stops_the_start_and_tells_no_key(weight: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"{KEY} weight={weight}.\n" if not weight else f"{KEY} weight={weight}\n")
+    with pytest.raises(ConfigurationError, match="weight") as caught:
+        read_keys(settings(api_keys_file=file))
+    assert KEY not in caught.value.message
+
+
 ORIGIN = "https://app.example"
 PREFLIGHT = {
     "origin": ORIGIN,
@@ -245,18 +274,35 @@ def test_it_starts_without_triton_and_says_so() -> None:
 
 
 def test_service_options_carry_every_setting_of_the_same_name() -> None:
-    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {"token_ids", "images"}
+    fields = {field.name for field in dataclasses.fields(ServiceOptions)} - {
+        "token_ids",
+        "images",
+        "caller_weights",
+        "calls_side_by_side",
+        "cache",
+    }
     changed = settings(
-        triton_url="elsewhere:1", models="a,b", default_model="a", default_reranker="b", own_prefixes="keep",
+        triton_url="elsewhere:1", triton_http_url="elsewhere:2", models="a,b", default_model="a", default_reranker="b",
+        own_prefixes="keep",
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
         recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7, default_tasks="a=b",
-        max_model_tokens=16,
+        max_model_tokens=16, precision="fast",
     )  # fmt: skip
     options, default = service_options(changed), ServiceOptions()
     for name in fields:
         assert getattr(options, name) == getattr(changed, name)
         assert getattr(options, name) != getattr(default, name)
+
+
+def test_cache_options_carry_every_setting_of_the_cache() -> None:
+    changed = settings(
+        cache_bytes=1, cache_url="redis://:password@localhost/1", cache_secret="s" * 32, cache_ttl_seconds=2
+    )
+    given = service_options(changed).cache
+    assert dataclasses.astuple(given) == (1, "redis://:password@localhost/1", "s" * 32, 2.0)
+    assert "password" not in repr(changed)
+    assert service_options(settings()).cache == CacheOptions(), "the same defaults, and nothing is kept"
 
 
 def test_image_limits_carry_every_setting_for_images() -> None:
@@ -275,10 +321,3 @@ def test_image_limits_carry_every_setting_for_images() -> None:
 )
 def test_every_token_id_policy_has_its_vocabulary(policy: str, vocabulary: Vocabulary | None) -> None:
     assert service_options(settings(token_ids=policy)).token_ids is vocabulary
-
-
-def test_aliases_are_read_as_pairs() -> None:
-    assert model_aliases(settings(model_aliases="a=b, c = d:query")) == {"a": "b", "c": "d:query"}
-    for wrong in ("a", "a=", "=b", "a=b,A=c"):
-        with pytest.raises(ConfigurationError, match="GATEWAY_MODEL_ALIASES"):
-            model_aliases(settings(model_aliases=wrong))

@@ -55,7 +55,7 @@ class GraphRun:
 
     def outputs(self, batch: Batch, names: Sequence[str]) -> dict[str, Array]:
         """The outputs `names` for a batch; a graph with adapters runs under the canary's."""
-        feeds = _feeds(self._card, batch)
+        feeds = feeds_of(self._card, batch)
         try:
             values = self._session.run(list(names), feeds)
         except Exception as error:
@@ -71,11 +71,16 @@ class GraphRun:
         if output is None:
             raise ConfigurationError(f"The card of {self._card.name} names no output to answer from.")
         values = self.outputs(batch, [output.tensor.name])[output.tensor.name]
-        if output.role is OutputRole.LOGIT:
-            return sigmoid(values.astype(np.float32))
-        if output.role is OutputRole.TOKEN_EMBEDDINGS:
-            values = POOLINGS[self._card.embedding.pooling](values, batch.mask)
-        return unit(values, name=self._name)
+        return results_of(self._card, output.role, values, batch, name=self._name)
+
+
+def results_of(card: Card, role: OutputRole, values: Array, batch: Batch, *, name: str) -> Float64Array:
+    """What callers get for each row, from the output of this role: see `GraphRun.results`."""
+    if role is OutputRole.LOGIT:
+        return sigmoid(values.astype(np.float32))
+    if role is OutputRole.TOKEN_EMBEDDINGS:
+        values = POOLINGS[card.embedding.pooling](values, batch.mask)
+    return unit(values, name=name)
 
 
 def unit(vectors: Array, *, name: str) -> Float64Array:
@@ -88,7 +93,8 @@ def unit(vectors: Array, *, name: str) -> Float64Array:
     return directions
 
 
-def _feeds(card: Card, batch: Batch) -> Mapping[str, Array]:
+def feeds_of(card: Card, batch: Batch) -> Mapping[str, Array]:
+    """A batch as the graph's inputs, under the canary's adapter where it takes one."""
     task = canary_task(card)
     feeds = input_tensors(card.triton.inputs, batch.ids, batch.mask, adapter=task.adapter if task is not None else None)
     adapter = card.triton.input(InputRole.ADAPTER)

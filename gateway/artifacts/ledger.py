@@ -80,6 +80,7 @@ class Ledger:
         whole = replace(self._state(), revision=self.commit or self._card.revision)
         if measured is not None:
             whole = replace(whole, canary=measured.canary, batch_invariant=measured.batch_invariant, verified_at=None)
+            whole = replace(whole, fast=None)
         self._write(whole)
         removed = self._delete({*whole.spare, *(file.path for file in self._card.files)} - self._whole)
         self._write(replace(whole, spare={}))

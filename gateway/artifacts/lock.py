@@ -37,6 +37,7 @@ def write_lock(card: Card, installation: Installation) -> None:
         "revision": installation.revision,
         "variant": installation.variant,
         "batch_invariant": installation.batch_invariant,
+        "fast": asdict(installation.fast) if installation.fast is not None else None,
         "verified_at": installation.verified_at,
         "canary": list(installation.canary),
         "files": _as_documents(installation.files.values()),

@@ -2,14 +2,14 @@
 
 Own code: Triton's dynamic batcher merges equal lengths only and cannot drop, retry or isolate a row, and no library
 batches by token budget. An idle server waits for nobody; under load, rows pile up while calls run and leave in cuts
-of like length. Nothing here ends a scheduler: what fails, fails for the rows concerned.
+of like length. Interactive rows have call slots beside everybody else's, so that no lane waits for another.
+Nothing here ends a scheduler: what fails, fails for the rows concerned.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from gateway.batching.abandoned import AbandonedCalls
 from gateway.batching.call import CallResult, ModelCall
 from gateway.batching.cutting import join
+from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
-from gateway.batching.queue import RowQueue
+from gateway.batching.queue import RowQueue, equally
 from gateway.batching.submission import Outcome, Row, Submission
+from gateway.batching.under_way import CallsUnderWay, Sent
 from gateway.errors import (
     BackendProcessDied,
     DeadlineExceeded,
@@ -34,29 +36,13 @@ from gateway.types import TokenRow
 
 _log = logging.getLogger(__name__)
 
-# A call's own cost is about a twentieth of a full call's: on a 2-core CPU 1.4 ms or 25 tokens beside a budget of 512.
-_BUDGET_PER_OVERHEAD = 20
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerLimits:
-    """`max_batch_tokens` bounds longest row x rows of a call; `calls_in_flight` is the number of calls under way.
-
-    Of rows with more than `long_row_tokens` one call at most is under way, so that short rows always find a slot where
-    there are two or more. `one_row_a_call` is for a model whose values depend on who shares the call.
-    """
-
-    max_batch_tokens: int
-    max_queued_tokens: int
-    calls_in_flight: int
-    recovery_wait_seconds: float
-    long_row_tokens: int = sys.maxsize
-    one_row_a_call: bool = False
+# Interactive requests are taken to go on for so long after the last one.
+_PRESSURE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Why nothing is sent now, and since when (`time.monotonic()`)."""
+    """Why nothing is sent now, and since when by the scheduler's clock."""
 
     error: EngineUnavailable
     began_at: float
@@ -76,21 +62,29 @@ class Scheduler:
         limits: SchedulerLimits,
         meter: Meter,
         on_outage: Callable[[EngineUnavailable], None] = lambda _: None,
+        weight_of: Callable[[str], float] = equally,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_outage` is told of an outage that a call ran into, so that whoever watches the engine looks at once."""
+        """`on_outage` is told of an outage that a call ran into, so that whoever watches the engine looks at once.
+        `weight_of` gives a caller's share beside others'. All times are readings of `clock`, in seconds."""
         self._call = call
         self._limits = limits
-        self._call_overhead_tokens = limits.max_batch_tokens // _BUDGET_PER_OVERHEAD
         self._meter = meter
         self._on_outage = on_outage
-        self._queue = RowQueue(long_row_tokens=limits.long_row_tokens)
-        self._calls: dict[asyncio.Task[None], list[Row]] = {}
+        self._clock = clock
+        self._queue = RowQueue(
+            long_row_tokens=limits.long_row_tokens,
+            interactive_tokens=limits.interactive_tokens,
+            weight_of=weight_of,
+        )
+        self._calls = CallsUnderWay()
         self._outage: Outage | None = None
         self._give_up: asyncio.TimerHandle | None = None
         self._pump_scheduled = False
         self._closed: EngineUnavailable | None = None
-        self._last_busy_at = time.monotonic()
-        self._abandoned = AbandonedCalls()
+        self._last_busy_at = clock()
+        self._pressure_until = 0.0
+        self._abandoned = AbandonedCalls(clock=clock)
         meter.watch(rows=lambda: self._queue.rows, tokens=lambda: self._queue.tokens, calls=lambda: len(self._calls))
 
     @property
@@ -99,50 +93,56 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        return not self._queue.rows and not self._calls
+        return not self._queue.rows and not len(self._calls)
 
     @property
     def idle_seconds(self) -> float:
         """How long nothing has waited or run; 0 while something does, or may though its callers are gone."""
         busy_until = max(self._last_busy_at, self._abandoned.until())
-        return max(time.monotonic() - busy_until, 0.0) if self.idle else 0.0
+        return max(self._clock() - busy_until, 0.0) if self.idle else 0.0
 
     async def submit(self, rows: Sequence[TokenRow], *, deadline: float, caller: str = "") -> Outcome:
-        """Computes the values of `rows`, in order; `deadline` is a reading of `time.monotonic()`.
-        `caller` is whose rows they are.
+        """Computes the values of `rows`, in order; `deadline` is a reading of the clock and `caller` whose
+        rows they are.
 
-        Cancelling drops the rows that have not been sent. Raises `Overloaded`, `EngineUnavailable`,
-        `DeadlineExceeded` or `InferenceFailed` for these rows alone; the first failing row decides.
+        Cancelling drops the rows that have not been sent, and calls under way that hold no others. Raises
+        `Overloaded`, `EngineUnavailable`, `DeadlineExceeded` or `InferenceFailed` for these rows alone; the first
+        failing row decides.
         """
         loop = asyncio.get_running_loop()
-        now = time.monotonic()
+        now = self._clock()
         submission = Submission(rows, deadline=deadline, now=now, future=loop.create_future(), caller=caller)
         self._admit(submission, now=now)
         if not submission.rows:
             raise ValueError("nothing to compute")
         timer = loop.call_later(deadline - now, self._expire, submission)
         self._queue.add(submission)
+        if self._queue.has_interactive:
+            self._pressure_until = now + _PRESSURE_SECONDS
         self._wake()
         try:
             return await submission.future
         finally:
             timer.cancel()
-            self._meter.dropped(self._queue.discard(submission), DropReason.CLIENT_GONE)
+            if submission.remaining:
+                self._meter.dropped(self._queue.discard(submission), DropReason.CLIENT_GONE)
+                self._give_up_abandoned()
             submission.retrieve()
             submission.release()
 
     def suspend(self, error: EngineUnavailable) -> None:
         """The engine is known to be gone: calls under way are given up and their rows wait for `resume`."""
         self._begin_outage(error)
-        for task, rows in list(self._calls.items()):
-            del self._calls[task]
+        self._abandoned.over()
+        for task, sent in self._calls.items():
+            self._calls.end(task)
             # A call that has ended in this very turn of the loop is still listed and has settled its rows itself.
             if task.cancel():
-                self._lose(rows, error)
+                self._lose(sent.rows, error)
 
     def resume(self, *, proved_at: float) -> None:
-        """The engine answered a call that was made at `proved_at` (`time.monotonic()`); what began later stands."""
-        self._abandoned.answered()
+        """The engine answered a call that was made at `proved_at` by the clock; what began later stands."""
+        self._abandoned.over()
         if self._outage is None or proved_at < self._outage.began_at:
             return
         self._outage = None
@@ -153,12 +153,12 @@ class Scheduler:
         """Fails all that waits or runs and refuses what comes, with `reason`."""
         self._closed = error = EngineUnavailable(reason)
         self._stop_giving_up()
-        running = list(self._calls)
-        for rows in [self._queue.waiting(), *self._calls.values()]:
+        running = self._calls.items()
+        for rows in [self._queue.waiting(), *(sent.rows for _, sent in running)]:
             self._fail(rows, error, DropReason.SHUTDOWN)
-        for task in running:
+        for task, _ in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*(task for task, _ in running), return_exceptions=True)
 
     def _admit(self, submission: Submission, *, now: float) -> None:
         if self._closed is not None:
@@ -179,47 +179,71 @@ class Scheduler:
 
     def _pump(self) -> None:
         self._pump_scheduled = False
-        while len(self._calls) < self._limits.calls_in_flight and self._outage is None and self._closed is None:
-            rows = self._cut()
-            if not rows:
-                return
-            task = asyncio.get_running_loop().create_task(self._run(rows))
-            self._calls[task] = rows
-            task.add_done_callback(self._ended)
+        limits, calls = self._limits, self._calls
+        if self._outage is not None or self._closed is not None:
+            return
+        now = self._clock()
+        while calls.urgent < limits.calls_in_flight and self._start(
+            self._queue.take_urgent_seed, max_batch_tokens=limits.max_batch_tokens, now=now, is_urgent=True
+        ):
+            pass
+        under_pressure = not limits.urgent_beside_others and now < self._pressure_until
+        max_batch_tokens = limits.bulk_tokens(under_pressure=under_pressure)
+        while calls.others < limits.bulk_calls(under_pressure=under_pressure) and self._start(
+            self._take_other_seed, max_batch_tokens=max_batch_tokens, now=now
+        ):
+            pass
 
-    def _cut(self) -> list[Row]:
-        now = time.monotonic()
-        may_be_long = self._queue.has_long and not any(self._queue.is_long(rows[0]) for rows in self._calls.values())
-        while (seed := self._queue.take_seed(may_be_long=may_be_long)) is not None:
-            if seed.abandoned:
-                self._meter.dropped(1 + self._queue.discard(seed.submission), DropReason.CLIENT_GONE)
-            elif seed.submission.deadline <= now:
-                self._meter.dropped(1, DropReason.DEADLINE)
-                self._expire(seed.submission)
-            else:
+    def _take_other_seed(self) -> Row | None:
+        return self._queue.take_seed(may_be_long=not self._calls.long)
+
+    def _start(
+        self, take_seed: Callable[[], Row | None], *, max_batch_tokens: int, now: float, is_urgent: bool = False
+    ) -> bool:
+        """Cuts one call and sends it; False when there is nobody to cut it of."""
+        while (seed := take_seed()) is not None:
+            rows = self._wanted(self._joined(seed, max_batch_tokens), now=now)
+            if rows:
                 break
         else:
-            return []
-        rows = self._joined(seed)
-        for submission in {row.submission for row in rows}:
-            waited = now - submission.submitted_at
-            submission.queue_seconds = max(submission.queue_seconds, waited)
-            self._meter.queued(waited)
-        return rows
+            return False
+        task = asyncio.get_running_loop().create_task(self._run(rows, is_urgent=is_urgent))
+        self._calls.begin(task, Sent(rows, is_urgent=is_urgent, is_long=self._queue.is_long(seed)))
+        task.add_done_callback(self._ended)
+        return True
 
-    def _joined(self, seed: Row) -> list[Row]:
+    def _joined(self, seed: Row, max_batch_tokens: int) -> list[Row]:
         if self._limits.one_row_a_call:
             return [seed]
         return join(
             seed,
             self._queue,
-            max_batch_tokens=self._limits.max_batch_tokens,
-            call_overhead_tokens=self._call_overhead_tokens,
+            max_batch_tokens=max_batch_tokens,
+            call_overhead_tokens=self._limits.call_overhead_tokens,
         )
 
-    async def _run(self, rows: list[Row]) -> None:
+    def _wanted(self, rows: list[Row], *, now: float) -> list[Row]:
+        """Those of a cut's rows that somebody still waits for."""
+        gone = set()
+        for submission in {row.submission for row in rows}:
+            if submission.future.done() or submission.deadline <= now:
+                gone.add(submission)
+                continue
+            waited = now - submission.submitted_at
+            submission.queue_seconds = max(submission.queue_seconds, waited)
+            self._meter.queued(waited)
+        if not gone:
+            return rows
+        for submission in gone:
+            reason = DropReason.CLIENT_GONE if submission.future.done() else DropReason.DEADLINE
+            submission.fail(_too_late())
+            dropped = sum(row.submission is submission for row in rows) + self._queue.discard(submission)
+            self._meter.dropped(dropped, reason)
+        return [row for row in rows if row.submission not in gone]
+
+    async def _run(self, rows: list[Row], *, is_urgent: bool) -> None:
         try:
-            await self._compute(rows)
+            await self._compute(rows, is_urgent=is_urgent)
         except EngineUnavailable as error:
             self._begin_outage(error)
             self._lose(rows, error)
@@ -229,25 +253,26 @@ class Scheduler:
             _log.exception("a model call failed in an unexpected way")
             self._fail(rows, InferenceFailed(f"The model call failed ({type(error).__name__})."))
 
-    async def _compute(self, rows: Sequence[Row]) -> None:
+    async def _compute(self, rows: Sequence[Row], *, is_urgent: bool) -> None:
         """Raises `EngineUnavailable`; every other outcome is settled here."""
         wanted = [row for row in rows if not row.abandoned]
         if not wanted:
             return
         self._meter.cut(wanted)
-        started = time.monotonic()
-        timeout = max(row.submission.deadline for row in wanted) - started
+        started = self._clock()
+        timeout = max([one.deadline for one in {row.submission for row in wanted}]) - started
+        given = [row.given for row in wanted]
         try:
-            result = await self._call([row.given for row in wanted], timeout_seconds=max(timeout, 0.001))
+            result = await self._call(given, timeout_seconds=max(timeout, 0.001), urgent=is_urgent)
         except DeadlineExceeded as error:
-            self._abandoned.add(waited_seconds=time.monotonic() - started)
+            self._abandoned.add(waited_seconds=self._clock() - started)
             self._fail(wanted, error, DropReason.DEADLINE)
         except InferenceFailed as error:
-            await self._isolate(wanted, error)
+            await self._isolate(wanted, error, is_urgent=is_urgent)
         else:
-            self._deliver(wanted, result, seconds=time.monotonic() - started)
+            self._deliver(wanted, result, seconds=self._clock() - started)
 
-    async def _isolate(self, rows: Sequence[Row], error: InferenceFailed) -> None:
+    async def _isolate(self, rows: Sequence[Row], error: InferenceFailed, *, is_urgent: bool) -> None:
         """Halves a failed call until the row that the model refuses stands alone: it fails, its batch mates do not."""
         if len(rows) == 1:
             rows[0].submission.fail(error)
@@ -256,14 +281,15 @@ class Scheduler:
         middle = len(rows) // 2
         for half in (rows[:middle], rows[middle:]):
             self._meter.retried(RetryReason.BATCH_FAILED)
-            await self._compute(half)
+            await self._compute(half, is_urgent=is_urgent)
 
     def _deliver(self, rows: Sequence[Row], result: CallResult, *, seconds: float) -> None:
-        self._abandoned.answered()
+        self._abandoned.over()
         self._meter.computed(seconds)
+        invalid = result.invalid
         for place, (row, value) in enumerate(zip(rows, result.values, strict=True)):
-            if place in result.invalid:
-                self._fail([row], result.invalid[place])
+            if place in invalid:
+                self._fail([row], invalid[place])
             else:
                 row.submission.deliver(row, value, infer_seconds=seconds)
 
@@ -281,8 +307,14 @@ class Scheduler:
             else:
                 self._queue.put_back(row)
 
+    def _give_up_abandoned(self) -> None:
+        """Cancels calls that nobody waits for any more, so that the engine need not begin them."""
+        for task, sent in self._calls.items():
+            if sent.abandoned and task.cancel():
+                self._abandoned.cancelled(deadline=sent.deadline)
+
     def _begin_outage(self, error: EngineUnavailable) -> None:
-        self._outage = Outage(error, began_at=time.monotonic())
+        self._outage = Outage(error, began_at=self._clock())
         if self._give_up is None:
             loop = asyncio.get_running_loop()
             self._give_up = loop.call_later(self._limits.recovery_wait_seconds, self._fail_waiting)
@@ -309,8 +341,8 @@ class Scheduler:
                 self._meter.dropped(dropped, reason)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._calls.pop(task, None)
-        self._last_busy_at = time.monotonic()
+        self._calls.end(task)
+        self._last_busy_at = self._clock()
         self._wake()
 
 

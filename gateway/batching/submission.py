@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from gateway.errors import GatewayError
 from gateway.types import TokenRow
 
 if TYPE_CHECKING:
-    from gateway.batching.queue import Line
+    from gateway.batching.line import Line
+    from gateway.batching.turns import Flow
 
 # Holds the place of a value that has not arrived.
 _NO_VALUE: RowValue = np.empty(0)
@@ -37,35 +38,46 @@ class Outcome:
     infer_seconds: float
 
 
+class _Ended:
+    """In the place of a future that is let go of; making a new one costs as much as delivering ten values."""
+
+    def done(self) -> bool:
+        return True
+
+
+_ENDED = cast("asyncio.Future[Outcome]", _Ended())
+
+
 class Row:
     """One text waiting for its value. Mutable and slotted: there is one per text on the hot path.
 
-    `line` is where it stands while it waits; the queue sets it.
+    `flow` and `line` are where it stands while it waits, by turn and by length; the queue sets them. A row that is
+    `alone` shares no call.
     """
 
     __slots__ = (
         "alone",
         "finished",
+        "flow",
         "given",
         "index",
         "length",
         "line",
         "lost_calls",
-        "sequence",
         "submission",
         "tag",
         "waiting",
     )
 
+    flow: Flow
     line: Line
+    tag: int
 
     def __init__(self, submission: Submission, index: int, given: TokenRow) -> None:
         self.submission = submission
         self.index = index
         self.given = given
         self.length = len(given.ids)
-        self.tag = 0.0
-        self.sequence = 0
         self.waiting = False
         self.lost_calls = 0
         self.alone = False
@@ -76,16 +88,12 @@ class Row:
         """Whether nobody waits for this row any more: it has its value, or its submission has ended."""
         return self.finished or self.submission.future.done()
 
-    @property
-    def can_join(self) -> bool:
-        return not (self.alone or self.submission.future.done())
-
 
 class Submission:
     """The rows of one request, the values that have arrived and the future that its caller awaits."""
 
     __slots__ = (
-        "caller", "deadline", "future", "infer_seconds", "queue_seconds", "queued_rows", "remaining", "rows",
+        "caller", "deadline", "flows", "future", "infer_seconds", "queue_seconds", "remaining", "rows",
         "submitted_at", "tokens", "values",
     )  # fmt: skip
 
@@ -104,19 +112,21 @@ class Submission:
         self.submitted_at = now
         self.future = future
         self.remaining = len(self.rows)
-        self.tokens = sum(row.length for row in self.rows)
-        self.queued_rows = 0
+        self.tokens = sum([row.length for row in self.rows])
+        # Where its rows wait, a flow for each lane.
+        self.flows: list[Flow] = []
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
         self.values: list[RowValue] = [_NO_VALUE] * len(self.rows)
 
     def deliver(self, row: Row, value: RowValue, *, infer_seconds: float) -> None:
         """Takes one row's value; the last one finishes the submission."""
-        if row.abandoned:
+        if row.finished or self.future.done():
             return
         row.finished = True
         self.values[row.index] = value
-        self.infer_seconds = max(self.infer_seconds, infer_seconds)
+        if infer_seconds > self.infer_seconds:
+            self.infer_seconds = infer_seconds
         self.remaining -= 1
         if not self.remaining:
             self.future.set_result(Outcome(self.values, self.queue_seconds, self.infer_seconds))
@@ -128,8 +138,7 @@ class Submission:
         for row in self.rows:
             row.given = _NOTHING_GIVEN
         # An error that it holds reaches, by its traceback, the caller's frames and what they hold.
-        self.future = self.future.get_loop().create_future()
-        self.future.cancel()
+        self.future = _ENDED
 
     def retrieve(self) -> None:
         """Marks the error as seen, for a caller that was cancelled in the moment its submission failed."""

@@ -21,29 +21,43 @@ NETWORK_FAULTS = (OSError, EOFError, TimeoutError, ValueError)
 
 
 @dataclass(slots=True)
-class _Answers:
+class Answers:
+    """What came so far; `last` is the last answered request's place and body."""
+
     texts: int = 0
     errors: int = 0
     latencies: list[float] = field(default_factory=list)
     last: tuple[int, bytes] | None = None
+    request_seconds: float = REQUEST_SECONDS
 
 
-async def closed_loop(target: Target, requests: Sequence[Sequence[str]], *, clients: int, seconds: float) -> Load:
-    """`clients` connections take turns through `requests` (texts of each) for `seconds`; every client sends at least
-    one, and what was sent is waited for, `REQUEST_SECONDS` at most."""
+async def closed_loop(
+    target: Target,
+    requests: Sequence[Sequence[str]],
+    *,
+    clients: int,
+    seconds: float = 0.0,
+    beside: asyncio.Task[Load] | None = None,
+    request_seconds: float = REQUEST_SECONDS,
+) -> Load:
+    """`clients` connections take turns through `requests` (texts of each) for `seconds`, or until `beside` is done;
+    every client sends at least one, and what was sent is waited for, `request_seconds` at most."""
     prepared = [target.request(texts) for texts in requests]
-    places, answers = itertools.cycle(range(len(prepared))), _Answers()
+    places, answers = itertools.cycle(range(len(prepared))), Answers(request_seconds=request_seconds)
     begin = time.perf_counter()
+
+    def is_over() -> bool:
+        return time.perf_counter() - begin >= seconds if beside is None else beside.done()
 
     async def client() -> None:
         connection: Connection | None = None
         try:
             while True:
                 place = next(places)
-                connection = await _ask(target, connection, prepared[place], place, len(requests[place]), answers)
+                connection = await ask(target, connection, prepared[place], place, len(requests[place]), answers)
                 if connection is None:
                     await asyncio.sleep(PAUSE_AFTER_ERROR_SECONDS)
-                if time.perf_counter() - begin >= seconds:
+                if is_over():
                     return
         finally:
             if connection is not None:
@@ -54,12 +68,12 @@ async def closed_loop(target: Target, requests: Sequence[Sequence[str]], *, clie
     return Load(answers.texts, time.perf_counter() - begin, answers.latencies, answers.errors, place, body)
 
 
-async def _ask(
-    target: Target, connection: Connection | None, request: bytes, place: int, texts: int, answers: _Answers
+async def ask(
+    target: Target, connection: Connection | None, request: bytes, place: int, texts: int, answers: Answers
 ) -> Connection | None:
     """One exchange, counted; the connection if it may be used again."""
     try:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        async with asyncio.timeout(answers.request_seconds):
             connection = connection or await target.connect()
             sent = time.perf_counter()
             status, body = await connection.answer(request)

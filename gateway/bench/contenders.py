@@ -13,7 +13,7 @@ from gateway.bench.ceiling import Ceiling
 from gateway.bench.closed_loop import closed_loop
 from gateway.bench.direct import Direct
 from gateway.bench.measurement import Generator, Load
-from gateway.bench.target import Target, vectors
+from gateway.bench.target import Target, is_own, vectors
 from gateway.bench.workloads import ClosedLoad
 from gateway.types import Float32Array
 
@@ -99,13 +99,20 @@ class HttpContender:
 @dataclass(frozen=True, slots=True)
 class Contest:
     """All of a run. `servers` are those that speak HTTP, the gateway first; `direct` is None where Triton's address is
-    not known. `wrk` is the program, None where it is not installed. `model` is the name that metrics have for it."""
+    not known. `wrk` is the program, None where it is not installed. `model` is the name that metrics have for it.
+    `fast` names those of ours that compute in less than the ceiling's precision."""
 
     model: str
     ceiling: CeilingContender
     direct: DirectContender | None
     servers: tuple[HttpContender, ...]
     wrk: str | None
+    fast: frozenset[str] = frozenset()
+
+    def is_by_cosine(self, name: str) -> bool:
+        """Who is judged by the cosine: others, whose kernels are not ours, and what is fast."""
+        is_ours = name in (in_process.NAME, over_grpc.NAME) or is_own(name)
+        return name in self.fast or not is_ours
 
     @property
     def contenders(self) -> tuple[Contender, ...]:

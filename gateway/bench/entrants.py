@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 
 from gateway.bench.closed_loop import NETWORK_FAULTS
 from gateway.bench.processes import listener_on
@@ -52,3 +53,22 @@ def _asked(target: Target) -> tuple[int, bytes]:
         raise ConfigurationError(
             f"{target.name} cannot be asked at {target.url}: {type(error).__name__}.", remedy="Is it running?"
         ) from None
+
+
+def served_precision(target: Target) -> str:
+    """What `/v1/models` says that the model is computed in; empty where it says nothing."""
+
+    async def ask() -> bytes:
+        async with asyncio.timeout(PROBE_SECONDS):
+            connection = await target.connect()
+            try:
+                return await connection.exchange(target.page("/v1/models"))
+            finally:
+                connection.close()
+
+    try:
+        models = json.loads(asyncio.run(ask()))["data"]
+        found = [model.get("precision") for model in models if model.get("id") == target.model]
+    except (*NETWORK_FAULTS, RuntimeError, KeyError, TypeError, AttributeError):
+        return ""
+    return found[0] if found and isinstance(found[0], str) else ""

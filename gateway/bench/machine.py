@@ -124,7 +124,10 @@ def warnings_before(before: Before) -> list[str]:
 def warnings_during(seen: During) -> list[str]:
     found = []
     if seen.others_share > QUIET_OTHERS_SHARE:
-        found.append(f"Processes that were not measured used {seen.others_share:.0%} of the cores during the run.")
+        found.append(
+            f"Processes that were not measured used {seen.others_share:.0%} of the cores during the run. The ceiling "
+            "suffers most from that, as its threads wait for one another, so ratios to it look better than they are."
+        )
     if seen.steal_share > QUIET_STEAL_SHARE:
         found.append(f"The hypervisor gave {seen.steal_share:.0%} of the cores to other machines during the run.")
     return found

@@ -27,6 +27,19 @@ UNITS: Mapping[str, str] = {
     "server_cpu_ms_per_text": "ms",
     "padding_ratio": "",
     "p99_over_idle": "",
+    "bulk_over_alone": "",
+    "texts_per_cpu_second": "texts/s",
+    "added_p50_ms": "ms",
+    "added_p99_ms": "ms",
+    "paired_p99_ms": "ms",
+    "encode_base64_ms": "ms",
+    "encode_float_ms": "ms",
+    "memory_idle_mb": "MB",
+    "memory_peak_mb": "MB",
+    "memory_rise_mb": "MB",
+    "memory_slope_mb_per_minute": "MB/min",
+    "slowest_over_fastest": "",
+    "cpu_slowest_over_fastest": "",
 }
 """Every figure that a run may give, with its unit; empty for a ratio."""
 

@@ -11,8 +11,8 @@ from gateway.bench.direct import NAME as DIRECT
 from gateway.bench.measurement import Generator
 from gateway.bench.record import Record
 from gateway.bench.summary import Figure, figures_of
-from gateway.bench.tables import Table, comparison_table, figure_table, parity_table
-from gateway.bench.target import GATEWAY
+from gateway.bench.tables import BARS_TITLE, COLUMNS, Table, bar_table, comparison_table, figure_table, parity_table
+from gateway.bench.target import GATEWAY, is_own
 
 CHARTS = (
     ("texts_per_second", "texts a second, more is better"),
@@ -20,6 +20,7 @@ CHARTS = (
     ("latency_p99_ms", "99th percentile of latency in ms, less is better"),
 )
 # Latency under a closed loop of many callers only says again how many there are.
+_CHARTLESS = ("added", "encoding", "scaling", "soak")
 _LATENCY_WORKLOADS = ("single", "interference", "poisson")
 
 STYLE = """
@@ -43,12 +44,16 @@ svg .gateway { fill: var(--gateway); } svg .spread { stroke: var(--ink); stroke-
 def page(record: Record) -> str:
     """A whole document, UTF-8."""
     title = f"{record.model}, {record.started_at[:10]}"
+    tables = tables_of(record)
+    first = [table for table in tables if table.title == BARS_TITLE]
+    rest = [table for table in tables if table.title != BARS_TITLE]
     parts = [
         f"<h1>{escape(title)}</h1>",
         *_banners(record),
         _machine(record),
+        *(_table(table) for table in first),
         *_charts(figures_of(record.measurements)),
-        *(_table(table) for table in tables_of(record)),
+        *(_table(table) for table in rest),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -59,9 +64,10 @@ def page(record: Record) -> str:
     )
 
 
-def tables_of(record: Record) -> list[Table]:
-    """Those of a run that have rows."""
-    found = (comparison_table(record.measurements), figure_table(record.measurements), parity_table(record))
+def tables_of(record: Record, columns: Sequence[str] = tuple(COLUMNS)) -> list[Table]:
+    """Those of a run that have rows; `columns` are those of the table of figures."""
+    measured = record.measurements
+    found = (bar_table(measured), comparison_table(measured), figure_table(measured, columns), parity_table(record))
     return [table for table in found if table.rows]
 
 
@@ -82,25 +88,32 @@ def _machine(record: Record) -> str:
 def _charts(figures: Sequence[Figure]) -> list[str]:
     found = []
     for name, words in CHARTS:
-        for workload in dict.fromkeys(figure.workload for figure in figures):
+        for workload in dict.fromkeys(figure.workload for figure in figures if figure.workload not in _CHARTLESS):
             if name != "texts_per_second" and not workload.startswith(_LATENCY_WORKLOADS):
                 continue
             bars = [_bar(one) for one in figures if (one.workload, one.name) == (workload, name)]
-            if bars:
+            # A bar by itself says nothing that its figure in the table does not.
+            if len(bars) > 1:
                 found.append(f"<h3>{escape(workload)}: {escape(words)}</h3>{bar_chart(f'{workload}: {words}', bars)}")
     return found
 
 
 def _bar(figure: Figure) -> Bar:
-    kind = figure.contender if figure.contender in (CEILING, DIRECT, GATEWAY) else "other"
+    kind = (
+        GATEWAY if is_own(figure.contender) else figure.contender if figure.contender in (CEILING, DIRECT) else "other"
+    )
     source = ", wrk" if figure.generator is Generator.WRK else ""
     return Bar(figure.contender + source, kind, figure.spread)
 
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in table.headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
     return (
         f'<h2>{escape(table.title)}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(text: str) -> str:
+    return f'<td class="alarm">{escape(text)}</td>' if text.startswith("NO") else f"<td>{escape(text)}</td>"

@@ -1,4 +1,4 @@
-"""Processor time of the processes under test: the one measure that a load generator on the same cores cannot spoil."""
+"""Processor time and memory of the processes under test, which a load generator on the same cores cannot spoil."""
 
 from __future__ import annotations
 
@@ -26,6 +26,30 @@ def cpu_seconds(pid: int | None) -> float | None:
         with contextlib.suppress(psutil.Error):
             total += _own_seconds(process)
     return total
+
+
+def memory_bytes(pid: int | None) -> int | None:
+    """What a process and all below it hold, a page that several share counted once among them; None as `cpu_seconds`.
+
+    On Linux the proportional set size, elsewhere what belongs to each process alone.
+    """
+    if pid is None:
+        return None
+    try:
+        root = psutil.Process(pid)
+        total = _own_bytes(root)
+        below = root.children(recursive=True)
+    except psutil.Error:
+        return None
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            total += _own_bytes(process)
+    return total
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    memory = process.memory_full_info()
+    return int(getattr(memory, "pss", memory.uss))
 
 
 def _own_seconds(process: psutil.Process) -> float:

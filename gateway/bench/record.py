@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gateway.bench.bars import Verdict, verdicts
 from gateway.bench.machine import Before, During
 from gateway.bench.measurement import UNITS, Measurement
-from gateway.bench.summary import Operation, comparisons_of, figures_of
+from gateway.bench.parity import LEAST_COSINE
+from gateway.bench.summary import comparisons_of, figures_of
 from gateway.bench.workloads import Plan
 
 FORMAT = "gateway-bench/1"
 """Raised when a field changes its meaning or goes; new fields may come without that."""
+
+DIFFERENCE, COSINE = "difference", "cosine"
+"""What two vectors are compared by."""
 
 # How long a value may be: far finer than any repeat is like another.
 SIGNIFICANT_DIGITS = 6
@@ -20,21 +25,26 @@ SIGNIFICANT_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class ParityResult:
-    """`difference` is the largest between any of `vectors` vectors and the ceiling's; infinite where one was none."""
+    """`difference` is the largest between any of `vectors` vectors and the ceiling's; infinite where one was none.
+    `cosine` is the least, -1 there. `rule` says which of the two decides whether the contender `holds`."""
 
     contender: str
     difference: float
+    cosine: float
     vectors: int
     holds: bool
+    rule: str = DIFFERENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """`model` is the name that it is asked for by; `url` is empty for what is asked in another way."""
+    """`model` is the name that it is asked for by; `url` is empty for what is asked in another way. `precision` is
+    what the server says that it serves, empty where it says nothing."""
 
     name: str
     url: str
     model: str
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +90,32 @@ def document(record: Record) -> dict[str, Any]:
         },
         "gateway_settings": dict(record.settings),
         "participants": [asdict(one) for one in record.participants],
-        "parity": {"tolerance": record.tolerance, "results": [_parity(one) for one in record.parity]},
+        "parity": {
+            "tolerance": record.tolerance,
+            "least_cosine": LEAST_COSINE,
+            "results": [_parity(one) for one in record.parity],
+        },
         "figures": _figures(record.measurements),
         "comparisons": _comparisons(record.measurements),
+        "bars": [_bar(one) for one in verdicts(record.measurements)],
         "warnings": list(record.warnings),
+    }
+
+
+def _bar(verdict: Verdict) -> dict[str, Any]:
+    bar = verdict.bar
+    return {
+        "claim": bar.claim,
+        "workload": bar.workload,
+        "contender": verdict.contender,
+        "at_least": bar.at_least,
+        "at_most": bar.at_most,
+        "unit": bar.unit,
+        "median": _rounded(verdict.spread.median),
+        "lowest": _rounded(verdict.spread.lowest),
+        "highest": _rounded(verdict.spread.highest),
+        "repeats": verdict.repeats,
+        "holds": verdict.holds,
     }
 
 
@@ -93,7 +125,10 @@ def _parity(result: ParityResult) -> dict[str, Any]:
     return {
         "contender": result.contender,
         "largest_difference": _rounded(result.difference) if finite else None,
+        # Not rounded to six digits: nines are what it is about.
+        "least_cosine": round(result.cosine, 9),
         "vectors": result.vectors,
+        "rule": result.rule,
         "holds": result.holds,
     }
 
@@ -120,8 +155,8 @@ def _comparisons(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
             "reference": one.reference,
             "load_generator": one.generator.value,
             "figure": one.name,
-            "operation": one.operation.value,
-            "unit": UNITS[one.name] if one.operation is Operation.DIFFERENCE else "",
+            "operation": "ratio",
+            "unit": "",
             **_values(one.values, asdict(one.spread)),
         }
         for one in comparisons_of(measurements)

@@ -13,11 +13,11 @@ from gateway.bench.contenders import Contender, Contest
 from gateway.bench.direct import NAME as DIRECT
 from gateway.bench.machine import During, core_times, during
 from gateway.bench.measurement import Measurement
-from gateway.bench.parity import TOLERANCE, Parity, probe_texts
+from gateway.bench.parity import LEAST_COSINE, TOLERANCE, Parity, probe_texts
 from gateway.bench.processes import cpu_seconds
-from gateway.bench.record import ParityResult
+from gateway.bench.record import COSINE, DIFFERENCE, ParityResult
 from gateway.bench.steps import Course, Step
-from gateway.bench.target import GATEWAY
+from gateway.bench.target import is_own
 from gateway.bench.workloads import Plan, Workload, closed_load
 from gateway.errors import GatewayError
 
@@ -49,7 +49,8 @@ def run(contest: Contest, plan: Plan, *, progress: Progress, tolerance: float = 
     Where vectors of the gateway or of Triton are not the ceiling's, nothing is measured, and the outcome is void; it is
     void too where that shows later, under load.
     """
-    parity, outcome = Parity(contest.ceiling.ceiling.embed, tolerance), Outcome()
+    parity = Parity(contest.ceiling.ceiling.embed, tolerance, contest.is_by_cosine)
+    outcome = Outcome()
     compare_vectors(contest.contenders, parity, outcome)
     judge(contest.contenders, parity, outcome)
     if outcome.void is None:
@@ -77,31 +78,43 @@ def judge(contenders: Sequence[Contender], parity: Parity, outcome: Outcome) -> 
     """Writes down who computed the same vectors. Other servers may differ, which is said; these here may not."""
     own = [contender.name for contender in contenders if not _is_foreign(contender)]
     others = [contender.name for contender in contenders if _is_foreign(contender)]
-    outcome.parity = [
-        ParityResult(name, parity.differences.get(name, float("inf")), parity.checked.get(name, 0), parity.holds(name))
-        for name in (*own, *others)
-        if name != CEILING
-    ]
+    outcome.parity = [result_of(name, parity) for name in (*own, *others) if name != CEILING]
     for one in outcome.parity:
         if one.holds:
             continue
         if one.contender in own:
-            outcome.void = f"vectors of {one.contender} {_wrongness(one.difference)}; {parity.tolerance:g} is allowed."
+            outcome.void = f"vectors of {one.contender} {_wrongness(one)}; {_allowed(one, parity)}."
         else:
-            outcome.warnings.append(
-                f"{one.contender} computes something else: its vectors {_wrongness(one.difference)}."
-            )
+            outcome.warnings.append(f"{one.contender} computes something else: its vectors {_wrongness(one)}.")
     outcome.warnings = list(dict.fromkeys(outcome.warnings))
 
 
-def _wrongness(difference: float) -> str:
-    if difference == float("inf"):
+def result_of(name: str, parity: Parity) -> ParityResult:
+    """What was seen of a contender's vectors; of one that gave none that they are infinitely far."""
+    return ParityResult(
+        name,
+        parity.differences.get(name, float("inf")),
+        parity.cosines.get(name, -1.0),
+        parity.checked.get(name, 0),
+        parity.holds(name),
+        COSINE if parity.by_cosine(name) else DIFFERENCE,
+    )
+
+
+def _wrongness(result: ParityResult) -> str:
+    if result.difference == float("inf"):
         return "are missing or of another shape than the in-process ones"
-    return f"differ from the in-process ones by {difference:.1e}"
+    if result.rule == COSINE:
+        return f"have a cosine of {result.cosine:.6f} with the in-process ones"
+    return f"differ from the in-process ones by {result.difference:.1e}"
+
+
+def _allowed(result: ParityResult, parity: Parity) -> str:
+    return f"{LEAST_COSINE} is the least" if result.rule == COSINE else f"{parity.tolerance:g} is allowed"
 
 
 def _is_foreign(contender: Contender) -> bool:
-    return contender.name not in (CEILING, DIRECT, GATEWAY)
+    return contender.name not in (CEILING, DIRECT) and not is_own(contender.name)
 
 
 def unanswered(measurements: Sequence[Measurement]) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.bench.bars import Bar, Verdict, verdicts
 from gateway.bench.measurement import Generator, Measurement
-from gateway.bench.record import Record
+from gateway.bench.parity import LEAST_COSINE
+from gateway.bench.record import COSINE, ParityResult, Record
 from gateway.bench.spread import Spread
-from gateway.bench.summary import Comparison, Figure, Operation, comparisons_of, figures_of
+from gateway.bench.summary import Comparison, Figure, comparisons_of, figures_of
 
 COLUMNS: Mapping[str, str] = {
     "texts_per_second": "texts/s",
@@ -17,10 +19,34 @@ COLUMNS: Mapping[str, str] = {
     "server_cpu_ms_per_text": "server CPU ms/text",
     "server_cpu_seconds": "server CPU s",
     "client_cpu_seconds": "client CPU s",
+    "texts_per_cpu_second": "texts/CPU s",
     "padding_ratio": "padding",
     "errors": "errors",
 }
 """Figures that have a column, and its heading. Those of an open loop have their rate in the first."""
+
+OF_THEIR_OWN: Mapping[str, str] = {
+    "p99_over_idle": "p99 ms with bulk requests / alone",
+    "bulk_over_alone": "bulk texts/s with single queries / alone",
+    "added_p50_ms": "ms more than a direct call, median of the pairs",
+    "added_p99_ms": "ms more than a direct call, p99 less p99",
+    "paired_p99_ms": "ms more than a direct call, p99 of the pairs",
+    "encode_base64_ms": "ms to write as base64",
+    "encode_float_ms": "ms to write as numbers",
+    "slowest_over_fastest": "texts/s of the slowest size / fastest",
+    "cpu_slowest_over_fastest": "texts/CPU s of the slowest size / fastest",
+    "memory_idle_mb": "MB held before",
+    "memory_peak_mb": "MB held at most",
+    "memory_rise_mb": "MB more than before, at most",
+    "memory_slope_mb_per_minute": "MB a minute in the second half",
+}
+"""Figures that compare something by themselves, in words."""
+
+NARROW_COLUMNS = ("texts_per_second", "latency_p50_ms", "latency_p99_ms", "server_cpu_ms_per_text", "errors")
+"""What a terminal has room for; pages and documents have all."""
+
+BARS_TITLE = "Bars"
+ENOUGH_REPEATS = 5
 
 _WITHOUT_SPREAD = ("server_cpu_seconds", "client_cpu_seconds", "errors")
 
@@ -34,13 +60,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def figure_table(measurements: Sequence[Measurement]) -> Table:
-    """A row for each contender in each workload; columns that no row has a value for are left out."""
+def figure_table(measurements: Sequence[Measurement], columns: Sequence[str] = tuple(COLUMNS)) -> Table:
+    """A row for each contender in each workload; of `columns` those that no row has a value for are left out."""
     grouped: dict[tuple[str, str, Generator], dict[str, Spread]] = {}
     for figure in figures_of(measurements):
         own = grouped.setdefault((figure.workload, figure.contender, figure.generator), {})
         own[_column(figure)] = figure.spread
-    used = [name for name in COLUMNS if any(name in own for own in grouped.values())]
+    used = [name for name in columns if any(name in own for own in grouped.values())]
     rows = [
         (workload, contender, generator.value, *(_cell(name, own.get(name)) for name in used))
         for (workload, contender, generator), own in grouped.items()
@@ -60,31 +86,55 @@ def _column(figure: Figure) -> str:
 
 
 def comparison_table(measurements: Sequence[Measurement]) -> Table:
-    """What was compared within each repeat, and what bulk requests did to single ones."""
+    """What was compared within each repeat."""
     compared = [(sentence(one), shown(one.spread)) for one in comparisons_of(measurements)]
-    disturbed = [
-        (f"{one.workload}: {one.contender}, p99 ms with bulk requests / alone", shown(one.spread))
+    others = [
+        (f"{one.workload}: {one.contender}, {OF_THEIR_OWN[one.name]}", shown(one.spread))
         for one in figures_of(measurements)
-        if one.name == "p99_over_idle"
+        if one.name in OF_THEIR_OWN
     ]
-    return Table("Compared within each repeat", ("what", "median [lowest, highest]"), (*compared, *disturbed))
+    return Table("Compared within each repeat", ("what", "median [lowest, highest]"), (*compared, *others))
 
 
 def sentence(one: Comparison) -> str:
     """What was compared, such as `bulk: gateway / ceiling, texts/s`."""
-    sign = "/" if one.operation is Operation.RATIO else "-"
     source = ", wrk" if one.generator is Generator.WRK else ""
-    unit = COLUMNS[one.name]
-    return f"{one.workload}{source}: {one.contender} {sign} {one.reference}, {unit}"
+    return f"{one.workload}{source}: {one.contender} / {one.reference}, {COLUMNS[one.name]}"
+
+
+def bar_table(measurements: Sequence[Measurement]) -> Table:
+    """What is claimed, and whether this run shows it."""
+    rows = tuple(
+        (one.bar.claim, one.contender, allowed(one.bar), f"{shown(one.spread)} {one.bar.unit}".strip(), _verdict(one))
+        for one in verdicts(measurements)
+    )
+    return Table(BARS_TITLE, ("claim", "of", "bar", "measured", "reached"), rows)
+
+
+def allowed(bar: Bar) -> str:
+    """`>= 0.95` or `<= 1.5 ms`."""
+    sign, bound = (">=", bar.at_least) if bar.at_least is not None else ("<=", bar.at_most)
+    return f"{sign} {bound:g} {bar.unit}".strip()
+
+
+def _verdict(verdict: Verdict) -> str:
+    reached = "yes" if verdict.holds else "NO"
+    return reached if verdict.repeats >= ENOUGH_REPEATS or verdict.bar.workload == "soak" else f"{reached}, few repeats"
 
 
 def parity_table(record: Record) -> Table:
     rows = tuple(
-        (one.contender, f"{one.difference:.1e}", str(one.vectors), "yes" if one.holds else "NO")
+        (one.contender, f"{one.difference:.1e}", f"{one.cosine:.7f}", str(one.vectors), _agrees(one))
         for one in record.parity
     )
-    title = f"Vectors compared with the in-process ones, largest difference allowed {record.tolerance:g}"
-    return Table(title, ("contender", "largest difference", "vectors", "the same"), rows)
+    title = f"Vectors beside the in-process ones: {record.tolerance:g} apart at most, or a cosine of {LEAST_COSINE}"
+    return Table(title, ("contender", "largest difference", "least cosine", "vectors", "the same"), rows)
+
+
+def _agrees(result: ParityResult) -> str:
+    if not result.holds:
+        return "NO"
+    return "yes, by the cosine" if result.rule == COSINE else "yes"
 
 
 def shown(spread: Spread) -> str:

@@ -15,6 +15,7 @@ from gateway.errors import ConfigurationError
 from gateway.types import Float32Array
 
 GATEWAY = "gateway"
+VARIANT_PREFIX = "gateway-"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -58,6 +59,11 @@ class Target:
     def page(self, path: str) -> bytes:
         """A GET of another page of the same server."""
         return get(path, host=self._host_field, key=self.key)
+
+
+def is_own(name: str) -> bool:
+    """Whether a contender of that name is a gateway of ours: the measured one, or one with other settings beside it."""
+    return name == GATEWAY or name.startswith(VARIANT_PREFIX)
 
 
 def target_at(url: str, *, name: str, model: str, key: str | None = None) -> Target:

@@ -14,6 +14,10 @@ from rich.text import Text
 
 from gateway.bench.page import tables_of
 from gateway.bench.record import Record
+from gateway.bench.tables import COLUMNS, NARROW_COLUMNS
+
+WIDE = 180
+"""Characters a line from which all columns are readable."""
 
 
 class TerminalProgress:
@@ -60,7 +64,8 @@ def print_record(record: Record, console: Console) -> None:
     load = " ".join(f"{value:.2f}" for value in record.before.load)
     console.print(Text(f"{record.started_at[:10]}, {record.model}, {hardware}, load before {load}"))
     console.print(Text(versions))
-    for table in tables_of(record):
+    columns = tuple(COLUMNS) if console.width >= WIDE else NARROW_COLUMNS
+    for table in tables_of(record, columns):
         shown = Table(*map(escape, table.headings), title=escape(table.title), title_justify="left")
         for row in table.rows:
             shown.add_row(*map(Text, row))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 
 _WORDS = (
@@ -24,6 +26,24 @@ def mixed_length(count: int, *, seed: int) -> list[str]:
     return [" ".join(rng.choice(WORDS, size=length)) for length in lengths]
 
 
+def alike_lengths(count: int, *, seed: int) -> list[str]:
+    """As `mixed_length`, but of the same lengths whatever the seed, in another order: that distribution's quantiles.
+
+    Who got through two such requests and who got through three have done the same work a text.
+    """
+    rng = np.random.default_rng(seed)
+    deviations = np.array([NormalDist().inv_cdf((place + 0.5) / count) for place in range(count)])
+    lengths = np.clip(40 * np.exp(0.7 * deviations), 3, 220).astype(int)
+    return [" ".join(rng.choice(WORDS, size=length)) for length in rng.permutation(lengths)]
+
+
+def tiny_texts(count: int, *, seed: int) -> list[str]:
+    """Texts of 3 or 4 words: little to compute, so that what each text costs besides shows."""
+    rng = np.random.default_rng(seed)
+    words = rng.choice(WORDS, size=(count, 4))
+    return [" ".join(row[: 3 + place % 2]) for place, row in enumerate(words.tolist())]
+
+
 def short_queries(count: int, *, seed: int) -> list[str]:
     """Queries of 6 to 12 words."""
     rng = np.random.default_rng(seed)
@@ -32,8 +52,13 @@ def short_queries(count: int, *, seed: int) -> list[str]:
 
 def long_texts(count: int, *, seed: int) -> list[str]:
     """Texts of 200 words."""
+    return texts_of_words(count, words=200, seed=seed)
+
+
+def texts_of_words(count: int, *, words: int, seed: int) -> list[str]:
+    """Texts of so many words."""
     rng = np.random.default_rng(seed)
-    return [" ".join(rng.choice(WORDS, size=200)) for _ in range(count)]
+    return [" ".join(rng.choice(WORDS, size=words)) for _ in range(count)]
 
 
 def half_repeated(count: int, *, pool: list[str], seed: int) -> list[str]:

@@ -30,13 +30,25 @@ class LockedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FastProof:
+    """That a model may be served fast: the smallest cosine of its vectors with the exact ones, and the largest
+    difference that sharing a batch made to a value, both over sample texts. It holds for one `machine`: processor and
+    package that computed."""
+
+    min_cosine: float
+    spread: float
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """`files` are those that belong together and serve; empty where nothing is installed whole. `spare` lie there too,
     each proved, but of an installation that is under way, or of one that was replaced.
 
     `variant` is the installed precision, None where the card has only one. `canary` holds the first values that the
     installed files gave for the card's canary text. `batch_invariant` says whether a text's vector is the same whoever
-    shares its batch. `verified_at` is when everything was last proved, UTC, ISO 8601."""
+    shares its batch; `fast` that it may be served fast, None where nobody tried. `verified_at` is when everything was
+    last proved, UTC, ISO 8601."""
 
     files: Mapping[str, LockedFile] = field(default_factory=dict)
     spare: Mapping[str, LockedFile] = field(default_factory=dict)
@@ -45,6 +57,7 @@ class Installation:
     revision: str | None = None
     canary: tuple[float, ...] = ()
     batch_invariant: bool = True
+    fast: FastProof | None = None
     verified_at: str | None = None
 
     @property
@@ -72,6 +85,7 @@ def read_installation(card: Card) -> Installation:
             revision=_text(document.get("revision")),
             canary=tuple(map(_finite, document.get("canary", ()))),
             batch_invariant=bool(document.get("batch_invariant", True)),
+            fast=_fast(document.get("fast")),
             verified_at=_text(document.get("verified_at")),
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
@@ -93,6 +107,14 @@ def _check(file: LockedFile) -> None:
     parts = PurePosixPath(file.path).parts
     if not parts or parts[0] == "/" or ".." in parts or "\\" in file.path or "\0" in file.path:
         raise ValueError("a file lies outside the model folder")
+
+
+def _fast(entry: object) -> FastProof | None:
+    if not isinstance(entry, dict):
+        return None
+    return FastProof(
+        min_cosine=_finite(entry["min_cosine"]), spread=_finite(entry["spread"]), machine=str(entry["machine"])
+    )
 
 
 def _text(value: object) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.cards.schema import Model
+from gateway.types import Precision
 
 TEXT, IMAGE = "text", "image"
 
@@ -14,6 +15,7 @@ TEXT, IMAGE = "text", "image"
 class ModelListing:
     """`tasks` are those whose Triton models are loaded. `variant` is the installed precision, None where there is only
     one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
+    `precision` is what its vectors really come in.
     `configured_task` and `configured_max_tokens` are the operator's own words on the default task and the window.
     `configured_aliases` are the operator's own names for it, each with the task that it stands for, None for none.
     `size_bytes` is what the installed files take, `digest` a sha256 over theirs, "" where nothing is known of them,
@@ -24,6 +26,7 @@ class ModelListing:
     tasks: tuple[str, ...] = ()
     variant: str | None = None
     batch_invariant: bool = True
+    precision: Precision = Precision.EXACT
     configured_task: str | None = None
     configured_max_tokens: int | None = None
     configured_aliases: Mapping[str, str | None] = field(default_factory=dict)

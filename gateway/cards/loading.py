@@ -96,6 +96,7 @@ def _card(
         files=tuple(tables.read_file(section) for section in root.sections("files")),
         canary=tables.read_canary(root.section("canary")),
         batching=tables.read_batching(root.optional_section("batching")),
+        precision=tables.read_precision(root.optional_section("precision")),
         wheel=tables.read_wheel(root.optional_section("wheel")),
         graph=tables.read_graph(root.optional_section("graph")),
         family=family,

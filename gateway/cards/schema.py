@@ -186,11 +186,23 @@ class CanarySpec:
 
 @dataclass(frozen=True, slots=True)
 class BatchSpec:
-    """`max_batch_tokens` bounds longest row x rows of one Triton call. Rows of more than `long_row_tokens` are in a
-    lane of their own, so that they never take every call slot."""
+    """`max_batch_tokens` bounds longest row x rows of one Triton call; `max_batch_tokens_on_gpu` does where a graph is
+    computed by a GPU, which wants tens of thousands at once. A core is busy with 512, and slower a token with more.
+    Rows of more than `long_row_tokens` are in a lane of their own, so that they never take every call slot."""
 
     max_batch_tokens: int = 512
+    max_batch_tokens_on_gpu: int = 16_384
     long_row_tokens: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionSpec:
+    """Whether the model may be served fast. `why_not` is the sentence for one that may not, None for one that may if it
+    proves itself on the machine that serves it. `fast_min_cosine` is the smallest cosine with float32 that was measured
+    over a thousand texts, where somebody did."""
+
+    why_not: str | None = None
+    fast_min_cosine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +230,7 @@ class Card:
     reranking: RerankSpec | None = None
     tasks: TaskTable = field(default_factory=TaskTable)
     batching: BatchSpec = field(default_factory=BatchSpec)
+    precision: PrecisionSpec = field(default_factory=PrecisionSpec)
     aliases: tuple[str, ...] = ()
     family: str | None = None
     member: str | None = None

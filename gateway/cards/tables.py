@@ -12,6 +12,7 @@ from gateway.cards.schema import (
     FileSpec,
     GraphSpec,
     ImageSpec,
+    PrecisionSpec,
     RerankSpec,
     Role,
     TaskSpec,
@@ -30,6 +31,7 @@ from gateway.cards.triton_spec import (
     TensorSpec,
     TritonSpec,
 )
+from gateway.types import FAST_MIN_COSINE
 from gateway.vectors.pooling import POOLINGS
 
 INSTANCE_KINDS = ("KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL")
@@ -216,8 +218,28 @@ def read_batching(section: Section | None) -> BatchSpec:
     default = BatchSpec()
     spec = BatchSpec(
         max_batch_tokens=section.integer("max_batch_tokens", minimum=1, default=default.max_batch_tokens),
+        max_batch_tokens_on_gpu=section.integer(
+            "max_batch_tokens_on_gpu", minimum=1, default=default.max_batch_tokens_on_gpu
+        ),
         long_row_tokens=section.integer("long_row_tokens", minimum=1, default=default.long_row_tokens),
     )
+    section.finish()
+    return spec
+
+
+def read_precision(section: Section | None) -> PrecisionSpec:
+    if section is None:
+        return PrecisionSpec()
+    spec = PrecisionSpec(
+        why_not=section.optional_text("why_not"),
+        fast_min_cosine=section.number("fast_min_cosine", default=1.0) if section.has("fast_min_cosine") else None,
+    )
+    if spec.fast_min_cosine is not None and not FAST_MIN_COSINE <= spec.fast_min_cosine <= 1:
+        section.fault(
+            "fast_min_cosine", f"a cosine from {FAST_MIN_COSINE} to 1; a model below that has why_not instead"
+        )
+    if spec.fast_min_cosine is not None and spec.why_not is not None:
+        section.fault("why_not", "left out where fast_min_cosine says that the model may be served fast")
     section.finish()
     return spec
 

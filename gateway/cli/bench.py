@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -16,16 +17,17 @@ import typer
 from rich.console import Console
 
 from gateway.artifacts.completeness import is_complete
-from gateway.bench import machine, wrk
+from gateway.bench import machine, soak, wrk
 from gateway.bench.contenders import Contest
+from gateway.bench.entrants import served_precision
 from gateway.bench.model_rows import benchable_card
 from gateway.bench.page import page
 from gateway.bench.parity import TOLERANCE
 from gateway.bench.record import Participant, Record, document
 from gateway.bench.run import run
-from gateway.bench.staging import Cast, check_names, staged
+from gateway.bench.staging import PRECISION, Cast, check_names, staged
 from gateway.bench.terminal import TerminalProgress, print_record
-from gateway.bench.workloads import DESCRIPTIONS, Plan, Workload, full_plan, quick_plan
+from gateway.bench.workloads import DESCRIPTIONS, USUAL, Plan, Workload, full_plan, quick_plan
 from gateway.cards.registry import Registry
 from gateway.cli.bench_options import (
     QUICK_REPEATS,
@@ -39,20 +41,25 @@ from gateway.cli.bench_options import (
     LimitOption,
     ModelOfOption,
     ModelOption,
+    PrecisionOption,
     QuickOption,
     RepeatsOption,
     SecondsOption,
+    SoakOption,
     ToleranceOption,
     TritonOption,
     UrlOption,
+    VariantOption,
     WorkloadOption,
     keys_of,
     pairs,
     prepare_files,
+    variants,
 )
 from gateway.cli.named_models import RepositoryOption
 from gateway.errors import ArtifactError
 from gateway.settings import load_settings
+from gateway.types import Precision
 
 EXIT_VOID = 1
 EXIT_STOPPED = 130
@@ -72,6 +79,9 @@ def bench(
     model_of: ModelOfOption = None,
     key_of: KeyOfOption = None,
     tolerance: ToleranceOption = TOLERANCE,
+    precision: PrecisionOption = None,
+    variant: VariantOption = None,
+    soak_minutes: SoakOption = None,
     limit_minutes: LimitOption = 60.0,
     json_file: JsonFileOption = None,
     html_file: HtmlFileOption = None,
@@ -79,21 +89,30 @@ def bench(
 ) -> None:
     """Measure in-process ONNX Runtime, Triton, the gateway and others in turns. Exit 1 where the vectors differ."""
     plan = asked_plan(workload, repeats=repeats, seconds=seconds, quick=quick, limit_seconds=60 * limit_minutes)
+    plan = plan if soak_minutes is None else dataclasses.replace(plan, soak_seconds=60 * soak_minutes)
     repository = load_settings(model_repository=model_repository).model_repository
     cast = Cast(
         benchable_card(Registry.from_repository(repository), model),
         repository,
         url=url,
         triton=triton,
+        variants=variants(variant),
         others=pairs(against, option="--against", value="URL"),
         models=pairs(model_of, option="--model-of", value="MODEL"),
         keys=keys_of(pairs(key_of, option="--key-of", value="VARIABLE"), os.environ),
-        settings={} if url else machine.gateway_settings(os.environ),
+        settings={} if url else started_with(plan, precision, os.environ),
+        is_fast=precision is Precision.FAST,
     )
     check_names(cast)
     prepare_files([json_file, html_file])
-    record = stopping_cleanly(cast, plan, quick=quick, tolerance=tolerance)
-    finish(record, json_file=json_file, html_file=html_file)
+    finish(stopping_cleanly(cast, plan, quick=quick, tolerance=tolerance), json_file=json_file, html_file=html_file)
+
+
+def started_with(plan: Plan, precision: Precision | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a stack that is started here: those around, and what the options and workloads ask for."""
+    needed = soak.SETTINGS if Workload.SOAK in plan.workloads else {}
+    asked = {PRECISION: precision.value} if precision is not None else {}
+    return {**needed, **machine.gateway_settings(environment), **asked}
 
 
 def asked_plan(
@@ -107,7 +126,7 @@ def asked_plan(
     """What was not asked for is as it is quoted, or quick."""
     make_plan = quick_plan if quick else full_plan
     return make_plan(
-        list(dict.fromkeys(workloads or Workload)),
+        list(dict.fromkeys(workloads or USUAL)),
         repeats=repeats or (QUICK_REPEATS if quick else REPEATS),
         seconds=seconds or (QUICK_SECONDS if quick else SECONDS),
         limit_seconds=limit_seconds,
@@ -135,6 +154,7 @@ def measured(cast: Cast, plan: Plan, console: Console, *, quick: bool, tolerance
         console.print(f"Note: {note}", style="yellow", markup=False)
     console.print("starting Triton and the gateway ..." if cast.url is None else f"asking {cast.url} ...", markup=False)
     with staged(cast) as contest, TerminalProgress(console, repeats=plan.repeats) as progress:
+        taking_part = participants(contest)
         outcome = run(contest, plan, progress=progress, tolerance=tolerance)
     notes += [*missing_parts(contest, plan), *outcome.warnings]
     notes += machine.warnings_during(outcome.during) if outcome.during is not None else []
@@ -150,7 +170,7 @@ def measured(cast: Cast, plan: Plan, console: Console, *, quick: bool, tolerance
         settings=cast.settings,
         before=before,
         during=outcome.during,
-        participants=participants(contest),
+        participants=taking_part,
         parity=outcome.parity,
         measurements=outcome.measurements,
         warnings=notes,
@@ -162,12 +182,15 @@ def missing_parts(contest: Contest, plan: Plan) -> Iterator[str]:
     """A sentence for each thing that this run could not have."""
     if contest.wrk is None and {Workload.SINGLE, Workload.MANY} & set(plan.workloads):
         yield wrk.HOW_TO_GET
-    if contest.direct is None:
+    if contest.direct is None or contest.servers[0].target.tls:
         yield "Direct gRPC was not measured: --triton HOST:PORT names the Triton behind --url."
 
 
 def participants(contest: Contest) -> Sequence[Participant]:
-    asked = [Participant(server.name, server.target.url, server.target.model) for server in contest.servers]
+    asked = [
+        Participant(server.name, server.target.url, server.target.model, served_precision(server.target))
+        for server in contest.servers
+    ]
     direct = contest.direct
     first = [Participant(contest.ceiling.name, "", contest.model)]
     if direct is not None:

@@ -10,12 +10,14 @@ import typer
 
 from gateway.bench.workloads import Workload
 from gateway.errors import ConfigurationError
+from gateway.types import Precision
 
 REPEATS, QUICK_REPEATS = 5, 2
 SECONDS, QUICK_SECONDS = 4.0, 1.0
 
 WorkloadOption = Annotated[
-    list[Workload] | None, typer.Option(metavar="WORKLOAD", help="Measure this one; may be repeated (default: all)")
+    list[Workload] | None,
+    typer.Option(metavar="WORKLOAD", help="Measure this one; may be repeated (default: all but the long ones)"),
 ]
 RepeatsOption = Annotated[
     int | None,
@@ -59,6 +61,21 @@ ToleranceOption = Annotated[
     float,
     typer.Option(metavar="DIFFERENCE", min=0, help="Largest difference to the ceiling's vectors in a run that counts."),
 ]
+VariantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VARIABLE=VALUE",
+        help="A second stack with this setting, as gateway-NAME; may be repeated, the same NAME for another setting.",
+    ),
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help="GATEWAY_PRECISION of the measured gateway; with fast its vectors are judged by their cosine."),
+]
+SoakOption = Annotated[
+    float | None,
+    typer.Option(metavar="MINUTES", min=0.05, max=600, help="Length of the workload soak (default: 10, --quick 1/6)"),
+]
 LimitOption = Annotated[float, typer.Option(metavar="MINUTES", min=0.1, help="What has not begun by then is left out.")]
 JsonFileOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here.")]
 HtmlFileOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts here.")]
@@ -74,6 +91,21 @@ def pairs(given: Sequence[str] | None, *, option: str, value: str) -> dict[str, 
         if name in found:
             raise ConfigurationError(f"{option} names {name} twice.", remedy="Give each server a name of its own.")
         found[name] = rest
+    return found
+
+
+def variants(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    """Settings by name out of NAME=VARIABLE=VALUE. Raises `ConfigurationError` for anything else."""
+    found: dict[str, dict[str, str]] = {}
+    for one in given or ():
+        name, _, setting = one.partition("=")
+        variable, sign, value = setting.partition("=")
+        if not (name and sign and variable.startswith("GATEWAY_")):
+            raise ConfigurationError(
+                "--variant was given without a name and a setting.",
+                remedy="Write --variant NAME=GATEWAY_SETTING=VALUE.",
+            )
+        found.setdefault(name, {})[variable] = value
     return found
 
 

@@ -14,6 +14,7 @@ from gateway.artifacts.completeness import has_files, is_complete
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
+from gateway.cli.fast_models import precision_checks
 from gateway.cli.health_check import Check
 from gateway.cli.port_choice import PORT_OPTIONS, host_of
 from gateway.cli.torch_checks import torch_checks
@@ -38,6 +39,7 @@ def all_checks(settings: Settings) -> list[Check]:
         *embedded_checks(settings.triton_home),
         *port_checks(settings),
         *model_checks(settings),
+        *precision_checks(settings, complete_cards(settings)),
     ]
 
 
@@ -137,6 +139,15 @@ def model_checks(settings: Settings) -> list[Check]:
         coded = [card for card in complete.values() if not card.triton.has_graph]
         checks += torch_checks(coded, dtype=settings.dtype, is_start_possible=is_start_possible)
     return checks or [Check("models", ok=False, finding=f"no model card in {settings.model_repository}")]
+
+
+def complete_cards(settings: Settings) -> list[Card]:
+    """None where the cards cannot be read, which is told apart."""
+    try:
+        cards = Registry.from_repository(settings.model_repository).cards
+    except ConfigurationError:
+        return []
+    return [card for card in cards if is_complete(card)]
 
 
 def check_model(model: Model, complete: Mapping[str, Card], *, is_start_possible: bool) -> Check:

@@ -1,177 +1,368 @@
-"""uvicorn's h11 protocol with what it lacks at the edge of a network: limits for the time and the size of a request's
-headers and for the patience with a client that does not read, and this project's envelope and request id on the answer
-to something that is not HTTP.
+"""HTTP/1.1 for uvicorn on the parser of httptools, with what uvicorn's own protocols lack at the edge of a network:
+limits for the time and the size of a request's headers and for the patience with a client that does not read, refusals
+of all that proxies may read in another way, and this project's envelope on the answer to something that is not HTTP.
 
-h11 rather than httptools: JDK clients offer `Upgrade: h2c` with their first POST, and httptools then loses its body.
+uvicorn's protocol on httptools loses the body of JDK clients' first POST, which offers `Upgrade: h2c`; its protocol on
+h11 takes twice the processor time of a short request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-import socket
-import struct
-import sys
-from typing import Any
+from collections import deque
+from typing import Any, cast
+from urllib.parse import unquote
 
-import h11
-import orjson
-from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+import httptools
+from starlette.types import Scope
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
+from gateway.cli.http_exchange import Exchange, fault_body, fault_headers
+from gateway.cli.http_head import Head, NotHttp
+from gateway.cli.idle_readers import ReaderWatch
 
-# h11 measures headers only while they are incomplete, so what comes in one piece has to be handed to it in small ones.
-_HEADER_PIECE_BYTES = 4 * 1024
-
-# Where the server sets no limit of its own: h11's default.
-_MAX_HEADER_BYTES = 16 * 1024
-
-# `struct linger`: on, for 0 seconds.
-_DROP_WHAT_IS_UNSENT = struct.pack("ii", 1, 0)
+# So little that requests sent one behind the other are few in what is parsed at once: each is worth much more memory.
+_PIECE_BYTES = 4 * 1024
 
 
-class CountingConnection(h11.Connection):
-    """h11's connection, which also counts what it gave out to be sent."""
-
-    sent_bytes = 0
-
-    def send(self, event: h11.Event) -> Any:
-        output = super().send(event)
-        self.sent_bytes += len(output or b"")
-        return output
-
-
-class GuardedH11Protocol(H11Protocol):
+class GuardedHttpProtocol(asyncio.Protocol):
     """One connection. Whoever needs more than `header_timeout_seconds` for a request's headers is cut off, and so is
-    whoever takes nothing of an answer for `send_timeout_seconds`: it would keep answer and connection for ever."""
+    whoever takes nothing of an answer for `send_timeout_seconds`.
 
-    conn: CountingConnection
+    Requests are answered one after the other; nothing is read beyond the one that waits. Implements
+    `gateway.cli.http_exchange.Wire`.
+    """
+
     header_timeout_seconds = 10.0
     send_timeout_seconds = 30.0
+    max_header_bytes = 32 * 1024
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.conn = CountingConnection(h11.SERVER, self.config.h11_max_incomplete_event_size or _MAX_HEADER_BYTES)
-        self._header_timer: asyncio.TimerHandle | None = None
-        self._send_timer: asyncio.TimerHandle | None = None
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._loop = _loop or asyncio.get_event_loop()
+        self._head = Head()
+        self._parser = httptools.HttpRequestParser(self)
+        self._awaits_head = True
+        self._unmeasured_bytes = 0  # fed since the headers began or since something of a body came
+        self._receiving: Exchange | None = None
+        self._body_left_bytes = 0
+        self._answering: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._unread = b""
+        self._fault: str | None = None
+        self._is_reading = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self.is_full = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch_headers()
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._readers = ReaderWatch(self._transport, self._loop, timeout_seconds=self.send_timeout_seconds)
+        self._addresses = (_address(transport, "sockname"), _address(transport, "peername"))
+        # uvicorn's type for it names its own protocols only.
+        self._server_state.connections.add(self)  # type: ignore[arg-type]
+        self._watch_progress()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._server_state.connections.discard(self)
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._readers.end()
+        self._unread = b""
+        waiting, self._waiting = self._waiting, deque()
+        for exchange in (self._answering, *waiting):
+            if exchange is not None:
+                exchange.leave()
+        self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        while len(data) > _HEADER_PIECE_BYTES and self.conn.their_state is h11.IDLE:
-            super().data_received(data[:_HEADER_PIECE_BYTES])
-            data = data[_HEADER_PIECE_BYTES:]
-        if self.conn.their_state is h11.ERROR:
-            return
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_watching()
-        elif self._header_timer is None:
-            self._watch_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_watching()
-        self._stop_watching_reader()
-        super().connection_lost(exc)
+        if self._unread:
+            self._unread += data
+        else:
+            self._read(data)
+        if not self._transport.is_closing():
+            self._watch_progress()
 
     def pause_writing(self) -> None:
         """Called by the transport when the client has fallen behind."""
-        super().pause_writing()
-        self._stop_watching_reader()
-        self._watch_reader()
+        self.is_full = True
+        self._readers.begin_anew()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch_reader()
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
-    def send_400_response(self, msg: str) -> None:
-        """As uvicorn's, in OpenAI's envelope; just hangs up where an answer is under way already."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or (self.cycle and self.cycle.response_started):
-            self.transport.close()
-            return
-        body = _not_http_body(msg)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", secrets.token_hex(16).encode("ascii")),
-            (b"connection", b"close"),
-        ]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=STATUS_PHRASES[400]),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event))
-        self._watch_reader()
-        self.transport.close()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """An offer to upgrade may be ignored; it is no reason for a warning per request."""
-
-    def _watch_headers(self) -> None:
-        self._header_timer = self.loop.call_later(self.header_timeout_seconds, self._give_up_on_headers)
-
-    def _stop_watching(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _watch_reader(self) -> None:
-        untaken = untaken_bytes(self.transport)
-        if untaken and self._send_timer is None:
-            taken = self.conn.sent_bytes - untaken
-            self._send_timer = self.loop.call_later(self.send_timeout_seconds, self._look_at_reader, taken)
-
-    def _look_at_reader(self, taken_before: int) -> None:
-        self._send_timer = None
-        untaken = untaken_bytes(self.transport)
-        if untaken and self.conn.sent_bytes - untaken <= taken_before:
-            self._drop_connection()
+    def shutdown(self) -> None:
+        """Called by the server when it stops: what was read is answered, then the connection ends."""
+        if self._answering is None:
+            self._transport.close()
         else:
-            self._watch_reader()
+            (self._waiting[-1] if self._waiting else self._answering).keep_alive = False
 
-    def _stop_watching_reader(self) -> None:
-        if self._send_timer is not None:
-            self._send_timer.cancel()
-            self._send_timer = None
+    # Reading
 
-    def _drop_connection(self) -> None:
-        """Also takes from the kernel what it holds for a client that reads nothing."""
-        with contextlib.suppress(OSError):
-            self.transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _DROP_WHAT_IS_UNSENT
-            )
-        self.transport.abort()
+    def _read(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and self._fault is None and not self._transport.is_closing():
+            if self._waiting:
+                self._unread = bytes(rest)
+                self.hold_back()
+                return
+            size = max(_PIECE_BYTES, self._body_left_bytes)
+            self._feed(bytes(rest[:size]) if len(rest) > size or len(rest) != len(data) else data)
+            rest = rest[size:]
 
-    def _give_up_on_headers(self) -> None:
-        self._header_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
+    def _feed(self, piece: bytes) -> None:
+        self._unmeasured_bytes += len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline_offer(piece[offer.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(_reason(error))
+            return
+        if self._unmeasured_bytes > self.max_header_bytes and (self._awaits_head or self._receiving is not None):
+            self._refuse(self._too_large())
+
+    def _decline_offer(self, rest: bytes) -> None:
+        """Reads the request again without the offer: with it the parser takes its body for another protocol's."""
+        if self._head.method == "CONNECT":
+            self._refuse("CONNECT is for proxies, and this is none.")
+            return
+        self._parser = httptools.HttpRequestParser(self)
+        self._unmeasured_bytes = 0
+        for piece in (self._head.without_offer(), rest):
+            if piece and self._fault is None:
+                self._feed(piece)
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        self._idle_since = None
+        self._awaits_head = True
+        self._head = Head()
+
+    def on_url(self, url: bytes) -> None:
+        self._head.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._awaits_head:  # else it is a trailer, which nothing here looks for and no header may come as
+            self._head.add(name.lower(), value.strip())
+
+    def on_headers_complete(self) -> None:
+        head, parser = self._head, self._parser
+        head.method = parser.get_method().decode("ascii")
+        head.version = parser.get_http_version()
+        if parser.should_upgrade():
+            return
+        head.check()
+        # The piece in which the headers began is not in the count when another request ended in it.
+        if self._unmeasured_bytes + _PIECE_BYTES > self.max_header_bytes and head.size() > self.max_header_bytes:
+            raise NotHttp(self._too_large())
+        self._awaits_head = False
+        self._unmeasured_bytes = 0
+        self._body_left_bytes = head.content_length
+        keep_alive = parser.should_keep_alive() and head.version == "1.1"
+        exchange = Exchange(self._scope(head), self, keep_alive=keep_alive, owes_continue=head.expects_continue)
+        self._receiving = exchange
+        if self._answering is None:
+            self._answer(exchange)
+        else:
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        self._unmeasured_bytes = 0
+        self._body_left_bytes = max(0, self._body_left_bytes - len(body))
+        if self._receiving is not None:
+            self._receiving.add_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._receiving is None:  # of an offer that is about to be declined
+            return
+        self._receiving.end_body()
+        self._receiving = None
+        self._body_left_bytes = 0
+        self._unmeasured_bytes = 0
+
+    def _scope(self, head: Head) -> Scope:
+        raw_path, query = head.path_and_query()
+        path = raw_path.decode("ascii")
+        server, client = self._addresses
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": head.version,
+            "server": server,
+            "client": client,
+            "scheme": "http",
+            "method": head.method,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": head.headers,
+            "state": self._app_state.copy(),
+        }
+
+    # Answering
+
+    def _answer(self, exchange: Exchange) -> None:
+        self._answering = exchange
+        task = self._loop.create_task(exchange.run(self._config.loaded_app))
+        tasks = self._server_state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def answered(self, exchange: Exchange) -> None:
+        self._server_state.total_requests += 1
+        self._answering = None
+        self._readers.begin()
+        if self._transport.is_closing():
+            return
+        if not exchange.keep_alive:
+            self._transport.close()
+        elif self._waiting:
+            self._answer(self._waiting.popleft())
+            self._read_what_is_here()
+        elif self._fault is not None:
+            self._refuse(self._fault)
+        else:
+            self._watch_idleness()
+            self._read_what_is_here()
+
+    def _read_what_is_here(self) -> None:
+        """What came while a request waited, which may be the rest of that one's body."""
+        unread, self._unread = self._unread, b""
+        if unread:
+            self._read(unread)
+        if not self._transport.is_closing():
+            self._watch_progress()
+        self.read_on()
+
+    def _refuse(self, reason: str) -> None:
+        """A 400, unless an answer is under way: an earlier request's is waited for, this one's is broken off."""
+        self._fault = reason
+        if self._waiting and self._waiting[-1] is self._receiving:
+            self._waiting.pop()
+        under_way = self._answering
+        if self._receiving is not None and self._receiving.is_complete:
+            self._transport.close()
+            return
+        if under_way is not None and (under_way is not self._receiving or under_way.is_started):
+            if under_way is self._receiving:
+                self._transport.close()
+            else:
+                self.hold_back()
+            return
+        body = fault_body(reason, kind="invalid_request_error", code="malformed_request")
+        lines = [b"%b: %b\r\n" % line for line in (*fault_headers(body), (b"connection", b"close"))]
+        self.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (b"".join(lines), body))
+        self._readers.begin()
+        self._transport.close()
+        if under_way is not None:
+            under_way.leave()
+
+    # The exchange's side
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        return self._server_state.default_headers
+
+    def write(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self._readers.sent_bytes += len(piece)
+            self._transport.write(piece)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def hold_back(self) -> None:
+        if self._is_reading and not self._transport.is_closing():
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        if not self._is_reading and not self._unread and self._fault is None and not self._transport.is_closing():
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    async def drain(self) -> None:
+        while self.is_full:
+            if self._writable is None or self._writable.done():
+                self._writable = self._loop.create_future()
+            await self._writable
+
+    # Patience
+
+    def _watch_progress(self) -> None:
+        """While headers are awaited that have begun or are the first, or the rest of a body that is answered already:
+        such a client is owed nothing and has a time limit."""
+        is_owing = self._awaits_head or (self._receiving is not None and self._receiving.is_complete)
+        if not is_owing and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        elif is_owing and self._timer is None:
+            self._timer = self._loop.call_later(self.header_timeout_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        self._transport.close()
+
+    def _watch_idleness(self) -> None:
+        """One timer a connection, not one a request."""
+        self._idle_since = self._loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self._loop.call_later(self._config.timeout_keep_alive, self._look_at_idleness)
+
+    def _look_at_idleness(self) -> None:
+        self._idle_timer = None
+        if self._idle_since is None:
+            return
+        left_seconds = self._idle_since + self._config.timeout_keep_alive - self._loop.time()
+        if left_seconds <= 0:
+            self._transport.close()
+        else:
+            self._idle_timer = self._loop.call_later(left_seconds, self._look_at_idleness)
+
+    def _too_large(self) -> str:
+        return f"The request's headers are larger than the limit of {self.max_header_bytes} bytes."
 
 
-def guarded_protocol(*, header_timeout_seconds: float, send_timeout_seconds: float) -> type[GuardedH11Protocol]:
+def guarded_protocol(
+    *, header_timeout_seconds: float, send_timeout_seconds: float, max_header_bytes: int
+) -> type[GuardedHttpProtocol]:
     """The protocol class for uvicorn's `http=`, which takes a class and no options."""
-    limits = {"header_timeout_seconds": header_timeout_seconds, "send_timeout_seconds": send_timeout_seconds}
-    return type("ConfiguredH11Protocol", (GuardedH11Protocol,), limits)
+    limits = {
+        "header_timeout_seconds": header_timeout_seconds,
+        "send_timeout_seconds": send_timeout_seconds,
+        "max_header_bytes": max_header_bytes,
+    }
+    return type("ConfiguredHttpProtocol", (GuardedHttpProtocol,), limits)
 
 
-def untaken_bytes(transport: asyncio.Transport) -> int:
-    """How many of the bytes written to `transport` its peer has not acknowledged, where the system tells (Linux); else
-    those not yet handed to the system, which takes them in steps too coarse to see a slow client read."""
-    unsent: int = transport.get_write_buffer_size()
-    if sys.platform != "linux":
-        return unsent
-    waiting = bytearray(4)
-    with contextlib.suppress(OSError, ValueError):
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
-    return unsent + int.from_bytes(waiting, sys.byteorder)
+def _reason(error: Exception) -> str:
+    """Our own words where a check of ours failed; else the parser's, which are fixed and quote nothing."""
+    own = error.__context__
+    if isinstance(own, NotHttp):
+        return str(own)
+    return f"This is not valid HTTP/1.1: {error.args[0] if error.args else 'it cannot be read'}."
 
 
-def _not_http_body(message: str) -> bytes:
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "malformed_request"}
-    return orjson.dumps({"error": error, "detail": message})
+def _address(transport: asyncio.BaseTransport, name: str) -> tuple[str, int] | None:
+    address = transport.get_extra_info(name)
+    return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None

@@ -20,7 +20,8 @@ def triton_ports(settings: Settings) -> Ports:
 
 
 def chosen_ports(settings: Settings, *, auto: bool) -> Settings:
-    """The settings with ports that can be listened on, and `triton_url` naming the embedded Triton.
+    """The settings with ports that can be listened on, and both of `triton_url` and `triton_http_url` naming the
+    embedded Triton.
 
     Raises `EmbeddedTritonError` for a taken port, `ConfigurationError` for one that is given twice.
     """
@@ -30,7 +31,8 @@ def chosen_ports(settings: Settings, *, auto: bool) -> Settings:
     refuse_same_port_twice(ports)
     for name, purpose, option in PORT_OPTIONS:
         check_free(ports[name], purpose=purpose, option=option, host=host_of(name, settings.host))
-    return settings.model_copy(update={**ports, "triton_url": f"{LOOPBACK}:{ports['triton_grpc_port']}"})
+    grpc, http = (f"{LOOPBACK}:{ports[name]}" for name in ("triton_grpc_port", "triton_http_port"))
+    return settings.model_copy(update={**ports, "triton_url": grpc, "triton_http_url": http})
 
 
 def replaced_where_taken(ports: dict[str, int], gateway_host: str) -> dict[str, int]:

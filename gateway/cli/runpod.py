@@ -21,7 +21,7 @@ from gateway.cli.port_choice import PORT_OPTIONS, chosen_ports
 from gateway.cli.runpod_models import DEFAULT_MODEL, ready_models
 from gateway.cli.setting_help import PORT
 from gateway.cli.torch_presence import overflow_note
-from gateway.cli.up import StopRequested, embedded_triton, memory_note, stop_signals
+from gateway.cli.up import StopRequested, embedded_triton, memory_note, side_by_side, stop_signals
 from gateway.dialects.base import Services
 from gateway.dialects.inputs import InputLimits
 from gateway.errors import SetupError
@@ -134,7 +134,7 @@ def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> It
     line = ProgressLine(sys.stderr)
     with BackgroundTriton(embedded_triton(settings, line)) as background:
         line.finish(background.start([card.name for card in cards]))
-        start = served_by_triton(settings, None)
+        start = served_by_triton(settings, None, calls_side_by_side=side_by_side(settings))
         with loop.running(start(build_metrics(version=VERSION))) as services:
             loop.call(until_ready(services.health, tell=log.info))
             log.info("ready for jobs", models=[card.name for card in cards], concurrency=settings.job_concurrency)

@@ -80,7 +80,9 @@ def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
     config = uvicorn.Config(
         app,
         http=guarded_protocol(
-            header_timeout_seconds=settings.header_timeout_seconds, send_timeout_seconds=settings.send_timeout_seconds
+            header_timeout_seconds=settings.header_timeout_seconds,
+            send_timeout_seconds=settings.send_timeout_seconds,
+            max_header_bytes=_MAX_HEADER_BYTES,
         ),
         ws="none",
         loop="asyncio" if sys.platform == "win32" else "uvloop",
@@ -88,10 +90,10 @@ def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here looks at the client's address
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
     )
     return StoppableServer(config)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from gateway.settings import Settings, environment_names
 
 # For an option that takes a port, as its help shows it.
@@ -10,4 +12,6 @@ PORT = "PORT"
 
 def default_of(field: str) -> str:
     """`(default: GATEWAY_PORT, else 8000)`. In parentheses: what is in brackets the help takes for markup."""
-    return f"(default: {environment_names(field)[0]}, else {Settings.model_fields[field].default})"
+    default = Settings.model_fields[field].default
+    word = default.value if isinstance(default, Enum) else default
+    return f"(default: {environment_names(field)[0]}, else {word})"

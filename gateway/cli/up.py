@@ -21,6 +21,7 @@ from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine, announced, ready_block
+from gateway.cli.fast_models import chosen_fast_models
 from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
 from gateway.cli.serve import run_server
@@ -40,7 +41,9 @@ from gateway.telemetry.logging import configure_logging
 from gateway.triton.embedded import installed_server
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.python_models import PythonModelSettings
+from gateway.triton.embedded.side_by_side import calls_side_by_side
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
+from gateway.types import Precision
 
 
 def _port(purpose: str, field: str) -> OptionInfo:
@@ -55,6 +58,10 @@ HttpPortOption = Annotated[int | None, _port("Triton's HTTP port", "triton_http_
 MetricsPortOption = Annotated[int | None, _port("Triton's metrics port", "triton_metrics_port")]
 HostOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help=f"Address the gateway listens on {default_of('host')}")
+]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help=f"exact, or fast: bfloat16 for models that prove themselves {default_of('precision')}"),
 ]
 ModelOption = Annotated[
     list[str] | None,
@@ -83,6 +90,7 @@ def up(
     metrics_port: MetricsPortOption = None,
     auto_ports: Annotated[bool, typer.Option("--auto-ports", help="Take a free port for every taken one.")] = False,
     model: ModelOption = None,
+    precision: PrecisionOption = None,
     model_repository: RepositoryOption = None,
 ) -> None:
     """Run Triton and the gateway on this machine until Ctrl-C."""
@@ -93,6 +101,7 @@ def up(
         triton_http_port=http_port,
         triton_metrics_port=metrics_port,
         models=tuple(model) if model else None,
+        precision=precision,
         model_repository=model_repository,
     )
     configure_logging(level=settings.log_level, log_format=settings.log_format)
@@ -106,26 +115,29 @@ def run(settings: Settings, record: Path) -> None:
     """Triton first, then the gateway; backwards at the end, so that running requests still find their Triton."""
     cards = complete_cards(settings)
     names = tuple(card.name for card in cards)
+    fast = chosen_fast_models(settings, cards)
     if settings.models and not settings.auto_pull:
         # Of a family the members that are there: the service waits for all models that it is told to serve.
         settings = settings.model_copy(update={"models": names})
     notes = (memory_note(cards, dtype=settings.dtype), overflow_note(cards, dtype=settings.dtype))
-    for note in chain(left_out(settings), missing_members(settings, cards), *notes):
+    for note in chain(left_out(settings), missing_members(settings, cards), *notes, fast.notes):
         sys.stdout.write(f"{note}\n")
     url = gateway_url(settings)
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
-    with BackgroundTriton(embedded_triton(settings, line)) as background:
+    with BackgroundTriton(embedded_triton(settings, line, fast_models=fast.models)) as background:
         report = background.start(names)
         line.finish(report)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
         served = served_models(settings, report.ready)
         block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
-            run_server(settings, create_app(settings))
+            run_server(settings, create_app(settings, calls_side_by_side=side_by_side(settings)))
 
 
-def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None]) -> EmbeddedTriton:
+def embedded_triton(
+    settings: Settings, on_progress: Callable[[Progress], None], *, fast_models: Sequence[str] = ()
+) -> EmbeddedTriton:
     """The server that these settings describe, not started yet."""
     return EmbeddedTriton(
         repository=settings.model_repository,
@@ -134,7 +146,14 @@ def embedded_triton(settings: Settings, on_progress: Callable[[Progress], None])
         on_progress=on_progress,
         home=settings.triton_home,
         python_models=PythonModelSettings(dtype=settings.dtype, gpu_memory_utilization=settings.gpu_memory_utilization),
+        fast_models=fast_models,
     )
+
+
+def side_by_side(settings: Settings) -> int | None:
+    """How many calls of a graph the embedded Triton computes at once; None where it is one with backends of its own,
+    which computes a call after the other on each instance."""
+    return None if installed_server.located(settings.triton_home).own_backends else calls_side_by_side()
 
 
 def complete_cards(settings: Settings) -> tuple[Card, ...]:

@@ -52,7 +52,13 @@ class EmbeddingsCall:
 
 
 def parse_embeddings_call(
-    fields: Fields, *, vocabulary_header: str | None, limits: InputLimits, deadline: float, caller: str = ""
+    fields: Fields,
+    *,
+    vocabulary_header: str | None,
+    limits: InputLimits,
+    deadline: float,
+    caller: str = "",
+    may_keep: bool = True,
 ) -> EmbeddingsCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
@@ -68,6 +74,7 @@ def parse_embeddings_call(
             fields, *DIMENSIONS_NAMES, minimum=1, otherwise="Leave it out for the model's own size."
         ),
         caller=caller,
+        may_keep=may_keep,
         **({} if _OPENAI_FIELDS.issuperset(fields) else _beyond_openai(fields)),
     )
     return EmbeddingsCall(request=request, encodings=_encodings(fields))

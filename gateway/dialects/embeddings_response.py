@@ -1,17 +1,27 @@
-"""Writes the answer of `/v1/embeddings` straight into bytes: no response model, one row at a time."""
+"""Writes the answer of `/v1/embeddings` straight into bytes: no response model, each row written once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import orjson
 
 from gateway.dialects.embeddings_request import Encoding
-from gateway.dialects.json_rows import INLINE_BYTES, json_list, json_list_of_small, json_list_pieces
+from gateway.dialects.float_items import Body, many_float_items
+from gateway.dialects.json_rows import INLINE_BYTES, json_list_of_small, json_list_pieces
 from gateway.types import EmbedResult, Float32Array, Usage
-from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, ubinary_rows
+from gateway.vectors.encoders import (
+    are_many,
+    base64_rows,
+    base64_strings,
+    binary_rows,
+    float_lists,
+    float_rows,
+    ubinary_rows,
+)
 
 # Of 128 numbers each: about 50 KB and half a millisecond.
 _TOKENS_AT_ONCE = 32
@@ -29,7 +39,19 @@ _ROWS_OF: RowsOf = {
 }
 
 
-async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
+_TEXTS_OF: Mapping[Encoding, Callable[[Float32Array], Iterable[Body]]] = {
+    Encoding.FLOAT: float_lists,
+    Encoding.BASE64: base64_strings,
+    Encoding.BINARY: lambda vectors: map(_list_text, binary_rows(vectors)),
+    Encoding.UBINARY: lambda vectors: map(_list_text, ubinary_rows(vectors)),
+}
+
+
+def _list_text(row: Any) -> bytes:
+    return orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY)
+
+
+async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding]) -> Body:
     """The JSON body for `result`. Large ones are made row by row in a thread, so that the event loop has its turns."""
     numbers = result.vectors.size + sum([vectors.size for vectors in result.token_vectors or ()])
     expected_bytes = numbers * sum([_BYTES_PER_NUMBER[encoding] for encoding in encodings])
@@ -38,15 +60,41 @@ async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding]) -> b
     return await asyncio.to_thread(encode_answer_now, result, encodings)
 
 
-def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding]) -> bytes:
+def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding]) -> Body:
     """As `encode_answer`, in one go. With several encodings a vector is an object keyed by their names, in order."""
     end = b',"model":%b,"usage":%b}' % (orjson.dumps(result.model), _usage(result.usage))
     if result.token_vectors is not None:
-        # Tens of megabytes are usual: the pieces are put together once, as every step in between would be a copy.
-        return b"".join([_START, *_multi_vector_pieces(result, result.token_vectors, encodings), end])
-    rows = enumerate(encoded_rows(result.vectors, encodings, rows_of=_ROWS_OF))
-    items = json_list({"object": "embedding", "index": index, "embedding": row} for index, row in rows)
-    return b"%b%b%b" % (_START, items, end)
+        pieces = _multi_vector_pieces(result, result.token_vectors, encodings)
+    elif tuple(encodings) == (Encoding.FLOAT,) and are_many(result.vectors):
+        return many_float_items(result.vectors, start=_START, end=end)
+    else:
+        pieces = _items(_texts(result.vectors, encodings))
+    # Tens of megabytes are usual: the pieces are put together once, as every step in between would be a copy.
+    answer = BytesIO()
+    answer.write(_START)
+    answer.writelines(pieces)
+    answer.write(end)
+    return answer.getvalue()
+
+
+def _items(texts: Iterable[Body]) -> Iterator[Body]:
+    """The list of items, of each one's JSON text."""
+    opening = b"["
+    for index, text in enumerate(texts):
+        yield b'%b{"object":"embedding","index":%d,"embedding":' % (opening, index)
+        yield text
+        opening = b"},"
+    yield b"}]" if opening == b"}," else b"[]"
+
+
+def _texts(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterable[Body]:
+    """JSON for each row of `vectors`, float32 [rows, size]; with several encodings an object keyed by their names."""
+    if len(encodings) == 1:
+        return _TEXTS_OF[encodings[0]](vectors)
+    names = [b'%b"%b":' % (b"," if number else b"{", one.value.encode()) for number, one in enumerate(encodings)]
+    columns = [_TEXTS_OF[encoding](vectors) for encoding in encodings]
+    rows = zip(*columns, strict=True)
+    return (b"%b}" % b"".join([part for pair in zip(names, row, strict=True) for part in pair]) for row in rows)
 
 
 def _usage(usage: Usage) -> bytes:
@@ -56,7 +104,7 @@ def _usage(usage: Usage) -> bytes:
 
 def _multi_vector_pieces(
     result: EmbedResult, token_vectors: Sequence[Float32Array], encodings: Sequence[Encoding]
-) -> Iterator[bytes]:
+) -> Iterator[Body]:
     """The list of items: for each input its tokens' vectors, and its tokens where they were asked for."""
     yield b"["
     for index, vectors in enumerate(token_vectors):
@@ -68,15 +116,25 @@ def _multi_vector_pieces(
     yield b"]"
 
 
-def _vector_pieces(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterator[bytes]:
+def _vector_pieces(vectors: Float32Array, encodings: Sequence[Encoding]) -> Iterator[Body]:
     """A list with an entry a token; of several encodings an object of such lists."""
     if len(encodings) == 1:
-        yield from json_list_pieces(_ROWS_OF[encodings[0]](vectors), rows_at_once=_TOKENS_AT_ONCE)
+        yield from _token_pieces(vectors, encodings[0])
         return
     for number, encoding in enumerate(encodings):
         yield b'%b"%b":' % (b"," if number else b"{", encoding.value.encode())
-        yield from json_list_pieces(_ROWS_OF[encoding](vectors), rows_at_once=_TOKENS_AT_ONCE)
+        yield from _token_pieces(vectors, encoding)
     yield b"}"
+
+
+def _token_pieces(vectors: Float32Array, encoding: Encoding) -> Iterator[Body]:
+    if encoding is not Encoding.FLOAT or not are_many(vectors):
+        yield from json_list_pieces(_ROWS_OF[encoding](vectors), rows_at_once=_TOKENS_AT_ONCE)
+        return
+    for number, text in enumerate(float_lists(vectors)):
+        yield b"," if number else b"["
+        yield text
+    yield b"]"
 
 
 def encoded_rows(vectors: Float32Array, encodings: Sequence[Encoding], *, rows_of: RowsOf) -> Iterable[Any]:

@@ -16,6 +16,7 @@ from gateway.dialects.inputs import InputLimits
 from gateway.dialects.key_defaults import with_key_defaults
 from gateway.errors import MalformedBody
 from gateway.telemetry.callers import caller_of, key_defaults_of
+from gateway.telemetry.connections import connection_of
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
@@ -73,9 +74,14 @@ class Call:
                 return str(value, "latin-1")
         return None
 
+    @property
+    def may_keep(self) -> bool:
+        """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
+        return "no-store" not in (self.header(b"cache-control") or "").lower()
+
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
-        return await await_while_connected(work, self.receive)
+        return await await_while_connected(work, self.receive, connection_of(self.scope))
 
     def note(self, *, model: str, inputs: int, usage: Usage, stages: StageSeconds) -> None:
         """For the log line and the metrics."""
@@ -91,7 +97,7 @@ class Answer:
     """A body, JSON unless `content_type` says otherwise, and what goes into headers: warnings, and headers of an API's
     own."""
 
-    body: bytes
+    body: bytes | memoryview
     warnings: Sequence[str] = ()
     headers: Sequence[Header] = ()
     content_type: bytes = b"application/json"

@@ -43,6 +43,7 @@ def model_object(listing: ModelListing, models: ModelDirectory) -> dict[str, Any
         "licence": card.licence,
         "variant": listing.variant,
         "batch_invariant": listing.batch_invariant,
+        "precision": listing.precision.value,
         **_jina_keys(listing),
         **_cohere_keys(listing),
     }

@@ -28,6 +28,10 @@ class ModelResponse(BaseModel):
     batch_invariant: bool = Field(
         description="False: vectors of this variant would depend on their batch, so it gets one text at a time."
     )
+    precision: Literal["exact", "fast"] = Field(
+        description="What its vectors really come in, told from a known text: `exact`, those of its files, or `fast`, "
+        "those of a faster type (bfloat16) with a cosine of at least 0.9999."
+    )
     hugging_face_id: str
     name: str
     description: str

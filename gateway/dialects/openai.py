@@ -78,6 +78,7 @@ async def _embed(call: Call) -> Answer:
         limits=call.limits.inputs,
         deadline=call.deadline,
         caller=call.caller,
+        may_keep=call.may_keep,
     )
     result = await call.wait_for(call.services.embedder.embed(asked.request))
     call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)

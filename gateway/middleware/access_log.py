@@ -18,7 +18,8 @@ class AccessLog:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._log = structlog.get_logger("gateway.access")
+        self._log: Any = None
+        self._bound_for: object = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -30,13 +31,23 @@ class AccessLog:
             self._write(scope["method"], record_of(scope))
 
     def _write(self, method: str, record: RequestRecord) -> None:
+        log = self._bound_log()
         status = record.status or 500
         if status >= 500 and status != 503:
-            self._log.error("request", **_facts(method, record, status))
+            log.error("request", **_facts(method, record, status))
         elif record.route in _QUIET_ROUTES:
-            self._log.debug("request", **_facts(method, record, status))
+            log.debug("request", **_facts(method, record, status))
         else:
-            self._log.info("request", **_facts(method, record, status))
+            log.info("request", **_facts(method, record, status))
+
+    def _bound_log(self) -> Any:
+        """Bound anew only when logging is set up anew: binding for every line, as structlog does where it is not told
+        that the setup stays, takes as long as writing the line."""
+        processors = structlog.get_config()["processors"]
+        if processors is not self._bound_for:
+            self._log = structlog.get_logger("gateway.access").bind()
+            self._bound_for = processors
+        return self._log
 
 
 def _facts(method: str, record: RequestRecord, status: int) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedBody
 from gateway.middleware.discarding import Discard, allow_discard
+from gateway.telemetry.connections import Connection, connection_of
 
 # Of a refused body as much again and then some is read, so that its sender gets to the answer; more is not worth it.
 _DISCARDED_PER_LIMIT = 4
+_ABOUT_THE_BODY = frozenset({b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
 class BodyLimit:
@@ -28,7 +30,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _BoundedBody(receive, max_body_bytes=self._max_body_bytes, timeout_seconds=self._body_timeout_seconds)
+        body = _BoundedBody(
+            receive,
+            connection_of(scope),
+            max_body_bytes=self._max_body_bytes,
+            timeout_seconds=self._body_timeout_seconds,
+        )
         try:
             self._check_headers(scope["headers"])
             await self._app(scope, body.receive, send)
@@ -43,11 +50,12 @@ class BodyLimit:
             allow_discard(scope, Discard(max_bytes=max_bytes, timeout_seconds=self._body_timeout_seconds))
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
-        names = [name for name, _ in headers]
+        about_the_body = [header for header in headers if header[0] in _ABOUT_THE_BODY]
+        names = [name for name, _ in about_the_body]
         if b"content-length" in names and b"transfer-encoding" in names:
             # A proxy that believes the one while we believe the other would let a second request through unseen.
             raise MalformedBody("Give the body's length by `Content-Length` or by `Transfer-Encoding`, not by both.")
-        for name, value in headers:
+        for name, value in about_the_body:
             if name == b"content-length" and _declares_more_than(value, self._max_body_bytes):
                 raise too_large(self._max_body_bytes)
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
@@ -57,10 +65,21 @@ class BodyLimit:
 class _BoundedBody:
     """One request's `receive`, counting and timing until the body is complete; later calls wait for a disconnect."""
 
-    __slots__ = ("_deadline", "_max_body_bytes", "_receive", "_received_bytes", "_timeout_seconds", "is_complete")
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_max_body_bytes",
+        "_receive",
+        "_received_bytes",
+        "_timeout_seconds",
+        "is_complete",
+    )
 
-    def __init__(self, receive: Receive, *, max_body_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, receive: Receive, connection: Connection | None, *, max_body_bytes: int, timeout_seconds: float
+    ) -> None:
         self._receive = receive
+        self._connection = connection
         self._max_body_bytes = max_body_bytes
         self._timeout_seconds = timeout_seconds
         self._received_bytes = 0
@@ -70,6 +89,10 @@ class _BoundedBody:
     async def receive(self) -> Message:
         if self.is_complete:
             return await self._receive()
+        if self._connection is not None and self._connection.has_whole_body:  # no timer for what waits for nobody
+            message = await self._receive()
+            self._count(message)
+            return message
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         try:

@@ -47,5 +47,11 @@ async def _embeddings(body: object, services: Services, limits: JobLimits, *, de
     asked = parse_embeddings_call(body, vocabulary_header=None, limits=limits.inputs, deadline=deadline)
     result = await embed_within(asked, services, max_bytes=limits.max_output_bytes)
     answer = await encode_answer(result, asked.encodings)
-    OutputBudget(limits.max_output_bytes).add(answer)
-    return await asyncio.to_thread(orjson.loads, answer)
+    return await asyncio.to_thread(_parsed, answer, max_bytes=limits.max_output_bytes)
+
+
+def _parsed(answer: bytes | memoryview, *, max_bytes: int) -> Any:
+    """What is written again is what counts: `answer` may hold spaces and digits that are not needed."""
+    parsed = orjson.loads(answer)
+    OutputBudget(max_bytes).add(orjson.dumps(parsed))
+    return parsed

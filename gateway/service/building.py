@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +11,11 @@ from pathlib import Path
 
 from gateway.batching.call import ModelCall
 from gateway.batching.meter import Meter
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.scheduler import Scheduler
+from gateway.caching.meter import SharingMeter
+from gateway.caching.shared_rows import SharedRows
+from gateway.caching.stores import CacheOptions, Stores, kept_in
+from gateway.caching.vector_cache import VectorCache, identity_of
 from gateway.cards.installation import Installation, expected_canary, read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
@@ -22,9 +26,11 @@ from gateway.service.canary import Canary
 from gateway.service.classifying import ClassificationService
 from gateway.service.default_tasks import default_tasks
 from gateway.service.embedding import EmbeddingService
+from gateway.service.precision import ServingPrecision
 from gateway.service.public_model import OnMissing, ServedModel
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
+from gateway.service.scheduling import instances_of, limits_of
 from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import ServedModels
 from gateway.service.tokenizing import TokenizationService
@@ -36,8 +42,8 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
 from gateway.triton.endpoint import grpc_address, http_port_mistake
 from gateway.triton.engine import Engine
-from gateway.triton.grpc_engine import GrpcEngine
-from gateway.types import LongDocuments, OwnPrefixes, Vocabulary
+from gateway.triton.grpc_engine import connection
+from gateway.types import LongDocuments, OwnPrefixes, Precision, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,13 @@ class ServiceOptions:
     """What `build_service` needs to know; the settings of the same names say what each means.
 
     `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
-    None refuses token ids that come without a vocabulary. `images` are the settings for images.
+    None refuses token ids that come without a vocabulary. `caller_weights` are the shares of callers that have
+    another than 1. `calls_side_by_side` is how many calls of a graph the embedded Triton computes at once, where it is
+    that one: it computes urgent calls beside all others. `images` are the settings for images.
     """
 
     triton_url: str = "127.0.0.1:8001"
+    triton_http_url: str | None = None
     models: Sequence[str] = ()
     default_model: str | None = None
     default_reranker: str | None = None
@@ -57,6 +66,7 @@ class ServiceOptions:
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
+    precision: Precision = Precision.EXACT
     strict_empty: bool = False
     default_tasks: Sequence[str] = ()
     max_model_tokens: int | None = None
@@ -64,10 +74,13 @@ class ServiceOptions:
     max_request_tokens: int = 300_000
     max_text_bytes: int = 256 * 1024
     max_queued_tokens: int = 2_000_000
-    calls_in_flight: int = 2
+    calls_in_flight: int | None = None
+    caller_weights: Mapping[str, float] = field(default_factory=dict)
     recovery_wait_seconds: float = 10.0
     tokenizer_threads: int = 2
     canary_interval_seconds: float = 1.0
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    calls_side_by_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +116,25 @@ async def build_service(
     models = _no_models_yet(registry, options, on_missing)
     async with AsyncExitStack() as running:
         if engine is None:
-            engine = GrpcEngine(address)
+            engine = connection(triton_url=options.triton_url, triton_http_url=options.triton_http_url)
             running.push_async_callback(engine.close)
         images = ImageReader(options.images, metrics=metrics)
         running.push_async_callback(images.close)
+        stores = await running.enter_async_context(kept_in(options.cache, metrics=metrics))
         executor = running.enter_context(_threads(options.tokenizer_threads, name="tokenize"))
         monitor = ReadinessMonitor(
             engine,
             models,
             cards=[card for cards in asked_for for card in cards] or registry.cards,
             required=[frozenset(card.name for card in cards) for cards in asked_for],
-            build_model=ModelBuilder(registry, models, engine, executor=executor, options=options, metrics=metrics),
+            build_model=ModelBuilder(
+                registry, models, engine, executor=executor, options=options, metrics=metrics, stores=stores
+            ),
             metrics=metrics,
             canary_interval_seconds=options.canary_interval_seconds,
             address=address,
             explain_silence=lambda: http_port_mistake(address),
+            urgent_beside_others=options.calls_side_by_side is not None,
         )
         running.push_async_callback(monitor.stop)
         await monitor.start()
@@ -201,7 +218,10 @@ class ModelBuilder:
         executor: ThreadPoolExecutor,
         options: ServiceOptions,
         metrics: Metrics,
+        stores: Stores | None = None,
     ) -> None:
+        """`stores` None keeps no vectors."""
+        self._stores = stores
         self._registry = registry
         self._models = models
         self._engine = engine
@@ -213,24 +233,47 @@ class ModelBuilder:
     async def __call__(
         self, card: Card, *, on_outage: Callable[[EngineUnavailable], None]
     ) -> tuple[ServedModel, Canary]:
-        """Raises `ConfigurationError` when the tokenizer cannot be read."""
+        """Raises `ConfigurationError` when the tokenizer cannot be read, and what the engine raises."""
         installation = read_installation(card)
         call = call_of(card, self._engine)
         reader = await self._reader(card)
+        scheduler = await self._scheduler(card, call, installation=installation, on_outage=on_outage)
+        serving = ServingPrecision(card, wished=self._options.precision)
         model = ServedModel(
             card=card,
             reader=reader,
-            scheduler=self._scheduler(card, call, installation=installation, on_outage=on_outage),
+            scheduler=scheduler,
+            shared=self._shared(card, scheduler, installation, serving),
             installation=installation,
+            serving=serving,
         )
         canary = Canary(
             expected=expected_canary(card, installation),
-            tolerance=card.canary.tolerance,
+            tolerance=serving.tolerance,
             # As it was when its expected values were measured, whatever window is served.
             row=canary_row(card, reader.tokenizer.with_window(card.tokenizer.max_tokens)),
             call=call,
+            on_difference=lambda difference: self._see(card, serving, difference),
         )
         return model, canary
+
+    def _see(self, card: Card, serving: ServingPrecision, difference: float) -> None:
+        serving.see(difference)
+        for precision in Precision:
+            self._metrics.model_precision.labels(card.name, precision.value).set(precision is serving.value)
+
+    def _shared(
+        self, card: Card, scheduler: Scheduler, installation: Installation, serving: ServingPrecision
+    ) -> SharedRows:
+        cache = None
+        if self._stores is not None and card.kind is ModelKind.EMBEDDING:
+            cache = VectorCache(
+                self._stores,
+                identity=identity_of(card, installation),
+                size=card.embedding.dimensions,
+                precision_of=lambda: serving.value.value,
+            )
+        return SharedRows(scheduler.submit, meter=SharingMeter(self._metrics, model=card.name), cache=cache)
 
     async def _reader(self, card: Card) -> InputReader:
         """The reader, which the members of a family share: a large tokenizer takes a second to load."""
@@ -268,7 +311,7 @@ class ModelBuilder:
     def _cards_behind(self, name: str) -> list[Card]:
         return [card for model in self._registry.find(name).models for card in model.cards]
 
-    def _scheduler(
+    async def _scheduler(
         self,
         card: Card,
         call: ModelCall,
@@ -276,13 +319,22 @@ class ModelBuilder:
         installation: Installation,
         on_outage: Callable[[EngineUnavailable], None],
     ) -> Scheduler:
-        limits = SchedulerLimits(
-            max_batch_tokens=card.batching.max_batch_tokens,
-            max_queued_tokens=self._options.max_queued_tokens,
-            calls_in_flight=self._options.calls_in_flight,
-            recovery_wait_seconds=self._options.recovery_wait_seconds,
-            long_row_tokens=card.batching.long_row_tokens,
+        options = self._options
+        limits = limits_of(
+            card,
+            await instances_of(card, self._engine, calls_side_by_side=options.calls_side_by_side),
+            calls_in_flight=options.calls_in_flight,
+            max_queued_tokens=options.max_queued_tokens,
+            recovery_wait_seconds=options.recovery_wait_seconds,
             one_row_a_call=not installation.batch_invariant,
+            urgent_beside_others=options.calls_side_by_side is not None,
         )
         meter = Meter(self._metrics, model=card.name, pads=not card.triton.takes_rows_unpadded)
-        return Scheduler(call, limits=limits, meter=meter, on_outage=on_outage)
+        weights = options.caller_weights
+        return Scheduler(
+            call,
+            limits=limits,
+            meter=meter,
+            on_outage=on_outage,
+            weight_of=lambda caller: weights.get(caller, 1.0),
+        )

@@ -75,6 +75,7 @@ class ClassificationService:
             task=task,
             overflow=request.overflow,
             caller=request.caller,
+            may_keep=request.may_keep,
         )
         texts = [TextInput(label) for label in labels]
         of_labels = replace(asked, inputs=texts, overflow=Overflow.REFUSE, texts_only=True)

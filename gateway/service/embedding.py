@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gateway.caching.shared_rows import Asker
 from gateway.cards.tasks import TaskChoice
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
-from gateway.service.deadlines import before
+from gateway.service.bulk import ReadPortion, read_and_compute
 from gateway.service.image_inputs import ImageSource, ImageTokens, numbered_images, with_images_known
 from gateway.service.late_chunking import LateChunking
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
-from gateway.service.task_rows import read_rows
+from gateway.service.task_rows import TaskRows, read_rows
 from gateway.service.token_vectors import check_token_count, check_token_vectors, token_texts
 from gateway.telemetry.metrics import Metrics
+from gateway.text.reading import Portion
 from gateway.types import (
     EmbedRequest,
     EmbedResult,
     Float32Array,
+    Input,
     OwnPrefixes,
     RowOutput,
     StageSeconds,
@@ -123,21 +126,12 @@ class EmbeddingService:
         *,
         images: Mapping[int, UInt8Array] | None = None,
     ) -> _Computed:
-        started = time.monotonic()
-        async with before(request.deadline):
-            rows = await read_rows(
-                model,
-                request.inputs,
-                choice=choice,
-                output=_output_of(request),
-                overflow=request.overflow,
-                own_prefixes=self._own_prefixes,
-                images=images,
-            )
-        if request.multi_vector:
-            check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
-        tokenize = time.monotonic() - started
-        outcome = await rows.compute(deadline=request.deadline, caller=request.caller)
+        asker = Asker(request.deadline, caller=request.caller, may_keep=request.may_keep)
+        whole = request.multi_vector or images
+        rows = await read_and_compute(
+            request.inputs, self._reading(request, model, choice, images), asker, in_portions=not whole
+        )
+        outcome = rows.outcome
         vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
         if not request.multi_vector:
             vectors = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
@@ -147,11 +141,33 @@ class EmbeddingService:
             vectors=vectors,
             tokens=sum(row.token_count for row in rows.rows),
             truncated=sum(row.truncated for row in rows.rows),
-            stages=StageSeconds(tokenize=tokenize, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
+            stages=StageSeconds(
+                tokenize=rows.tokenize_seconds, queue=outcome.queue_seconds, infer=outcome.infer_seconds
+            ),
             image_tokens=sum(rows.rows[number].token_count for number in images or ()),
             token_vectors=tuple(outcome.values) if request.multi_vector else None,
             token_texts=await token_texts(model.reader.tokenizer, rows.rows) if request.return_tokens else None,
         )
+
+    def _reading(
+        self, request: EmbedRequest, model: PublicModel, choice: TaskChoice, images: Mapping[int, UInt8Array] | None
+    ) -> ReadPortion:
+        async def read(inputs: Sequence[Input], portion: Portion) -> TaskRows:
+            rows = await read_rows(
+                model,
+                inputs,
+                choice=choice,
+                output=_output_of(request),
+                overflow=request.overflow,
+                own_prefixes=self._own_prefixes,
+                images=images,
+                portion=portion,
+            )
+            if request.multi_vector:
+                check_token_count(sum(row.token_count for row in rows.rows), request, at_least=False)
+            return rows
+
+        return read
 
     async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
         """All inputs as parts of one document."""

@@ -51,6 +51,7 @@ class TritonCall:
 def group_of(rows: Sequence[TokenRow]) -> RowGroup:
     """The rows' one group. A graph takes one adapter a call and would use it for every row without a word."""
     group = rows[0].group
-    if any(row.group is not group and row.group != group for row in rows):
-        raise ValueError("the rows of a call are of several groups")
+    for row in rows:
+        if row.group is not group and row.group != group:
+            raise ValueError("the rows of a call are of several groups")
     return group

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.batching.scheduler import Scheduler
+from gateway.caching.shared_rows import SharedRows
 from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
 from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
 from gateway.errors import EngineUnavailable, InvalidField
+from gateway.service.precision import ServingPrecision
 from gateway.text.reading import InputReader
+from gateway.types import Precision
 
 OnMissing = Callable[[Card], EngineUnavailable | None]
 """Told of a card that a request needs and Triton has not loaded; gives the error to answer with if it is on its way."""
@@ -25,12 +28,19 @@ class TaskNotLoaded(InvalidField):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One Triton model, and everything it needs to answer."""
+    """One Triton model, and everything it needs to answer. Rows go to `shared`, and from there to `scheduler`."""
 
     card: Card
     reader: InputReader
     scheduler: Scheduler
+    shared: SharedRows
     installation: Installation
+    serving: ServingPrecision | None = None
+
+    @property
+    def precision(self) -> Precision:
+        """What it really computes in, as far as its canary has shown."""
+        return self.serving.value if self.serving is not None else Precision.EXACT
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,14 @@ class ReadinessMonitor:
         canary_interval_seconds: float,
         address: str,
         explain_silence: Callable[[], Awaitable[ConfigurationError | None]],
+        urgent_beside_others: bool = False,
     ) -> None:
         """`cards` are the Triton models that may be served; `required` the names of those that have to be, at least one
         of each set.
 
         `address` is where `engine` is, for the log. `explain_silence` is asked as long as no model has been served
-        and it has not found the reason.
+        and it has not found the reason. `urgent_beside_others`: urgent calls, as canaries are, never wait behind others
+        on models whose graph is computed.
         """
         self._engine = engine
         self._models = models
@@ -70,6 +72,7 @@ class ReadinessMonitor:
         self._canary_interval_seconds = canary_interval_seconds
         self._address = address
         self._explain_silence = explain_silence
+        self._urgent_beside_others = urgent_beside_others
         # Those that take rows unpadded are models of gigabytes that a Python process loads.
         self._healer = Healer(engine, large=[card.name for card in cards if card.triton.takes_rows_unpadded])
         self._watches: dict[str, tuple[ModelWatch, asyncio.Task[None]]] = {}
@@ -181,6 +184,7 @@ class ReadinessMonitor:
             healer=self._healer,
             interval_seconds=self._canary_interval_seconds,
             on_health=lambda new: ready.set(new.ready),
+            answers_beside_calls=self._urgent_beside_others and card.triton.has_graph,
         )
         self._models.put(model)
         self._watches[card.name] = (watch, asyncio.create_task(watch.run()))

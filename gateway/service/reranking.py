@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import ModelKind
 from gateway.service.deadlines import before
 from gateway.service.public_model import PublicModel
@@ -39,9 +40,7 @@ class RerankingService:
         async with before(request.deadline):
             rows = await self._rows(request, model)
         tokenized = time.monotonic()
-        outcome = await model.member_for(None).scheduler.submit(
-            rows.rows, deadline=request.deadline, caller=request.caller
-        )
+        outcome = await model.member_for(None).shared.submit(rows.rows, Asker(request.deadline, caller=request.caller))
         logits = np.concatenate(outcome.values).astype(np.float32)
         best = np.maximum.reduceat(logits, rows.first_rows)
         self._record(model.name, rows, seconds=tokenized - started)

@@ -16,7 +16,7 @@ from gateway.triton.engine import Tensor
 from gateway.types import Float32Array, Int64Array, RowOutput, TokenRow
 from gateway.vectors.checking import check_shape, invalid_rows
 from gateway.vectors.pooling import POOLINGS, Pool
-from gateway.vectors.shortening import normalise
+from gateway.vectors.shortening import unit_rows
 
 Read = Callable[[Tensor, Int64Array, Sequence[TokenRow]], CallResult]
 """Makes the rows' values from an output tensor and the call's 0/1 mask [rows, tokens].
@@ -74,11 +74,9 @@ def read_vectors(vectors_of: _VectorsOf, *, unit: bool) -> Read:
 
 
 def unit_vectors(vectors: Float32Array) -> CallResult:
-    """float32 [size] a row, of unit length, from float32 [rows, size], which is overwritten where it is no vector."""
-    invalid = invalid_rows(vectors)
-    if invalid:
-        vectors[list(invalid)] = 1.0  # a stand-in, so that the others can be normalised in one step
-    return CallResult(list(normalise(vectors)), invalid)
+    """float32 [size] a row, of unit length, from float32 [rows, size]."""
+    unit, invalid = unit_rows(vectors)
+    return CallResult(list(unit), invalid)
 
 
 def read_span_sums(size: int) -> Read:
@@ -110,7 +108,7 @@ def _pooled(size: int) -> _VectorsOf:
 
     def vectors_of(answer: Tensor, mask: Int64Array) -> Float32Array:
         check_shape(answer, rows=len(mask), size=size)
-        return answer.astype(np.float32)
+        return answer.astype(np.float32, copy=False)
 
     return vectors_of
 

@@ -36,7 +36,8 @@ class SegmentationService:
         self._cl100k = Cl100kEncoder(vocabulary_folder)
         self._max_request_tokens = max_request_tokens
         self._executor = executor
-        self._pool = TokenizerPool(executor, threads=1)
+        # Never on the loop: the first text of a vocabulary has it loaded, which takes half a second.
+        self._pool = TokenizerPool(executor, threads=1, turn_weight=0)
 
     async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
         """The text's tokens, special ones left out, and its pieces, none where `max_chunk_characters` is None.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.cards.close_names import did_you_mean
@@ -13,6 +13,7 @@ from gateway.cards.schema import Card, Model, ModelKind
 from gateway.cards.tasks import TaskChoice, UnknownTask, find_task
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
 from gateway.service.public_model import OnMissing, PublicModel, ServedModel, loaded_tasks
+from gateway.types import Precision
 
 # Names under which requests found a model and that are remembered; looking one up anew takes some microseconds.
 _REMEMBERED_NAMES = 256
@@ -183,6 +184,7 @@ class ServedModels:
             tasks=loaded_tasks(model, members),
             variant=next((one.variant for one in installed if one.variant is not None), None),
             batch_invariant=all(one.batch_invariant for one in installed),
+            precision=_common_precision([member.precision for member in members.values()]),
             configured_task=self._default_tasks.get(model.name),
             configured_max_tokens=self._max_model_tokens,
             configured_aliases=self._aliases_of(model),
@@ -240,6 +242,11 @@ class ServedModels:
         if not known:
             return loaded
         return f"{loaded} Known, but not loaded: {', '.join(known)} (`gateway models pull NAME` installs one)."
+
+
+def _common_precision(precisions: Collection[Precision]) -> Precision:
+    """A family's is fast where any member is: whoever wants exact vectors has to know."""
+    return Precision.FAST if Precision.FAST in precisions else Precision.EXACT
 
 
 _WORDS: dict[ModelKind | None, str] = {ModelKind.EMBEDDING: "embedding model", ModelKind.RERANKER: "reranker"}

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
+from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.public_model import PublicModel, ServedModel
+from gateway.text.reading import Portion
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
+
+_WHOLE = Portion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,14 @@ class TaskRows:
     rows: Sequence[TokenRow]
     members: Sequence[MemberRows]
 
-    async def compute(self, *, deadline: float, caller: str = "") -> Outcome:
-        """The rows' values, in order. Raises what `Scheduler.submit` raises; the first failing row decides, and what
+    async def compute(self, asker: Asker) -> Outcome:
+        """The rows' values, in order. Raises what `SharedRows.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
         if len(self.members) == 1:
-            return await self.members[0].member.scheduler.submit(self.rows, deadline=deadline, caller=caller)
+            return await self.members[0].member.shared.submit(self.rows, asker)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._submit(one, deadline=deadline, caller=caller)) for one in self.members]
+                tasks = [group.create_task(self._submit(one, asker)) for one in self.members]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
@@ -55,9 +59,8 @@ class TaskRows:
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
 
-    async def _submit(self, own: MemberRows, *, deadline: float, caller: str) -> Outcome:
-        rows = [self.rows[place] for place in own.places]
-        return await own.member.scheduler.submit(rows, deadline=deadline, caller=caller)
+    async def _submit(self, own: MemberRows, asker: Asker) -> Outcome:
+        return await own.member.shared.submit([self.rows[place] for place in own.places], asker)
 
 
 async def read_rows(
@@ -69,15 +72,16 @@ async def read_rows(
     overflow: Overflow,
     own_prefixes: OwnPrefixes,
     images: Mapping[int, UInt8Array] | None = None,
+    portion: Portion = _WHOLE,
 ) -> TaskRows:
     """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
-    images, by their numbers.
+    images, by their numbers. `portion` says which of a request's inputs these are, where they are not all.
 
     Raises what `InputReader.rows` and `PublicModel.member_for` raise.
     """
     table = model.card.tasks
     if not table.tasks:
-        rows = await model.reader.rows(inputs, overflow=overflow, images=images)
+        rows = await model.reader.rows(inputs, overflow=overflow, images=images, portion=portion)
         if output is RowOutput.VECTOR and not images:
             return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
         return _routed(rows, [None] * len(rows), model=model, output=output)
@@ -90,7 +94,7 @@ async def read_rows(
         tasks[place] = found.task
         return found.prefix
 
-    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images)
+    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images, portion=portion)
     return _routed(rows, tasks, model=model, output=output)
 
 

@@ -21,8 +21,8 @@ from gateway.service.row_values import finite_sums, unit_vectors
 from gateway.triton.engine import Engine, InferCall, Tensor
 from gateway.triton.unpadded_tensors import unpadded_tensors
 from gateway.types import RowOutput, TokenRow
-from gateway.vectors.checking import check_shape, invalid_rows
-from gateway.vectors.shortening import normalise
+from gateway.vectors.checking import check_shape
+from gateway.vectors.shortening import unit_rows
 
 _Read = Callable[[Tensor, Sequence[TokenRow]], CallResult]
 
@@ -57,7 +57,8 @@ class UnpaddedCall:
         `InvalidVector` for an answer of a wrong shape."""
         reading = self._readings[group_of(rows).output]
         inputs = unpadded_tensors(self._inputs, rows)
-        call = InferCall(model=self._model, inputs=inputs, outputs=(reading.output, self._status), urgent=urgent)
+        wanted = (reading.output, self._status)
+        call = InferCall(model=self._model, inputs=inputs, outputs=wanted, urgent=urgent, stoppable=True)
         outputs = await self._engine.infer(call, timeout_seconds=timeout_seconds)
         answer, status = outputs[reading.output], outputs[self._status]
         if answer.nbytes > INLINE_BYTES:
@@ -106,7 +107,7 @@ def _read_vectors(size: int) -> _Read:
 
     def read(answer: Tensor, rows: Sequence[TokenRow]) -> CallResult:
         check_shape(answer, rows=len(rows), size=size)
-        return unit_vectors(answer.astype(np.float32))
+        return unit_vectors(answer.astype(np.float32, copy=False))
 
     return read
 
@@ -117,13 +118,10 @@ def _read_token_vectors(size: int) -> _Read:
     def read(answer: Tensor, rows: Sequence[TokenRow]) -> CallResult:
         ends = np.cumsum([len(row.ids) for row in rows])
         check_shape(answer, rows=int(ends[-1]), size=size)
-        vectors = answer.astype(np.float32)
-        bad = invalid_rows(vectors)
-        if bad:
-            vectors[list(bad)] = 1.0  # a stand-in, so that the others can be normalised in one step
+        vectors, bad = unit_rows(answer.astype(np.float32, copy=False))
         owners = np.searchsorted(ends, list(bad), side="right")
         invalid = {int(owner): error for owner, error in zip(owners, bad.values(), strict=True)}
-        return CallResult(np.split(normalise(vectors), ends[:-1]), invalid)
+        return CallResult(np.split(vectors, ends[:-1]), invalid)
 
     return read
 

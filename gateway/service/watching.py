@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import BackendProcessDied, DeadlineExceeded, EngineUnavailable, GatewayError
-from gateway.service.canary import CALL_TIMEOUT_SECONDS, Canary, WrongVector
+from gateway.service.canary import CALL_TIMEOUT_SECONDS, SILENCE_SECONDS, Canary, WrongVector
 from gateway.service.healing import Healer
 from gateway.service.health import ModelHealth, State, health
 from gateway.service.public_model import ServedModel
@@ -19,6 +19,13 @@ _log = logging.getLogger(__name__)
 
 # While a model is down it is looked at this often, so that service resumes soon after its return.
 _DOWN_INTERVAL_SECONDS = 0.1
+
+# Where the canary never waits behind other calls it is answered in milliseconds, and in tenths of a second on a machine
+# that is busy otherwise. After this long the calls under way are given up, after that long the process is replaced.
+HUNG_SECONDS = 2.0
+LOST_SECONDS = 5.0
+
+_SILENT = health(State.UNAVAILABLE, "The model does not answer.")
 
 
 class ModelWatch:
@@ -33,7 +40,9 @@ class ModelWatch:
         healer: Healer,
         interval_seconds: float,
         on_health: Callable[[ModelHealth], None],
+        answers_beside_calls: bool = False,
     ) -> None:
+        """`answers_beside_calls`: the model answers an urgent call whatever else it computes, so that silence tells."""
         self._model = model
         self._name = model.card.name
         self._canary = canary
@@ -41,6 +50,7 @@ class ModelWatch:
         self._healer = healer
         self._interval_seconds = interval_seconds
         self._on_health = on_health
+        self._answers_beside_calls = answers_beside_calls
         self._died: BackendProcessDied | None = None
         self._unhealed: ModelHealth | None = None
         self._look = asyncio.Event()
@@ -94,6 +104,8 @@ class ModelWatch:
             self._died = self._unhealed = None
             self._set(health(State.READY))
             self._model.scheduler.resume(proved_at=began)
+            if self._model.scheduler.outage is not None:
+                self._look.set()  # it began while the canary was away; the next one may end it
 
     async def _heal(self, error: BackendProcessDied) -> None:
         self._set(health(State.RESTARTING, error.message))
@@ -118,14 +130,23 @@ class ModelWatch:
         self._model.scheduler.suspend(error)
 
     def _silent(self, seconds: float) -> None:
-        """The canary waits. Behind a queue of calls that is no sign of death, nor on a model that is only starting: its
-        first call takes as long as it takes. On any other that is idle for as long it is."""
-        if self._model.scheduler.idle_seconds < seconds:
-            return
+        """The canary has waited that long. A model that is only starting takes as long as it takes for its first call.
+        Behind a queue of calls silence is no sign of death, on a model that is idle for as long it is."""
         if self.health.state == State.STARTING.value:
-            self._set(health(State.STARTING, "It has not answered yet."))
-        else:
-            self._set(health(State.UNAVAILABLE, "The model does not answer."))
+            if self._model.scheduler.idle_seconds >= SILENCE_SECONDS:
+                self._set(health(State.STARTING, "It has not answered yet."))
+        elif self._answers_beside_calls and seconds >= HUNG_SECONDS:
+            self._hung(seconds)
+        elif self._model.scheduler.idle_seconds >= SILENCE_SECONDS:
+            self._set(_SILENT)
+
+    def _hung(self, seconds: float) -> None:
+        """Raises `BackendProcessDied` where it is to be replaced: a process that stands still is as good as dead."""
+        if seconds >= LOST_SECONDS:
+            raise BackendProcessDied("The process that runs this model does not answer and is being restarted.")
+        self._set(_SILENT)
+        if self._model.scheduler.outage is None:
+            self._model.scheduler.suspend(EngineUnavailable(_SILENT.reason, code="model_unhealthy"))
 
     def _is_live(self) -> asyncio.Future[bool]:
         return asyncio.ensure_future(self._engine.is_live())

@@ -91,7 +91,14 @@ class Metrics:
     retries: Counter  # model, reason
     dropped_rows: Counter  # model, reason
 
+    shared_rows: Counter  # model
+    cache_hits: Counter  # model
+    cache_misses: Counter  # model
+    saved_tokens: Counter  # model; of shared rows and of cache hits
+    cache_bytes: Gauge
+
     model_ready: Gauge  # model
+    model_precision: Gauge  # model, precision
     build_info: Gauge  # version
 
 
@@ -124,10 +131,14 @@ def build_metrics(*, version: str) -> Metrics:
         model_ready=declare.gauge(
             "model_ready", "1 when the model's last canary gave the right vector or score.", "model"
         ),
+        model_precision=declare.gauge(
+            "model_precision", "1 at what the model computes in, as its last canary showed.", "model", "precision"
+        ),
         **_of_requests(declare),
         **_of_stages(declare),
         **_of_images(declare),
         **_of_batches(declare),
+        **_of_sharing(declare),
     )
 
 
@@ -185,6 +196,20 @@ def _of_batches(declare: _Declaring) -> dict[str, Any]:
         "dropped_rows": declare.counter(
             "dropped_rows", "Rows that left the queue without being computed.", "model", "reason"
         ),
+    }
+
+
+def _of_sharing(declare: _Declaring) -> dict[str, Any]:
+    return {
+        "shared_rows": declare.counter(
+            "shared_rows", "Rows not computed because the caller's own same row was under way.", "model"
+        ),
+        "cache_hits": declare.counter("cache_hits", "Rows whose vector was kept from before.", "model"),
+        "cache_misses": declare.counter("cache_misses", "Rows looked for in the cache and not found.", "model"),
+        "saved_tokens": declare.counter(
+            "saved_tokens", "Tokens not computed, of shared rows and of cache hits.", "model"
+        ),
+        "cache_bytes": declare.gauge("cache_bytes", "Memory that the vectors kept in this process take."),
     }
 
 

@@ -29,6 +29,19 @@ class ReadingLimits:
     token_ids: Vocabulary | None
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Where some inputs stand in their request: the number of the first, the tokens of those before it, and whether
+    none follows."""
+
+    first_index: int = 0
+    tokens_before: int = 0
+    is_last: bool = True
+
+
+_WHOLE = Portion()
+
+
 class InputReader:
     """Reads inputs for one model. Its tokenizer and the threads for it are there for other readers too."""
 
@@ -57,9 +70,10 @@ class InputReader:
         overflow: Overflow,
         prefix_of: PrefixOf | None = None,
         images: Mapping[int, UInt8Array] | None = None,
+        portion: Portion = _WHOLE,
     ) -> list[TokenRow]:
         """One row per input, in order; texts are read with `prefix_of` of them in front. `images` are the pixels of
-        those inputs that are images, by their numbers, at the size that the model reads.
+        those inputs that are images, by their numbers, at the size that the model reads. A `portion` has only texts.
 
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
@@ -73,13 +87,13 @@ class InputReader:
                 if index not in given_rows:
                     given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
                 continue
-            check_text(text, index=index, strict_empty=self.limits.strict_empty)
+            check_text(text, index=portion.first_index + index, strict_empty=self.limits.strict_empty)
             prefixes.append("" if prefix_of is None else prefix_of(index, text))
             texts.append(prefixes[-1] + text)
             text_places.append(index)
         total = sum(row.token_count for row in given_rows.values())
         self.check_total(total, at_least=bool(texts))
-        text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total)
+        text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total, portion=portion)
         if overflow is Overflow.TRUNCATE_START:
             text_rows = await self._with_ends(text_rows, texts, prefixes)
         if not given_rows:
@@ -94,16 +108,18 @@ class InputReader:
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
     async def _text_rows(
-        self, texts: list[str], places: list[int], *, overflow: Overflow, total: int
+        self, texts: list[str], places: list[int], *, overflow: Overflow, total: int, portion: Portion
     ) -> list[TokenRow]:
         rows: list[TokenRow] = []
         max_tokens = self.tokenizer.max_tokens
+        total += portion.tokens_before
         for run in slices(texts):
             tokenized = await self.pool.run(self.tokenizer.encode, run)
             for one in tokenized:
-                rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=places[len(rows)]))
+                index = portion.first_index + places[len(rows)]
+                rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=index))
             total += sum(_counted(one, overflow) for one in tokenized)
-            self.check_total(total, at_least=len(rows) < len(texts))
+            self.check_total(total, at_least=len(rows) < len(texts) or not portion.is_last)
         return rows
 
     async def _with_ends(

@@ -17,12 +17,14 @@ Tensor = npt.NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class InferCall:
     """One model call. `inputs` are bound by name; only `outputs` are computed and sent back. An `urgent` call is one
-    that somebody waits for: an engine that can do so computes it ahead of others."""
+    that somebody waits for: an engine that can do so computes it ahead of others. A `stoppable` one may take so long
+    that the engine has to hear when it is given up."""
 
     model: str
     inputs: Mapping[str, Tensor]
     outputs: Sequence[str]
     urgent: bool = False
+    stoppable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class ModelStatus:
     @property
     def ready(self) -> bool:
         return self.state == "READY"
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """How a loaded model is run: how many of its calls are computed at once, and whether on GPUs."""
+
+    count: int
+    on_gpu: bool = False
 
 
 class Engine(Protocol):
@@ -58,6 +68,10 @@ class Engine(Protocol):
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
         """The repository index."""
+        ...
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        """How this model, which is loaded, is run. Raises `EngineUnavailable` where it is not, too."""
         ...
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:

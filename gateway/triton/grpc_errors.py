@@ -1,4 +1,7 @@
-"""gRPC's status codes and Triton's sentences as the gateway's errors. The sentences were read from Triton 2.51."""
+"""gRPC's status codes, and Triton's sentences by either protocol, as the gateway's errors.
+
+The sentences were read from Triton 2.51.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,23 @@ _LOST = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 def engine_error(error: grpc.aio.AioRpcError) -> GatewayError:
     """The gateway's error for a failed call to Triton."""
     code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and not _DEAD_STUB.search(details):
+        return DeadlineExceeded("Triton did not answer in time.")
+    return answered_error(details, said=code.name, lost=code in _LOST)
+
+
+def answered_error(details: str, *, said: str, lost: bool) -> GatewayError:
+    """The gateway's error for Triton's sentence `details`, by whatever protocol it came; `said` is that protocol's word
+    for it, and `lost` whether it means that the server is not there."""
     if _DEAD_STUB.search(details):
         return BackendProcessDied("The process that runs this model has died and is being restarted.")
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded("Triton did not answer in time.")
     if _CONTROL_REFUSED.search(details):
         return InferenceFailed(f"Triton refuses model control: {scrub(details)}", code="model_control_refused")
     if _NOT_LOADED.search(details):
         return EngineUnavailable("Triton is not serving this model at the moment.", code="model_not_loaded")
-    if code in _LOST:
+    if lost:
         return EngineUnavailable("Triton cannot be reached at the moment.")
-    return InferenceFailed(f"Triton answered with an error ({code.name}): {scrub(details)}")
+    return InferenceFailed(f"Triton answered with an error ({said}): {scrub(details)}")
 
 
 def scrub(details: str) -> str:

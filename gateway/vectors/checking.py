@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import InvalidVector
-from gateway.types import Float32Array
+from gateway.types import Float32Array, Float64Array
 
 
 def check_shape(vectors: npt.NDArray[np.generic], *, rows: int, size: int) -> None:
@@ -17,13 +17,25 @@ def check_shape(vectors: npt.NDArray[np.generic], *, rows: int, size: int) -> No
 
 
 def invalid_rows(vectors: Float32Array) -> dict[int, InvalidVector]:
-    """The rows of float32 [rows, size] that hold NaN, Inf or nothing but zeros, each with its own error.
+    """The rows of float32 [rows, size] that hold NaN, Inf or nothing but zeros, each with its own error."""
+    return described(vectors, squared_lengths(vectors.astype(np.float64)))
 
-    One pass for the common case: a row's sum of squares in float64 is finite and positive exactly when the row is
-    finite and not all zeros (a float32 squared neither overflows nor vanishes in float64).
+
+def squared_lengths(wide: Float64Array) -> Float64Array:
+    """Each row's sum of squares, for float32 values in a float64 [rows, size].
+
+    Finite and positive exactly where the row is finite and not all zeros: the square of a float32 neither overflows nor
+    vanishes in float64. So one pass over the values answers for them all.
     """
-    wide = vectors.astype(np.float64)
-    squares = np.einsum("rs,rs->r", wide, wide)
+    squares: Float64Array = np.einsum("rs,rs->r", wide, wide)
+    return squares
+
+
+def described(vectors: Float32Array, squares: Float64Array) -> dict[int, InvalidVector]:
+    """`invalid_rows` where the `squared_lengths` are known."""
+    # NaN fails both comparisons.
+    if squares.min(initial=1.0) > 0.0 and squares.max(initial=1.0) < np.inf:
+        return {}
     bad = np.flatnonzero(~(np.isfinite(squares) & (squares > 0.0)))
     return {int(row): InvalidVector(_describe(vectors[row])) for row in bad}
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from gateway.errors import InvalidVector
 from gateway.types import Float32Array
+from gateway.vectors.checking import described, squared_lengths
 
 
 def normalise(vectors: Float32Array) -> Float32Array:
@@ -13,14 +14,23 @@ def normalise(vectors: Float32Array) -> Float32Array:
 
     Raises `InvalidVector` when a row has no direction: a norm of zero, NaN or infinity.
     """
-    wide = vectors.astype(np.float64)
-    # Scaling by the largest value first keeps the squares of very small or large ones from vanishing or overflowing.
-    largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
-    if not np.all(np.isfinite(largest) & (largest > 0.0)):
+    unit, invalid = unit_rows(vectors)
+    if invalid:
         raise InvalidVector("The model gave a vector without direction.")
-    wide /= largest
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide.astype(np.float32)
+    return unit
+
+
+def unit_rows(vectors: Float32Array) -> tuple[Float32Array, dict[int, InvalidVector]]:
+    """As `normalise`, with those rows that have no direction named, each with its own error, instead of raised; what
+    stands in their places means nothing."""
+    wide = vectors.astype(np.float64)
+    squares = squared_lengths(wide)
+    invalid = described(vectors, squares)
+    if invalid:
+        places = list(invalid)
+        wide[places] = squares[places] = 1.0  # a stand-in, so that the others are scaled in one step
+    wide /= np.sqrt(squares)[:, None]
+    return wide.astype(np.float32), invalid
 
 
 def shorten(vectors: Float32Array, dimensions: int) -> Float32Array:

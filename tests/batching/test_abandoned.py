@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.batching.abandoned import AbandonedCalls
+from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.scheduler import Scheduler
 from gateway.errors import DeadlineExceeded
 from gateway.telemetry.metrics import build_metrics
 from gateway.types import TokenRow
@@ -59,9 +60,8 @@ async def test_a_real_hang_is_still_found(monkeypatch: pytest.MonkeyPatch) -> No
     await until(lambda: target.idle_seconds > 0)
 
 
-def test_it_is_believed_in_for_four_times_its_time_and_ten_minutes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.batching.abandoned.time.monotonic", lambda: 1000.0)
-    calls = AbandonedCalls()
+def test_it_is_believed_in_for_four_times_its_time_and_ten_minutes_at_most() -> None:
+    calls = AbandonedCalls(clock=lambda: 1000.0)
     assert calls.until() <= 1000.0
     calls.add(waited_seconds=30.0)
     assert calls.until() == 1120.0
@@ -69,5 +69,15 @@ def test_it_is_believed_in_for_four_times_its_time_and_ten_minutes_at_most(monke
     assert calls.until() == 1120.0
     calls.add(waited_seconds=3600.0)
     assert calls.until() == 1600.0
-    calls.answered()
+    calls.over()
     assert calls.until() <= 1000.0
+
+
+def test_a_call_whose_callers_left_is_believed_in_for_as_long_as_they_would_have_waited() -> None:
+    calls = AbandonedCalls(clock=lambda: 1000.0)
+    calls.cancelled(deadline=1300.0)
+    assert calls.until() == 1300.0
+    calls.cancelled(deadline=1000.0)
+    assert calls.until() == 1300.0
+    calls.cancelled(deadline=9000.0)
+    assert calls.until() == 1600.0

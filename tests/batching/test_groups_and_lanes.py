@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.batching.cutting import join
+from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
 from gateway.batching.queue import RowQueue
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.scheduler import Scheduler
 from gateway.batching.submission import Outcome, Row, Submission
 from gateway.telemetry.metrics import build_metrics
 from gateway.types import RowGroup, RowOutput, TokenRow

@@ -13,8 +13,8 @@ from gateway.bench.workloads import Workload, full_plan
 
 VALUES = st.floats(min_value=0, max_value=1e6, allow_nan=False)
 # Names come from people; markup and quotes among them.
-NAMES = st.sampled_from(["ceiling", "grpc", "gateway", "other", "<b>bold</b>", 'a"b&c', "[red]x[/red]"])
-WORKLOADS = st.sampled_from(["single", "many", "bulk", "interference", "poisson-80"])
+NAMES = st.sampled_from(["ceiling", "grpc", "gateway", "gateway-fast", "other", "<b>bold</b>", 'a"b&c', "[red]x[/red]"])
+WORKLOADS = st.sampled_from(["single", "many", "bulk", "interference", "poisson-80", "added", "soak"])
 
 MEASUREMENTS = st.lists(
     st.builds(
@@ -33,6 +33,8 @@ PARITY = st.builds(
     ParityResult,
     contender=NAMES,
     difference=VALUES | st.just(math.inf),
+    cosine=st.floats(-1, 1),
+    rule=st.sampled_from(["difference", "cosine"]),
     vectors=st.integers(0, 99),
     holds=st.booleans(),
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.bench.closed_loop import closed_loop
+from gateway.bench.measurement import Load
 from gateway.bench.open_loop import open_loop
 from tests.bench.servers import answered, embeddings, scripted
 
@@ -33,6 +34,25 @@ async def test_every_client_of_a_closed_loop_sends_one_however_short_it_is() -> 
     async with scripted(at_once) as (script, target):
         load = await closed_loop(target, [("a",)], clients=5, seconds=0)
     assert load.texts == len(script.requests) == 5
+
+
+async def test_a_loop_beside_another_ends_with_it() -> None:
+    """When the other is done the request under way is the last."""
+    done = asyncio.Event()
+
+    async def reply(number: int, texts: list[str]) -> bytes:
+        if number == 6:
+            done.set()
+            await asyncio.sleep(0)
+        return answered(embeddings(texts))
+
+    async def other() -> Load:
+        await done.wait()
+        return Load(0, 1.0)
+
+    async with scripted(reply) as (script, target):
+        load = await closed_loop(target, [("a",)], clients=1, beside=asyncio.create_task(other()))
+    assert 7 <= load.texts == len(script.requests) <= 8
 
 
 CLOSE = "Connection: close\r\n"

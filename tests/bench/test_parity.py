@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.bench.contenders import CeilingContender, Contest
 from gateway.bench.measurement import Generator, Load
-from gateway.bench.parity import CHECKED_TEXTS, Parity, largest_difference, probe_texts
+from gateway.bench.parity import CHECKED_TEXTS, LEAST_COSINE, Parity, largest_difference, least_cosine, probe_texts
 from gateway.bench.run import Outcome, compare_vectors, judge
 from gateway.bench.workloads import ClosedLoad
 from gateway.types import Float32Array
@@ -44,6 +45,21 @@ def test_one_value_that_is_off_is_the_largest_difference(off: float, row: int, c
 )
 def test_other_shapes_and_no_numbers_are_infinitely_far(found: Float32Array) -> None:
     assert largest_difference(found.astype(np.float32), np.zeros((3, 3), np.float32)) == math.inf
+
+
+@given(st.floats(0.0, 3.1), st.integers(0, 2), st.floats(0.1, 10))
+def test_the_row_that_is_turned_furthest_is_the_least_cosine_whatever_its_length(
+    angle: float, row: int, length: float
+) -> None:
+    expected = np.tile(np.array([1.0, 0.0], np.float32), (3, 1))
+    found = expected.copy()
+    found[row] = np.array([math.cos(angle), math.sin(angle)], np.float32) * np.float32(length)
+    assert least_cosine(found, expected) == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+@pytest.mark.parametrize("found", [np.zeros((2, 3)), np.zeros((3, 3)), np.full((3, 3), np.nan)])
+def test_other_shapes_and_vectors_of_no_length_have_no_cosine(found: Float32Array) -> None:
+    assert least_cosine(found.astype(np.float32), np.ones((3, 3), np.float32)) == -1.0
 
 
 @given(st.integers(1, 40))
@@ -93,8 +109,22 @@ class Off:
         raise NotImplementedError
 
 
-def judged(*contenders: Off) -> Outcome:
-    parity, outcome = Parity(embed), Outcome()
+@dataclass(frozen=True)
+class Turned(Off):
+    """As `Off`, but its vectors have this cosine with the right ones."""
+
+    by: float = 1.0
+
+    def embed(self, texts: Sequence[str]) -> Float32Array:
+        right = embed(texts).astype(np.float64)
+        lengths = np.linalg.norm(right, axis=1, keepdims=True)
+        across = np.cross(right, np.array([0.0, 0.0, 1.0]) + right[:, ::-1])
+        across *= lengths / np.linalg.norm(across, axis=1, keepdims=True)
+        return (self.by * right + math.sqrt(1 - self.by**2) * across).astype(np.float32)
+
+
+def judged(*contenders: Off, by_cosine: Sequence[str] = ()) -> Outcome:
+    parity, outcome = Parity(embed, by_cosine=by_cosine.__contains__), Outcome()
     compare_vectors(contenders, parity, outcome)
     judge(contenders, parity, outcome)
     return outcome
@@ -123,6 +153,24 @@ def test_another_server_that_differs_is_told_and_voids_nothing() -> None:
     outcome = judged(Off("ceiling", 0.0), Off("gateway", 0.0), Off("rival", 1e-3))
     assert outcome.void is None
     assert "rival computes something else" in " ".join(outcome.warnings)
+
+
+@pytest.mark.parametrize("name", ["gateway", "grpc", "gateway-fast"])
+def test_what_is_fast_is_judged_by_the_cosine_and_voids_the_run_below_it(name: str) -> None:
+    near, far = LEAST_COSINE + 5e-5, LEAST_COSINE - 5e-5
+    assert judged(Turned("ceiling"), Turned(name, near), by_cosine=[name]).void is None
+    void = judged(Turned("ceiling"), Turned(name, far), by_cosine=[name]).void
+    assert void is not None
+    assert "0.99985" in void
+    # What claims to be exact is not excused by its cosine.
+    assert judged(Turned("ceiling"), Turned(name, near)).void is not None
+
+
+def test_a_contest_judges_by_the_cosine_what_is_not_ours_or_fast() -> None:
+    ceiling = CeilingContender(None)  # type: ignore[arg-type]
+    contest = Contest("m", ceiling, None, (), None, frozenset({"gateway-fast"}))
+    names = ["grpc", "gateway", "gateway-fast", "gateway-cached", "rival"]
+    assert [name for name in names if contest.is_by_cosine(name)] == ["gateway-fast", "rival"]
 
 
 def test_probes_are_of_all_lengths() -> None:

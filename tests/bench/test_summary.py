@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bench.measurement import Generator, Measurement
-from gateway.bench.summary import Operation, comparisons_of, figures_of
+from gateway.bench.summary import comparisons_of, figures_of
 from tests.bench.records import MEASUREMENTS
 
 PYTHON, WRK, LOOP = Generator.PYTHON, Generator.WRK, Generator.IN_PROCESS
@@ -48,7 +48,7 @@ def test_a_ratio_is_taken_within_its_repeat_whatever_the_order(
     ]
     random.shuffle(measurements)  # type: ignore[attr-defined]
     [found] = comparisons_of(measurements)
-    assert (found.contender, found.reference, found.operation) == ("gateway", "ceiling", Operation.RATIO)
+    assert (found.contender, found.reference) == ("gateway", "ceiling")
     assert found.values == tuple(mine / ceiling for mine, ceiling in pairs)
     assert found.spread.median == statistics.median(mine / ceiling for mine, ceiling in pairs)
 
@@ -72,17 +72,40 @@ def test_a_rate_of_zero_is_no_reference() -> None:
     assert comparisons_of(measurements) == []
 
 
-def test_of_single_queries_the_added_time_is_told_and_no_throughput() -> None:
+def test_single_queries_are_compared_with_no_ceiling() -> None:
     measurements = [
         measured("single", "ceiling", 0, LOOP, texts_per_second=900.0, latency_p50_ms=1.0),
         measured("single", "grpc", 0, texts_per_second=500.0, latency_p50_ms=2.0, latency_p99_ms=3.0),
         measured("single", "gateway", 0, texts_per_second=400.0, latency_p50_ms=2.5, latency_p99_ms=4.5),
-        measured("single", "gateway", 0, WRK, texts_per_second=450.0, latency_p50_ms=2.4, latency_p99_ms=4.0),
     ]
-    found = {(one.contender, one.reference, one.name): one for one in comparisons_of(measurements)}
-    assert set(found) == {("gateway", "grpc", "latency_p50_ms"), ("gateway", "grpc", "latency_p99_ms")}
-    assert found["gateway", "grpc", "latency_p50_ms"].values == (0.5,)
-    assert found["gateway", "grpc", "latency_p99_ms"].operation is Operation.DIFFERENCE
+    assert comparisons_of(measurements) == []
+
+
+def test_the_share_of_a_processor_second_is_the_ceilings_work_by_the_servers() -> None:
+    """Half the rate at the clock, because the client takes the other half, and nearly all of it by processor time."""
+    measurements = [
+        measured("many", "ceiling", 0, LOOP, texts_per_second=800.0, texts_per_cpu_second=400.0),
+        measured("many", "gateway", 0, WRK, texts_per_second=400.0, texts_per_cpu_second=380.0),
+    ]
+    found = {one.name: one.values for one in comparisons_of(measurements)}
+    assert found == {"texts_per_second": (0.5,), "texts_per_cpu_second": (0.95,)}
+
+
+def test_a_gateway_of_other_settings_is_compared_with_the_measured_one_and_with_every_other_server() -> None:
+    measurements = [
+        measured("bulk", "gateway", 0, texts_per_second=100.0, latency_p50_ms=4.0),
+        measured("bulk", "gateway-fast", 0, texts_per_second=180.0, latency_p50_ms=2.0),
+        measured("bulk", "rival", 0, texts_per_second=20.0, latency_p50_ms=40.0),
+    ]
+    found = {(one.contender, one.reference, one.name): one.values for one in comparisons_of(measurements)}
+    assert found == {
+        ("gateway-fast", "gateway", "texts_per_second"): (1.8,),
+        ("gateway", "gateway-fast", "latency_p50_ms"): (2.0,),
+        ("gateway", "rival", "texts_per_second"): (5.0,),
+        ("rival", "gateway", "latency_p50_ms"): (10.0,),
+        ("gateway-fast", "rival", "texts_per_second"): (9.0,),
+        ("rival", "gateway-fast", "latency_p50_ms"): (20.0,),
+    }
 
 
 def test_another_server_is_compared_so_that_more_is_better_and_each_generator_by_itself() -> None:

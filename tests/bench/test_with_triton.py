@@ -16,7 +16,7 @@ from gateway.bench.parity import probe_texts
 from gateway.bench.run import run
 from gateway.bench.staging import Cast, check_names, staged
 from gateway.bench.target import Target, target_at
-from gateway.bench.workloads import Plan, Workload
+from gateway.bench.workloads import Workload, quick_plan
 from gateway.cards.registry import Registry
 from gateway.errors import ConfigurationError
 from gateway.types import Float32Array
@@ -24,7 +24,15 @@ from tests.conftest import BUNDLED_MODEL, REPOSITORY, ServedTriton
 
 pytestmark = pytest.mark.triton
 
-SMALL = Plan((Workload.SINGLE,), repeats=1, seconds=0.1, singles=20, bulk_texts=8, long_texts=2, limit_seconds=120.0)
+SMALL = dataclasses.replace(
+    quick_plan([Workload.SINGLE], repeats=1, seconds=0.1, limit_seconds=120.0, soak_seconds=0.1),
+    singles=20,
+    pairs=100,
+    bulk_texts=8,
+    long_texts=2,
+    scaling_texts=(10, 100),
+    soak_texts=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +84,14 @@ def test_a_run_of_every_workload(contest: Contest) -> None:
         for workload in ("interference", "poisson-50", "poisson-80", "poisson-95")
         for name in ("gateway", "twin")
     }
-    assert set(measured) == closed | of_servers
-    assert len(told.labels) == told.steps == 1 + 5 * 4 + 2 * 2
-    assert all(figures["errors"] == 0 for figures in measured.values())
+    of_the_gateway = {(name, "gateway") for name in ("encoding", "scaling", "scaling-10", "scaling-100", "soak")}
+    assert set(measured) == closed | of_servers | of_the_gateway | {("added", "grpc"), ("added", "gateway")}
+    # Single and added, closed loops, interference and open loop, encoding, scaling and soak.
+    assert len(told.labels) == told.steps == 2 + 5 * 4 + 2 * 2 + 3
+    assert all(figures.get("errors", 0) == 0 for figures in measured.values())
+    assert measured["added", "gateway"]["added_p99_ms"] > 0
+    assert measured["encoding", "gateway"]["encode_base64_ms"] > 0
+    assert measured["many", "ceiling"]["texts_per_cpu_second"] > 0
     assert all(measured[key]["texts_per_second"] > 0 for key in closed)
     assert all(measured[key]["latency_p50_ms"] > 0 for key in of_servers)
     for workload in ("many", "bulk", "mixed"):
@@ -148,6 +161,7 @@ def test_names_that_mean_something_else_are_refused() -> None:
     card = benchable_card(Registry.from_repository(REPOSITORY), BUNDLED_MODEL)
     for cast in (
         Cast(card, REPOSITORY, others={"gateway": "http://h"}),
+        Cast(card, REPOSITORY, others={"gateway-fast": "http://h"}),
         Cast(card, REPOSITORY, models={"rival": "m"}),
         Cast(card, REPOSITORY, keys={"rival": "k"}),
     ):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import stat
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from gateway.bench import wrk
 from gateway.bench.target import Target
 from gateway.bench.wrk import WrkLoad, read_line, run_wrk
+from tests.bench.servers import answered, embeddings, scripted
+from tests.conftest import need
 
 TARGET = Target("gateway", "127.0.0.1", 1, "/v1/embeddings", "m", key="secret")
 
@@ -67,6 +71,27 @@ def test_a_wrk_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(wrk, "TIMEOUT_SECONDS", 0)
     with pytest.raises(RuntimeError, match="in time"):
         run_wrk(program(tmp_path, "exec sleep 60"), TARGET, ["one"], clients=1, seconds=0.1)
+
+
+async def test_the_real_one_sends_every_text_in_turn_and_counts_what_is_refused() -> None:
+    program_found = wrk.installed()
+    need(None if program_found else wrk.HOW_TO_GET)
+    texts = [f"text {number}" for number in range(50)]
+
+    async def reply(number: int, given: list[str]) -> bytes:
+        return answered(embeddings(given), status=503 if number % 10 == 9 else 200)
+
+    async with scripted(reply) as (script, target):
+        load = await asyncio.to_thread(run_wrk, str(program_found), target, texts, clients=4, seconds=1)
+    sent = [request["input"] for request in script.requests]
+    assert load.requests > 100
+    assert set(sent) == set(texts)
+    counts = Counter(map(str, sent))
+    # Of what was under way at the end the script may have seen more than wrk counted.
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert abs(load.errors - load.requests // 10) <= 4
+    assert load.latencies_ms[0] > 0
+    assert load.client_cpu_seconds > 0
 
 
 def test_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

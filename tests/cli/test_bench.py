@@ -17,11 +17,15 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.bench.measurement import Generator
-from gateway.bench.workloads import Workload
+from gateway.bench.model_rows import benchable_card
+from gateway.bench.staging import Cast
+from gateway.bench.workloads import USUAL, Workload
+from gateway.cards.registry import Registry
 from gateway.cli import build_command
-from gateway.cli.bench import asked_plan
-from gateway.cli.bench_options import keys_of, pairs, prepare_files
+from gateway.cli.bench import asked_plan, started_with
+from gateway.cli.bench_options import keys_of, pairs, prepare_files, variants
 from gateway.errors import ConfigurationError
+from gateway.types import Precision
 from tests.conftest import REPOSITORY, ServedTriton, missing_bundled_model, need
 
 SCHEMA = json.loads((REPOSITORY.parent / "benchmarks/result.schema.json").read_text())
@@ -125,6 +129,9 @@ def _until_triton_runs(process: subprocess.Popen[bytes]) -> list[psutil.Process]
         (["--against", "a=nonsense"], "no URL of a server"),
         (["--key-of", "a=NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
         (["--model-of", "a=m"], "no server called a"),
+        (["--against", "gateway-fast=http://h"], "cannot be called gateway-fast"),
+        (["--variant", "fast"], "Write --variant NAME=GATEWAY_SETTING=VALUE."),
+        (["--variant", "fast=PATH=x"], "Write --variant NAME=GATEWAY_SETTING=VALUE."),
         (["--model", "no-such-model"], "gateway models list"),
         (["--json", "/proc/nothing/here.json"], "cannot be written"),
     ],
@@ -151,7 +158,7 @@ def test_what_is_asked_for_goes_before_quick() -> None:
     assert plan.workloads == (Workload.BULK,)
     assert (plan.repeats, plan.seconds) == (3, 1.0)
     full = asked_plan(None, repeats=None, seconds=None, quick=False, limit_seconds=60)
-    assert (full.workloads, full.repeats, full.seconds) == (tuple(Workload), 5, 4.0)
+    assert (full.workloads, full.repeats, full.seconds) == (USUAL, 5, 4.0)
 
 
 def test_values_by_name() -> None:
@@ -174,3 +181,31 @@ def test_files_are_made_sure_of_and_not_emptied(tmp_path: Path) -> None:
     prepare_files([None, kept, tmp_path / "new" / "file"])
     assert kept.read_text() == "content"
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_settings_of_one_variant_are_collected_and_values_may_hold_signs() -> None:
+    assert variants(["a=GATEWAY_X=1", "b=GATEWAY_Y=k=v", "a=GATEWAY_Z="]) == {
+        "a": {"GATEWAY_X": "1", "GATEWAY_Z": ""},
+        "b": {"GATEWAY_Y": "k=v"},
+    }
+
+
+def test_a_stack_is_started_with_what_options_and_workloads_need_and_what_is_asked_for_wins() -> None:
+    around = {"GATEWAY_PRECISION": "exact", "GATEWAY_MAX_QUEUED_TOKENS": "5", "PATH": "x", "GATEWAY_API_KEYS": "secret"}
+    plan = asked_plan([Workload.SOAK], repeats=1, seconds=None, quick=True, limit_seconds=60)
+    found = started_with(plan, Precision.FAST, around)
+    assert found["GATEWAY_PRECISION"] == "fast"
+    assert found["GATEWAY_MAX_QUEUED_TOKENS"] == "5"
+    assert found["GATEWAY_REQUEST_TIMEOUT_SECONDS"] == "900"
+    assert "secret" not in found.values()
+    plain = asked_plan(None, repeats=1, seconds=None, quick=True, limit_seconds=60)
+    assert started_with(plain, None, {}) == {}
+    assert not {Workload.SCALING, Workload.SOAK} & set(plain.workloads)
+
+
+def test_the_direct_calls_of_a_fast_gateway_are_fast_too_and_variants_say_it_for_themselves() -> None:
+    card = benchable_card(Registry.from_repository(REPOSITORY), "all-MiniLM-L6-v2")
+    beside = {"fast": {"GATEWAY_PRECISION": "fast"}, "cached": {"GATEWAY_CACHE": "on"}}
+    assert Cast(card, REPOSITORY, variants=beside).fast == {"gateway-fast"}
+    assert Cast(card, REPOSITORY, settings={"GATEWAY_PRECISION": "fast"}).fast == {"gateway", "grpc"}
+    assert Cast(card, REPOSITORY, url="http://h", is_fast=True).fast == {"gateway", "grpc"}

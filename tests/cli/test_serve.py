@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from starlette.types import ASGIApp
@@ -77,6 +78,20 @@ def test_an_ordinary_request(server: LiveServer) -> None:
     answer = server.exchange(post(b'{"input": "a"}'))
     assert status_of(answer) == 200
     assert json_of(answer)["object"] == "list"
+
+
+@pytest.mark.parametrize("rows", [16, 600])
+def test_a_large_answer_in_numbers_arrives_whole(server: LiveServer, services: InstantServices, rows: int) -> None:
+    vectors = np.random.default_rng(1).uniform(-0.9, 0.9, (rows, 1024)).astype(np.float32)
+    services.embedder.fixed = vectors
+    try:
+        answer = server.exchange(post(b'{"input": "a"}'))
+    finally:
+        services.embedder.fixed = None
+    data = json_of(answer)["data"]
+    assert isinstance(data, list)
+    read = np.array([item["embedding"] for item in data], np.float64).astype(np.float32)
+    assert np.array_equal(read, vectors)
 
 
 def test_the_server_does_not_tell_what_it_runs_on(server: LiveServer) -> None:

@@ -43,6 +43,7 @@ def test_free_ports_are_taken_as_asked_and_name_triton() -> None:
     chosen = chosen_ports(asked, auto=False)
     assert triton_ports(chosen) == triton_ports(asked)
     assert chosen.triton_url == f"127.0.0.1:{asked.triton_grpc_port}"
+    assert chosen.triton_http_url == f"127.0.0.1:{asked.triton_http_port}"
 
 
 @pytest.mark.parametrize(

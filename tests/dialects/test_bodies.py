@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import pytest
@@ -197,3 +198,56 @@ async def test_no_task_is_left_behind() -> None:
         await await_while_connected(work(), scripted([]))
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+@dataclass
+class ToldConnection:
+    when_gone: Callable[[], None] | None = None
+    is_gone: bool = False
+    has_whole_body: bool = True
+
+
+async def never_asked() -> Message:
+    raise AssertionError("the connection tells")
+
+
+async def test_a_connection_that_tells_is_not_asked() -> None:
+    connection = ToldConnection()
+    assert await await_while_connected(asyncio.sleep(0, "done"), never_asked, connection) == "done"
+    assert connection.when_gone is None
+
+
+async def test_work_is_cancelled_when_the_connection_tells_that_the_client_left() -> None:
+    connection = ToldConnection()
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            assert connection.when_gone is not None
+            asyncio.get_running_loop().call_soon(connection.when_gone)
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(ClientDisconnect):
+        await await_while_connected(work(), never_asked, connection)
+    assert cancelled.is_set()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_work_for_a_client_that_left_before_goes_no_further_than_its_first_wait() -> None:
+    with pytest.raises(ClientDisconnect):
+        await await_while_connected(asyncio.sleep(3600), never_asked, ToldConnection(is_gone=True))
+
+
+async def test_a_cancellation_by_the_server_is_not_taken_for_a_client_that_left() -> None:
+    connection = ToldConnection()
+    task = asyncio.create_task(await_while_connected(asyncio.sleep(3600), never_asked, connection))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert connection.when_gone is None

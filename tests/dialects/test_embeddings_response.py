@@ -50,6 +50,19 @@ def test_the_envelope_is_openais(encoding: Encoding) -> None:
     assert [(item["object"], item["index"]) for item in answer["data"]] == [("embedding", 0), ("embedding", 1)]
 
 
+@pytest.mark.parametrize(("rows", "size"), [(1, 20_000), (20, 1024), (130, 129), (2000, 10)])
+def test_items_of_large_answers_in_numbers_are_those_of_small_ones(rows: int, size: int) -> None:
+    vectors = np.random.default_rng(2).uniform(-0.9, 0.9, (rows, size)).astype(np.float32)
+    vectors[0, 0], vectors[-1, -1] = 7.25, -1e-30
+    whole = json.loads(bytes(encode_answer_now(result(vectors, model='odd "name"'), [Encoding.FLOAT])))
+    assert list(whole) == ["object", "data", "model", "usage"]
+    assert (whole["object"], whole["model"]) == ("list", 'odd "name"')
+    assert [list(item) for item in whole["data"]] == [["object", "index", "embedding"]] * rows
+    assert [(item["object"], item["index"]) for item in whole["data"]] == [("embedding", n) for n in range(rows)]
+    read = np.array([item["embedding"] for item in whole["data"]], np.float64).astype(np.float32)
+    assert np.array_equal(read.view(np.uint32), vectors.view(np.uint32))
+
+
 def test_several_encodings_make_an_object_in_the_order_asked() -> None:
     vectors = result([[0.5, -0.5, 0.25], [-1, -1, -1]])
     answer = json.loads(

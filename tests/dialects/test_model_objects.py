@@ -31,6 +31,7 @@ def test_a_plain_model() -> None:
         "licence": "apache-2.0",
         "variant": None,
         "batch_invariant": True,
+        "precision": "exact",
         "hugging_face_id": "acme/Tiny-Model",
         "name": "tiny",
         "description": "A card for tests.",

@@ -204,7 +204,7 @@ def test_wrong_method(shared: Edge, method: str, path: str, allow: str) -> None:
     assert allow in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/embeddings/x", "/v2/embeddings", "//v1/embeddings", "/v1/train"])
+@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/embeddings/x", "/v3/embeddings", "//v1/embeddings", "/v1/train"])
 def test_unknown_paths(shared: Edge, path: str) -> None:
     assert check_error(shared.client.post("http://testserver" + path, json={"input": "a"}), 404)["code"] == "not_found"
 
@@ -304,3 +304,14 @@ def test_a_body_of_endless_values_is_refused_whatever_field_holds_them() -> None
         assert check_error(answer, 400)["code"] == "too_many_values"
         assert running.embed(other=[[]] * 900).status_code == 200
         assert running.embed(input="[]," * 2020).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "may_keep"), [(None, True), ("no-cache", True), ("no-store", False), ("max-age=0, No-Store", False)]
+)
+def test_who_wants_nothing_kept_says_so(own: Edge, header: str | None, may_keep: bool) -> None:
+    headers = {} if header is None else {"Cache-Control": header}
+    own.client.post("/v1/embeddings", json={"input": "a"}, headers=headers)
+    own.client.post("/v1/classify", json={"input": ["a"], "labels": ["b", "c"]}, headers=headers)
+    assert own.services.embedder.seen[0].may_keep is may_keep
+    assert own.services.classifier.seen[0].may_keep is may_keep

@@ -29,7 +29,7 @@ from gateway.telemetry.metrics import build_metrics
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
-from gateway.triton.engine import InferCall, ModelStatus, Tensor
+from gateway.triton.engine import InferCall, Instances, ModelStatus, Tensor
 from gateway.triton.grpc_engine import GrpcEngine
 from gateway.triton.input_tensors import pad
 from gateway.types import EmbedResult
@@ -88,6 +88,9 @@ class Recording:
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
         return await self._engine.models(timeout_seconds=timeout_seconds)
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        return await self._engine.instances(model, timeout_seconds=timeout_seconds)
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         await self._engine.load(model, timeout_seconds=timeout_seconds)

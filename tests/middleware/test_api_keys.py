@@ -17,13 +17,19 @@ from gateway.types import KeyDefaults
         ("abc model=m", ApiKey("abc", KeyDefaults(model="m"))),
         ("abc\ttask=retrieval.query", ApiKey("abc", KeyDefaults(task="retrieval.query"))),
         ("abc task=query model=jinaai/x=y", ApiKey("abc", KeyDefaults("jinaai/x=y", "query"))),
+        ("abc weight=3", ApiKey("abc", weight=3.0)),
+        ("with space weight=0.5 model=m", ApiKey("with space", KeyDefaults(model="m"), 0.5)),
+        ("weight=7", ApiKey("weight=7")),
+        ("model=a task=b", ApiKey("model=a", KeyDefaults(task="b"))),
     ],
 )
 def test_lines(line: str, key: ApiKey) -> None:
     assert parse_key_line(line, where="Line 1") == key
 
 
-@pytest.mark.parametrize("words", ["model=", "model", "mdoel=a", "model=a model=b", "task=a b", "=a"])
+@pytest.mark.parametrize(
+    "words", ["model=", "model=a model=b", "weight=", "weight=0", "weight=nan", "weight=1 weight=2"]
+)
 def test_what_is_wrong_is_told_without_the_key(words: str) -> None:
     with pytest.raises(ConfigurationError, match="Line 7") as caught:
         parse_key_line(f"secret-1 {words}", where="Line 7 of a file")

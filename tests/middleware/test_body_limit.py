@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge, BodyTooSlow, UnsupportedBody
 from gateway.middleware.body_limit import BodyLimit
+from gateway.telemetry.connections import attach_connection
 
 LIMIT = 100
 
@@ -111,3 +114,29 @@ async def test_waiting_for_the_disconnect_has_no_time_limit() -> None:
     await BodyLimit(endpoint, max_body_bytes=LIMIT, body_timeout_seconds=0.01)(
         {"type": "http", "headers": []}, receive, ignore
     )
+
+
+@dataclass
+class BodyIsHere:
+    has_whole_body: bool = True
+    is_gone: bool = False
+    when_gone: Callable[[], None] | None = None
+
+
+@pytest.mark.parametrize(("parts", "fits"), [((b"x" * 100,), True), ((b"x" * 101,), False)])
+async def test_a_body_that_is_here_whole_is_counted_though_not_timed(parts: tuple[bytes, ...], fits: bool) -> None:
+    messages = [{"type": "http.request", "body": part, "more_body": False} for part in parts]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    inner = Collector()
+    scope: Scope = {"type": "http", "headers": []}
+    attach_connection(scope, BodyIsHere())
+    app = BodyLimit(inner, max_body_bytes=LIMIT, body_timeout_seconds=0.0)  # any timer would be over at once
+    if fits:
+        await app(scope, receive, ignore)
+        assert inner.body == parts[0]
+    else:
+        with pytest.raises(BodyTooLarge):
+            await app(scope, receive, ignore)

@@ -75,7 +75,7 @@ def checkout(folder: Path, offer: dict[str, str] | None, *, pip_version: str = "
     for name in ("gateway", "ruff", "mypy", "lint-imports"):
         program(binaries / name, "true")
     program(binaries / "pytest", f"echo pytest $* >> {folder}/pytest.log")
-    bash(folder, "for extra in embedded dev runpod; do fingerprint .venv/bin/python > .venv/.installed-$extra; done")
+    bash(folder, "for extra in embedded fast dev runpod; do fingerprint .venv/bin/python > .venv/.installed-$extra; done")
     return Checkout(folder)
 
 
@@ -219,7 +219,7 @@ def test_quick_start_brings_no_torch() -> None:
     assert "torch" not in (ROOT / "scripts/quick_start.sh").read_text()
 
 
-ALL = "--editable .[embedded,dev,runpod,torch] torch==2.13.0"
+ALL = "--editable .[embedded,fast,dev,runpod,torch] torch==2.13.0"
 
 
 @pytest.mark.parametrize(

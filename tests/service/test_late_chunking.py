@@ -262,7 +262,7 @@ async def test_a_tokenizer_that_takes_too_long_is_not_waited_for(
     monkeypatch.setattr(tokenizer, "encode_with_offsets", lambda _, most: held.wait(60))
     try:
         with pytest.raises(DeadlineExceeded):
-            await chunked(whole, ["the dog"], deadline=soon(0.1))
+            await chunked(whole, ["the dog " * 100], deadline=soon(0.1))
     finally:
         held.set()
     assert whole.engine.calls == []

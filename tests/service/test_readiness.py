@@ -23,6 +23,12 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(states={"tiny": "READY"})
 
 
+def many_texts(count: int) -> list[str]:
+    """No two alike, of which only one would be computed."""
+    words = ("the", "cat", "mat", "the cat")
+    return [" ".join(words[number >> shift & 3] for shift in range(0, 10, 2)) for number in range(count)]
+
+
 @pytest.fixture(autouse=True)
 def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """No real Triton here that needs two seconds to load what it forgot."""
@@ -108,6 +114,64 @@ async def test_calls_that_wait_for_a_dead_process_are_given_up(tmp_path: Path, e
             await hanging
 
 
+async def test_a_death_that_leaves_its_calls_unanswered_is_found_by_asking_once_more(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.02)
+    async with running(tmp_path, engine) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        calls = len(engine.calls)
+        hanging = asyncio.create_task(service.embedding.embed(request("the cat")))
+        await until(lambda: any(len(call.inputs["input_ids"][0]) == len(CANARY_IDS) for call in engine.calls[calls:]))
+        engine.hang = False
+        engine.delay_seconds = 0.1  # as Triton takes a second to tell
+        engine.dead.add("tiny")
+        async with asyncio.timeout(5):
+            await hanging
+        assert engine.control == [("unload", "tiny"), ("load", "tiny")]
+        await until(lambda: service.readiness.report().ready)
+
+
+async def test_a_process_that_stands_still_under_load_is_replaced_where_silence_tells(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.service.watching.HUNG_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.service.watching.LOST_SECONDS", 0.5)
+    async with running(tmp_path, engine, calls_side_by_side=1) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        hanging = asyncio.create_task(service.embedding.embed(request("cat")))
+        scheduler = service.models.all()["tiny"].scheduler
+        await until(lambda: scheduler.outage is not None)
+        assert "does not answer" in service.readiness.report().models["tiny"].reason
+        with pytest.raises(EngineUnavailable):
+            await service.embedding.embed(request("mat"))
+        assert engine.control == []
+        await until(lambda: bool(engine.control))
+        engine.hang = False
+        async with asyncio.timeout(5):
+            await hanging
+
+
+async def test_a_process_that_goes_on_in_time_is_not_replaced_and_serves_at_once(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.service.canary.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.service.watching.HUNG_SECONDS", 0.05)
+    async with running(tmp_path, engine, calls_side_by_side=1) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hang = True
+        hanging = asyncio.create_task(service.embedding.embed(request("cat")))
+        scheduler = service.models.all()["tiny"].scheduler
+        await until(lambda: scheduler.outage is not None)
+        engine.hang = False
+        await hanging
+        await until(lambda: service.readiness.report().ready)
+        assert engine.control == []
+
+
 async def test_a_death_nobody_ran_into_is_found_by_the_canary(tmp_path: Path, engine: ScriptedEngine) -> None:
     async with running(tmp_path, engine) as service:
         await until(lambda: service.readiness.report().ready)
@@ -134,7 +198,7 @@ async def test_a_canary_behind_a_long_queue_does_not_flap(
     async with running(tmp_path, engine, calls_in_flight=1) as service:
         await until(lambda: service.readiness.report().ready)
         scheduler = service.models.all()["tiny"].scheduler
-        busy = asyncio.create_task(service.embedding.embed(request(*["cat mat"] * 1000)))
+        busy = asyncio.create_task(service.embedding.embed(request(*many_texts(1000))))
         await until(lambda: not scheduler.idle)
         engine.delay_seconds = 0.1
         while not busy.done():

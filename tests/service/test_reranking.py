@@ -232,8 +232,9 @@ async def test_scores_that_are_no_numbers_are_errors(small: TwinService) -> None
 async def test_a_tokenizer_that_takes_too_long_is_not_waited_for(
     small: TwinService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer, held = small.service.models.find(MODEL, ModelKind.RERANKER).reader.tokenizer, threading.Event()
-    monkeypatch.setattr(tokenizer, "encode_bare", lambda _, most: held.wait(60))
+    reader, held = small.service.models.find(MODEL, ModelKind.RERANKER).reader, threading.Event()
+    monkeypatch.setattr(reader.pool, "_most_a_turn", 0)
+    monkeypatch.setattr(reader.tokenizer, "encode_bare", lambda _, most: held.wait(60))
     try:
         with pytest.raises(DeadlineExceeded):
             await scored(small, "the fox", "the dog", deadline=soon(0.1))

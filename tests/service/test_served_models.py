@@ -32,7 +32,9 @@ def put(models: ServedModels, registry: Registry, *names: str, installation: Ins
     for card in registry.cards:
         if card.name in names:
             models.put(
-                ServedModel(card, reader=nothing, scheduler=nothing, installation=installation or Installation())
+                ServedModel(
+                    card, reader=nothing, scheduler=nothing, shared=nothing, installation=installation or Installation()
+                )
             )
 
 

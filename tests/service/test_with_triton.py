@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,23 @@ async def serving(address: str, **options: object) -> AsyncIterator[Service]:
         yield service
 
 
+def serving_as_up_does(triton: BackgroundTriton, **options: object) -> AbstractAsyncContextManager[Service]:
+    ends = triton.triton.endpoints
+    return serving(ends.grpc, triton_http_url=ends.http, **options)
+
+
 async def check(service: Service, places: list[int]) -> None:
     result = await service.embedding.embed(request(*(TEXTS[place] for place in places), seconds=120))
     np.testing.assert_allclose(result.vectors, VECTORS[places], rtol=0, atol=TOLERANCE)
     assert result.usage.prompt_tokens == sum(LENGTHS[place] for place in places)
 
 
-async def test_vectors_equal_the_reference_alone_together_and_under_load(embedded_triton: ServedTriton) -> None:
+@pytest.mark.parametrize("http", [True, False], ids=["http", "grpc"])
+async def test_vectors_equal_the_reference_alone_together_and_under_load(
+    embedded_triton: ServedTriton, http: bool
+) -> None:
     everything = list(range(len(TEXTS)))
-    async with serving(embedded_triton.grpc) as service:
+    async with serving(embedded_triton.grpc, triton_http_url=embedded_triton.http if http else None) as service:
         await check(service, everything)
         for place in everything[::10]:
             await check(service, [place])
@@ -130,7 +138,7 @@ def report(service: Service) -> ReadinessReport:
 
 
 async def test_killing_triton_under_load_gives_answers_or_unavailable_and_heals(own_triton: BackgroundTriton) -> None:
-    async with serving(own_triton.triton.endpoints.grpc) as service:
+    async with serving_as_up_does(own_triton) as service:
         load = Load(service)
         await load.answers()
         server = own_triton.triton.server_pid
@@ -146,7 +154,7 @@ async def test_killing_triton_under_load_gives_answers_or_unavailable_and_heals(
 async def test_killing_the_backend_process_is_seen_and_healed(own_triton: BackgroundTriton) -> None:
     server = own_triton.triton.server_pid
     assert server is not None
-    async with serving(own_triton.triton.endpoints.grpc) as service:
+    async with serving_as_up_does(own_triton) as service:
         load = Load(service)
         await load.answers()
         os.kill(process(server, "stub"), signal.SIGKILL)
@@ -161,3 +169,27 @@ async def test_killing_the_backend_process_is_seen_and_healed(own_triton: Backgr
         await until(lambda: not report(service).ready)
         await until(lambda: report(service).ready, seconds=30)
         await check(service, [0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_calls_in_the_air_of_a_process_that_dies_or_stands_still_are_answered_soon(
+    own_triton: BackgroundTriton, number: signal.Signals
+) -> None:
+    """Triton never answers them itself, and their own deadline is two minutes away."""
+    server = own_triton.triton.server_pid
+    assert server is not None
+    places = list(range(len(TEXTS)))
+    async with serving_as_up_does(own_triton, calls_side_by_side=2, recovery_wait_seconds=60.0) as service:
+        scheduler = service.models.all()[BUNDLED_MODEL].scheduler
+        asked = [asyncio.create_task(check(service, places)) for _ in range(2)]
+        await until(lambda: not scheduler.idle)
+        stub = psutil.Process(process(server, "stub"))
+        stub.send_signal(number)
+        try:
+            await until(lambda: scheduler.outage is not None, seconds=20)
+            assert not report(service).ready
+            await asyncio.wait_for(asyncio.gather(*asked), 60)
+            await until(lambda: report(service).ready, seconds=30)
+        finally:
+            if stub.is_running():
+                stub.kill()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.errors import BackendProcessDied, EngineUnavailable, InferenceFailed
-from gateway.triton.engine import InferCall, ModelStatus, Tensor
+from gateway.triton.engine import InferCall, Instances, ModelStatus, Tensor
 from gateway.types import Float32Array
 
 SIZE = 8
@@ -90,6 +90,9 @@ class ScriptedEngine:
         if self.down:
             raise EngineUnavailable("Triton cannot be reached at the moment.")
         return [ModelStatus(name, state) for name, state in self.states.items()]
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        return Instances(1)
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         self._control("load", model)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateway.batching.limits import SchedulerLimits
 from gateway.batching.meter import Meter
-from gateway.batching.scheduler import Scheduler, SchedulerLimits
+from gateway.batching.scheduler import Scheduler
 from gateway.batching.submission import Outcome
 from gateway.telemetry.metrics import build_metrics
 from tests.support.scripted_call import ScriptedCall, row, vector_of

@@ -20,7 +20,7 @@ from gateway.cards.schema import Card
 from gateway.cards.triton_spec import OutputRole
 from gateway.service.building import Service, ServiceOptions, build_service
 from gateway.telemetry.metrics import Metrics, build_metrics
-from gateway.triton.engine import InferCall, ModelStatus, Tensor
+from gateway.triton.engine import InferCall, Instances, ModelStatus, Tensor
 from tests.support.running_service import until
 from tests.support.twin_repository import BUILDERS, twin_repository
 
@@ -46,6 +46,9 @@ class TwinEngine:
 
     async def models(self, *, timeout_seconds: float = 5.0) -> list[ModelStatus]:
         return [ModelStatus(name, "READY") for name in self.cards]
+
+    async def instances(self, model: str, *, timeout_seconds: float = 5.0) -> Instances:
+        return Instances(1)
 
     async def load(self, model: str, *, timeout_seconds: float = 60.0) -> None:
         raise AssertionError("nothing here ever needs loading")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InferenceFailed, Overloaded
 from gateway.text import pool as pool_module
-from gateway.text.pool import HOP_CHARACTERS, LONG_CHARACTERS, TokenizerPool, slices
+from gateway.text.pool import HOP_CHARACTERS, LONG_CHARACTERS, TURN_WEIGHT, TokenizerPool, slices
 from gateway.text.tokenizer import TextTokenizer, Tokenized
 from tests.support.tiny_tokenizer import tiny_tokenizer
 
@@ -37,6 +37,11 @@ class Recording(TextTokenizer):
         return super().encode(texts)
 
 
+def threads_only(executor: ThreadPoolExecutor, *, threads: int) -> TokenizerPool:
+    """A pool that reads nothing on the event loop."""
+    return TokenizerPool(executor, threads=threads, turn_weight=0)
+
+
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as executor:
@@ -45,7 +50,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 async def test_texts_that_wait_together_go_in_one_hop_off_the_loop(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     results = await asyncio.gather(*(pool.run(tokenizer.encode, [f"{'cat ' * count}"]) for count in range(20)))
     assert [result[0].token_count for result in results] == [2 + count for count in range(20)]
     assert len(tokenizer.hops) == 1
@@ -55,7 +60,7 @@ async def test_texts_that_wait_together_go_in_one_hop_off_the_loop(executor: Thr
 async def test_texts_pile_up_while_a_hop_runs(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
     tokenizer.gate.clear()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     first = asyncio.create_task(pool.run(tokenizer.encode, ["the"]))
     await asyncio.sleep(0.01)
     others = [asyncio.create_task(pool.run(tokenizer.encode, ["cat"])) for _ in range(10)]
@@ -68,7 +73,7 @@ async def test_texts_pile_up_while_a_hop_runs(executor: ThreadPoolExecutor) -> N
 async def test_a_cancelled_caller_is_left_out_and_harms_nobody(executor: ThreadPoolExecutor) -> None:
     tokenizer = Recording()
     tokenizer.gate.clear()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     running = asyncio.create_task(pool.run(tokenizer.encode, ["the"]))
     await asyncio.sleep(0.01)
     gone, stays = (asyncio.create_task(pool.run(tokenizer.encode, [text])) for text in ("mat", "cat sat"))
@@ -89,7 +94,7 @@ async def test_what_is_read_in_another_way_goes_in_a_hop_of_its_own(executor: Th
         return [len(text) for text in texts]
 
     tokenizer = Recording()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     results = await asyncio.gather(
         pool.run(tokenizer.encode, ["cat"]),
         pool.run(lengths, ["ab"]),
@@ -102,7 +107,7 @@ async def test_what_is_read_in_another_way_goes_in_a_hop_of_its_own(executor: Th
 
 
 async def test_a_text_the_tokenizer_fails_on_fails_alone(executor: ThreadPoolExecutor) -> None:
-    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    tokenizer, pool = Recording(), threads_only(executor, threads=1)
     results = await asyncio.gather(
         pool.run(tokenizer.encode, ["cat"]),
         pool.run(tokenizer.encode, ["poison"]),
@@ -133,7 +138,7 @@ async def test_long_texts_never_take_the_last_thread() -> None:
     tokenizer = Stuck()
     tokenizer.gate.clear()
     with ThreadPoolExecutor(2) as two:
-        pool = TokenizerPool(two, threads=2)
+        pool = threads_only(two, threads=2)
         long = [asyncio.create_task(pool.run(tokenizer.encode, [LONG])) for _ in range(3)]
         await asyncio.sleep(0.01)
         try:
@@ -146,7 +151,7 @@ async def test_long_texts_never_take_the_last_thread() -> None:
 
 async def test_long_texts_get_their_turn_on_a_single_thread(executor: ThreadPoolExecutor) -> None:
     tokenizer = Stuck()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     await asyncio.gather(*(pool.run(tokenizer.encode, [text]) for text in ("cat", LONG, "mat", LONG)))
     assert tokenizer.hops == [["cat", "mat"], [LONG], [LONG]]
 
@@ -154,7 +159,7 @@ async def test_long_texts_get_their_turn_on_a_single_thread(executor: ThreadPool
 async def test_what_would_wait_too_long_is_refused_until_those_before_it_leave(executor: ThreadPoolExecutor) -> None:
     tokenizer = Stuck()
     tokenizer.gate.clear()
-    pool = TokenizerPool(executor, threads=1)
+    pool = threads_only(executor, threads=1)
     with patch.object(pool_module, "_MOST_WAITING_CHARACTERS", 2 * len(LONG)):
         running, *waiting = [asyncio.create_task(pool.run(tokenizer.encode, [LONG])) for _ in range(2)]
         await asyncio.sleep(0.01)
@@ -172,7 +177,7 @@ async def test_what_would_wait_too_long_is_refused_until_those_before_it_leave(e
 
 
 async def test_a_pool_whose_threads_are_gone_answers(executor: ThreadPoolExecutor) -> None:
-    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    tokenizer, pool = Recording(), threads_only(executor, threads=1)
     executor.shutdown()
     with pytest.raises(InferenceFailed, match="shutting down"):
         await pool.run(tokenizer.encode, ["cat"])
@@ -184,3 +189,52 @@ def test_slices_keep_order_and_bound(texts: list[str]) -> None:
     assert [text for run in runs for text in run] == texts
     assert all(len(run) == 1 or sum(map(len, run)) <= HOP_CHARACTERS for run in runs)
     assert all(runs)
+
+
+async def test_a_short_text_is_read_at_once(executor: ThreadPoolExecutor) -> None:
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    assert (await pool.run(tokenizer.encode, ["the cat"]))[0].token_count == 4
+    assert tokenizer.threads == {threading.get_ident()}
+
+
+async def test_one_turn_of_the_loop_reads_no_more_than_its_share(executor: ThreadPoolExecutor) -> None:
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    texts = [f"{'cat ' * 25}{number:02}" for number in range(40)]
+    results = await asyncio.gather(*(pool.run(tokenizer.encode, [text]) for text in texts))
+    assert [result[0].token_count for result in results] == [28] * 40
+    at_once = [hop for hop in tokenizer.hops if len(hop) == 1]
+    assert sum(len(text) for [text] in at_once) <= TURN_WEIGHT
+    assert len(at_once) == TURN_WEIGHT // 103
+    assert len(tokenizer.hops) == len(at_once) + 1, "all others share one hop"
+    assert tokenizer.threads != {threading.get_ident()}
+    tokenizer.threads.clear()
+    await pool.run(tokenizer.encode, ["cat"])
+    assert tokenizer.threads == {threading.get_ident()}, "the next turn has its own share"
+
+
+@pytest.mark.parametrize("text", ["cat " * 200, "\ufdfa" * 100, "é" * 129])
+async def test_a_text_that_would_hold_the_loop_goes_to_a_thread(executor: ThreadPoolExecutor, text: str) -> None:
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    await pool.run(tokenizer.encode, [text])
+    assert threading.get_ident() not in tokenizer.threads
+
+
+async def test_a_short_text_passes_those_that_wait_for_a_thread(executor: ThreadPoolExecutor) -> None:
+    tokenizer = Stuck()
+    tokenizer.gate.clear()
+    pool = TokenizerPool(executor, threads=1)
+    long = asyncio.create_task(pool.run(tokenizer.encode, [LONG]))
+    await asyncio.sleep(0.01)
+    try:
+        await asyncio.wait_for(pool.run(tokenizer.encode, ["cat"]), 5)
+    finally:
+        tokenizer.gate.set()
+    await long
+
+
+async def test_a_failure_at_once_is_told_like_one_in_a_thread(executor: ThreadPoolExecutor) -> None:
+    tokenizer, pool = Recording(), TokenizerPool(executor, threads=1)
+    with pytest.raises(InferenceFailed) as failure:
+        await pool.run(tokenizer.encode, ["poison"])
+    assert failure.value.code == "tokenizer_failed"
+    assert "poison" not in failure.value.message

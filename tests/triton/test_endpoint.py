@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.triton.endpoint import grpc_address, http_port_mistake
+from gateway.triton.endpoint import grpc_address, http_address, http_port_mistake
 from gateway.triton.grpc_engine import GrpcEngine
 from tests.conftest import ServedTriton
 
@@ -30,6 +30,14 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 @pytest.mark.triton
+def test_the_http_endpoint_is_read_alike_and_has_its_own_port_and_name() -> None:
+    assert http_address("http://triton:8100/") == "triton:8100"
+    assert http_address("triton") == "triton:8000"
+    with pytest.raises(ConfigurationError) as refused:
+        http_address("triton:http")
+    assert "GATEWAY_TRITON_HTTP_URL" in (refused.value.remedy or "")
+
+
 async def test_tritons_http_port_is_recognised_and_its_grpc_port_is_not(embedded_triton: ServedTriton) -> None:
     mistake = await http_port_mistake(embedded_triton.http)
     assert mistake is not None

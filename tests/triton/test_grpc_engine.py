@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed, InvalidVector
-from gateway.triton.engine import InferCall, Tensor
+from gateway.triton.engine import InferCall, Instances, Tensor
 from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.tensor_types import timeout_microseconds
 from tests.conftest import ServedTriton
 
 IDS = np.array([[101, 7592, 102], [101, 2088, 102]], dtype=np.int64)
@@ -29,6 +30,12 @@ class Answering(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[
     answer = service_pb2.ModelInferResponse()
     hold = False
     request: object = None
+
+    def __init__(self) -> None:
+        self.config = service_pb2.ModelConfigResponse()
+
+    async def ModelConfig(self, request: object, context: object) -> object:  # noqa: N802 - the stub's own name
+        return self.config
 
     async def ModelInfer(self, request: object, context: object) -> object:  # noqa: N802 - the stub's own name
         self.request = request
@@ -122,6 +129,24 @@ async def test_an_output_without_contents_is_refused(answering: tuple[Answering,
         await engine.infer(InferCall("any", INPUTS, ("a",)), timeout_seconds=5)
 
 
+async def test_what_a_call_may_take_and_whether_it_is_urgent_is_said_in_the_request(
+    answering: tuple[Answering, GrpcEngine],
+) -> None:
+    servicer, engine = answering
+    servicer.answer = response(("a", "FP32", (0,), b""))
+    for urgent, seconds, microseconds in ((False, 2.5, 2_500_000), (True, 60.0, 60_000_000)):
+        await engine.infer(InferCall("any", INPUTS, ("a",), urgent=urgent), timeout_seconds=seconds)
+        parameters = servicer.request.parameters  # type: ignore[attr-defined]
+        assert parameters["timeout"].int64_param == microseconds
+        assert ("urgent" in parameters) is urgent
+        assert not urgent or parameters["urgent"].bool_param is True
+
+
+def test_no_timeout_becomes_none_to_triton_and_none_is_too_large_for_it() -> None:
+    assert timeout_microseconds(1e-9) == 1  # 0 would be no limit
+    assert timeout_microseconds(float("inf")) == 31_536_000 * 10**6
+
+
 async def test_the_deadline_travels_with_the_call(answering: tuple[Answering, GrpcEngine]) -> None:
     servicer, engine = answering
     servicer.hold = True
@@ -203,3 +228,20 @@ async def test_unload_waits_until_the_model_is_gone(engine: GrpcEngine, embedded
     assert not any(one.ready for one in await engine.models())
     await engine.load(embedded_triton.model)
     assert [one.name for one in await engine.models() if one.ready] == [embedded_triton.model]
+
+
+async def test_instances_are_those_that_triton_runs(engine: GrpcEngine, embedded_triton: ServedTriton) -> None:
+    assert await engine.instances(embedded_triton.model) == Instances(1)
+    with pytest.raises(EngineUnavailable):
+        await engine.instances("nope")
+
+
+async def test_a_group_has_its_instances_on_each_of_its_gpus(answering: tuple[Answering, GrpcEngine]) -> None:
+    servicer, engine = answering
+    groups = servicer.config.config.instance_group
+    groups.add(count=2, kind=model_config_pb2.ModelInstanceGroup.KIND_GPU, gpus=[0, 1, 3])
+    assert await engine.instances("any") == Instances(6, on_gpu=True)
+    groups.add(count=1, kind=model_config_pb2.ModelInstanceGroup.KIND_CPU)
+    assert await engine.instances("any") == Instances(7, on_gpu=True)
+    del groups[0]
+    assert await engine.instances("any") == Instances(1)

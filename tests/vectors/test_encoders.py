@@ -5,11 +5,22 @@ import struct
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, int8_rows, ubinary_rows, uint8_rows
+from gateway.vectors.encoders import (
+    are_many,
+    base64_rows,
+    base64_strings,
+    binary_rows,
+    float_lists,
+    float_rows,
+    int8_rows,
+    ubinary_rows,
+    uint8_rows,
+)
 
 vectors = arrays(
     np.float32,
@@ -22,6 +33,20 @@ vectors = arrays(
 def test_base64_is_little_endian_float32(rows: np.ndarray) -> None:
     for text, row in zip(base64_rows(rows), rows.tolist(), strict=True):
         assert list(struct.unpack(f"<{len(row)}f", base64.b64decode(text, validate=True))) == row
+
+
+@given(vectors)
+def test_strings_of_base64_are_the_rows_as_json(rows: np.ndarray) -> None:
+    assert [orjson.loads(text) for text in base64_strings(rows)] == base64_rows(rows)
+
+
+@pytest.mark.parametrize("rows", [3, 64])
+@pytest.mark.parametrize("stretched", [1, 50])
+def test_lists_of_few_many_and_odd_floats_read_back_as_the_same_float32(rows: int, stretched: int) -> None:
+    drawn = np.random.default_rng(4).uniform(-0.9, 0.9, (rows, 1024)).astype(np.float32) * np.float32(stretched)
+    assert are_many(drawn) == (rows == 64 and stretched == 1)
+    read = np.array([orjson.loads(text) for text in float_lists(drawn)], np.float64).astype(np.float32)
+    assert np.array_equal(read, drawn)
 
 
 @given(vectors, st.booleans())

@@ -17,6 +17,7 @@ from gateway.triton.embedded.python_models import (
     backend_options,
     stub_environment,
     torch_computes_on_gpus,
+    usable_cores,
 )
 
 # All that passes from our environment: keys and hub tokens have no business in Triton, and PYTHONHOME breaks a stub.
@@ -84,7 +85,8 @@ def environment(
 ) -> dict[str, str]:
     """The stub ignores VIRTUAL_ENV and finds its packages through the first `python3` on PATH: ours.
 
-    GATEWAY_STUB_PREFIX lets our backend refuse to run in any other environment.
+    GATEWAY_STUB_PREFIX lets our backend refuse to run in any other environment; GATEWAY_USABLE_CORES tells it how many
+    calls to compute at once, as a container's share of time is not seen in the number of cores.
     """
     libraries = [str(folder) for folder in distribution.library_folders]
     shown = sees_gpus(distribution, has_python_models=has_python_models)
@@ -97,6 +99,7 @@ def environment(
         "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
         "LD_LIBRARY_PATH": os.pathsep.join(libraries),
         "GATEWAY_STUB_PREFIX": sys.prefix,
+        "GATEWAY_USABLE_CORES": str(usable_cores()),
     }
 
 

@@ -34,7 +34,8 @@ START_SECONDS = LOAD_SECONDS + 300.0
 RESTART_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 STABLE_SECONDS = 30.0
 
-# The same words as in backends/onnxruntime/model.py, which runs in the stub and cannot be imported here.
+# The same words as in backends/onnxruntime, which runs in the stub and cannot be imported here.
+FAST_MODELS = "GATEWAY_FAST_MODELS"
 ENVIRONMENT_MARK = "wrong-environment:"
 
 
@@ -79,8 +80,10 @@ class EmbeddedTriton:
         on_progress: Callable[[Progress], None] = lambda _: None,
         home: Path | None = None,
         python_models: PythonModelSettings | None = None,
+        fast_models: Sequence[str] = (),
     ) -> None:
-        """`home`: the folder of a tritonserver to use instead of the wheel's, such as /opt/tritonserver."""
+        """`home`: the folder of a tritonserver to use instead of the wheel's, such as /opt/tritonserver. `fast_models`
+        are those that the backend here computes in bfloat16."""
         self._repository = repository.resolve()
         self._run_folder = run_folder.resolve()
         self._folder = working_folder(self._repository, self._run_folder)
@@ -88,6 +91,7 @@ class EmbeddedTriton:
         self._on_progress = on_progress
         self._home = home
         self._python_models = python_models or PythonModelSettings()
+        self._fast_models = tuple(fast_models)
         self._models: tuple[str, ...] = ()
         self._command: list[str] = []
         self._environment: dict[str, str] = {}
@@ -158,6 +162,8 @@ class EmbeddedTriton:
         self._environment = environment(
             found, settings=self._python_models, has_python_models=has_python_models(self._repository, models)
         )
+        if self._fast_models:
+            self._environment[FAST_MODELS] = ",".join(self._fast_models)
         self._command = command_line(
             found,
             folder=self._folder,

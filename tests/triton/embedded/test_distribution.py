@@ -21,8 +21,11 @@ def test_this_machine_passes_and_the_backend_directory_is_whole(tmp_path: Path) 
     stale.parent.mkdir(parents=True)
     stale.touch()
     folder = backend_directory.build(found, tmp_path / "backends")
+    ours = backend_directory.OUR_BACKENDS
+    modules = {path.relative_to(ours).as_posix() for path in ours.rglob("*.py")}
+    assert "onnxruntime/model.py" in modules
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
-        "onnxruntime/model.py",
+        *modules,
         "python/libtriton_python.so",
         "python/triton_python_backend_stub",
         "python/triton_python_backend_utils.py",

@@ -92,6 +92,7 @@ def test_its_environment_holds_its_settings_and_nothing_secret(served: Served) -
         "GATEWAY_DTYPE",
         "GATEWAY_GPU_MEMORY_UTILIZATION",
         "GATEWAY_STUB_PREFIX",
+        "GATEWAY_USABLE_CORES",
     }
     assert environment["GATEWAY_DTYPE"] == "float32"
     assert environment["GATEWAY_GPU_MEMORY_UTILIZATION"] == "0.5"

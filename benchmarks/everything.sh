@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Measure everything that benchmarks/README.md claims, on a machine that does nothing else.
+#
+#   benchmarks/everything.sh [--name NAME] [--yes] [--soak] [--without-infinity] [--repeats COUNT]
+#
+#   --name              of the results, benchmarks/results/DATE-NAME-*.json and .html (default: this machine's name)
+#   --yes               install Infinity 0.0.78 into .run/infinity without asking: about 1.6 GB with torch for CPU
+#   --without-infinity  leave out what it is compared in
+#   --soak              ten minutes of the largest requests as well
+#   --repeats           of each measurement (default: 5, what is quoted)
+#
+# About 25 minutes, with --soak 35. Prints what was measured of each claim as a table in the end, in Markdown. Exit code 1
+# where a run was void, which the table leaves out.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/console.sh
+. scripts/lib/console.sh
+
+name="$(uname -n)" yes='' soak='' infinity=1 repeats=5
+while (($#)); do
+  case "$1" in
+    -h | --help)
+      usage benchmarks/everything.sh
+      exit 0
+      ;;
+    --name | --repeats)
+      (($# > 1)) || fail "$1 needs a value; --help lists the options."
+      if [[ $1 == --name ]]; then name="$2"; else repeats="$2"; fi
+      shift
+      ;;
+    --yes) yes=1 ;;
+    --soak) soak=1 ;;
+    --without-infinity) infinity='' ;;
+    *) fail "Unknown option $1; --help lists what there is." ;;
+  esac
+  shift
+done
+[[ -x .venv/bin/python ]] || fail "There is no .venv here; run scripts/quick_start.sh first."
+
+start="benchmarks/results/$(date -u +%Y-%m-%d)-$name" status=0 written=()
+
+# measure PART COMMAND...: one run, whose document and page are named after PART.
+measure() {
+  local part="$1"
+  shift
+  say "== $part: $*"
+  written+=("$start-$part.json")
+  "$@" --repeats "$repeats" --json "$start-$part.json" --html "$start-$part.html" || status=1
+}
+
+bench=(.venv/bin/python -m gateway bench)
+fast=(--variant fast=GATEWAY_PRECISION=fast)
+workloads=()
+for workload in single added many bulk long mixed interference poisson encoding; do
+  workloads+=(--workload "$workload")
+done
+
+# Alone: a second stack would answer its own canary now and then, which a 99th percentile sees.
+measure exact "${bench[@]}" "${workloads[@]}"
+if [[ -n $infinity ]]; then
+  beside=(.venv/bin/python -m benchmarks.against_infinity ${yes:+--yes})
+  measure against-infinity "${beside[@]}" "${fast[@]}" --workload single --workload many --workload bulk --workload long
+else
+  measure fast "${bench[@]}" "${fast[@]}" --workload single --workload many --workload bulk --workload long
+fi
+measure cache "${bench[@]}" --variant cached=GATEWAY_CACHE_BYTES=268435456 --workload duplicates
+measure scaling "${bench[@]}" --workload scaling
+if [[ -n $soak ]]; then measure soak "${bench[@]}" --workload soak; fi
+
+.venv/bin/python -m benchmarks.claims "${written[@]}"
+exit "$status"

@@ -1,0 +1,179 @@
+"""Rows on their way to a model's scheduler, each computed once: the same row twice in a request, or under way for the
+same caller already, or kept from before, is not computed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.batching.call import RowValue
+from gateway.batching.submission import Outcome
+from gateway.caching.flights import Flight, Flights, Landing
+from gateway.caching.meter import SharingMeter
+from gateway.caching.row_keys import RowKeys, may_share
+from gateway.caching.vector_cache import VectorCache
+from gateway.errors import DeadlineExceeded
+from gateway.types import RowOutput, TokenRow
+
+
+class Submit(Protocol):
+    """`gateway.batching.scheduler.Scheduler.submit`."""
+
+    async def __call__(self, rows: Sequence[TokenRow], *, deadline: float, caller: str = "") -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For whom rows are computed. `deadline` is a reading of `time.monotonic()`. What is shared is of one `caller`
+    only; `may_keep` False neither reads the cache nor writes to it."""
+
+    deadline: float
+    caller: str = ""
+    may_keep: bool = True
+
+
+class SharedRows:
+    """One model's way to its scheduler. Nobody shares another's fate: who waited for a row that failed, or whose asker
+    went away, has it computed for himself."""
+
+    def __init__(self, submit: Submit, *, meter: SharingMeter, cache: VectorCache | None = None) -> None:
+        """`cache` None keeps nothing."""
+        self._submit = submit
+        self._meter = meter
+        self._cache = cache
+        self._keys = RowKeys()
+        self._flights = Flights()
+
+    async def submit(self, rows: Sequence[TokenRow], asker: Asker) -> Outcome:
+        """The values of `rows`, all of one output, in order; those that several rows share are one array, not to be
+        written to. Raises what `Scheduler.submit` raises. Cancelling drops what nobody else has sent."""
+        if not rows or not may_share(rows[0]):
+            return await self._submit(rows, deadline=asker.deadline, caller=asker.caller)
+        places = _Places(self._keys, rows)
+        if len(places.rows) < len(rows):
+            self._meter.shared(*places.saved())
+        request = _Request(places, asker)
+        keeps = self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT
+        kept_keys = await self._look_up(request) if keeps else []
+        computed = await self._compute(request)
+        if kept_keys and self._cache is not None:
+            self._cache.put([kept_keys[place] for place in computed], [request.values[place] for place in computed])
+        return request.outcome()
+
+    async def _look_up(self, request: _Request) -> list[bytes]:
+        """Fills in what is kept; gives the rows' keys in the cache."""
+        assert self._cache is not None
+        keys = self._cache.keys(request.asker.caller, request.places.keys)
+        tokens = 0
+        for place, value in enumerate(await self._cache.get(keys)):
+            if value is not None:
+                request.values[place] = value
+                tokens += request.places.rows[place].token_count
+        misses = len(request.missing())
+        self._meter.looked_up(hits=len(keys) - misses, misses=misses, tokens=tokens)
+        return keys
+
+    async def _compute(self, request: _Request) -> list[int]:
+        """Fills in what is missing; gives the places of what was computed for this request."""
+        computed: list[int] = []
+        may_wait = True
+        while missing := request.missing():
+            waited_for, own = self._divide(request, missing) if may_wait else ([], missing)
+            if own:
+                await self._fly(request, own)
+                computed += own
+            if waited_for:
+                may_wait = await self._wait(request, waited_for)
+        return computed
+
+    def _divide(self, request: _Request, missing: Sequence[int]) -> tuple[list[tuple[int, Flight, int]], list[int]]:
+        """Which rows are under way already, with their place there, and which are not."""
+        waited_for, own = [], []
+        for place in missing:
+            found = self._flights.find(request.asker.caller, request.places.keys[place], tokens=request.places.tokens)
+            if found is None:
+                own.append(place)
+            else:
+                waited_for.append((place, *found))
+        return waited_for, own
+
+    async def _fly(self, request: _Request, own: Sequence[int]) -> None:
+        rows = [request.places.rows[place] for place in own]
+        keys = [request.places.keys[place] for place in own]
+        flight = self._flights.start(request.asker.caller, keys, tokens=sum(row.token_count for row in rows))
+        landing, values = Landing.ABANDONED, list[RowValue]()
+        try:
+            outcome = await self._submit(rows, deadline=request.asker.deadline, caller=request.asker.caller)
+            landing, values = Landing.VALUES, outcome.values
+        except Exception:
+            landing = Landing.ERROR
+            raise
+        finally:
+            self._flights.end(request.asker.caller, flight, landing, values)
+        request.take(own, outcome)
+
+    async def _wait(self, request: _Request, waited_for: Sequence[tuple[int, Flight, int]]) -> bool:
+        """Takes what flights bring; says whether it is worth waiting for another one. Raises `DeadlineExceeded`."""
+        started = time.monotonic()
+        may_wait = True
+        rows = tokens = 0
+        for place, flight, place_there in waited_for:
+            landing = await flight.landed(timeout_seconds=max(request.asker.deadline - time.monotonic(), 0.0))
+            if landing is None:
+                raise DeadlineExceeded("The request took longer than it may.")
+            if landing is Landing.VALUES:
+                request.values[place] = flight.values[place_there]
+                rows, tokens = rows + 1, tokens + request.places.rows[place].token_count
+            # One that failed may fail again, and who waits in a row of such waits for each of them.
+            may_wait = may_wait and landing is not Landing.ERROR
+        self._meter.shared(rows, tokens)
+        request.infer_seconds = max(request.infer_seconds, time.monotonic() - started)
+        return may_wait
+
+
+class _Places:
+    """A request's rows, each once. `rows` and `keys` are of the different ones; `of_rows` says for each row given which
+    of these it is."""
+
+    __slots__ = ("given", "keys", "of_rows", "rows", "tokens")
+
+    def __init__(self, keys: RowKeys, given: Sequence[TokenRow]) -> None:
+        self.given = given
+        places: dict[bytes, int] = {}
+        self.of_rows = [places.setdefault(keys.key(row), len(places)) for row in given]
+        self.keys = list(places)
+        self.rows = given
+        if len(places) < len(given):
+            first = dict(zip(reversed(self.of_rows), reversed(given), strict=True))
+            self.rows = [first[place] for place in range(len(places))]
+        self.tokens = sum(row.token_count for row in self.rows)
+
+    def saved(self) -> tuple[int, int]:
+        """Rows and tokens that are there more than once."""
+        return len(self.given) - len(self.rows), sum(row.token_count for row in self.given) - self.tokens
+
+
+class _Request:
+    """What one request has of its different rows' values by now."""
+
+    __slots__ = ("asker", "infer_seconds", "places", "queue_seconds", "values")
+
+    def __init__(self, places: _Places, asker: Asker) -> None:
+        self.places = places
+        self.asker = asker
+        self.values: dict[int, RowValue] = {}
+        self.queue_seconds = 0.0
+        self.infer_seconds = 0.0
+
+    def missing(self) -> list[int]:
+        return [place for place in range(len(self.places.rows)) if place not in self.values]
+
+    def take(self, places: Sequence[int], outcome: Outcome) -> None:
+        self.values.update(zip(places, outcome.values, strict=True))
+        self.queue_seconds = max(self.queue_seconds, outcome.queue_seconds)
+        self.infer_seconds = max(self.infer_seconds, outcome.infer_seconds)
+
+    def outcome(self) -> Outcome:
+        return Outcome([self.values[place] for place in self.places.of_rows], self.queue_seconds, self.infer_seconds)

@@ -1,0 +1,1 @@
+"""What `model.py` beside this folder is made of; Triton puts that folder on its stub's path."""
