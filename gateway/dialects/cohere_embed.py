@@ -14,10 +14,10 @@ from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, given, kind_of, model_name, whole_number, word
 from gateway.dialects.input_objects import read_object
 from gateway.dialects.inputs import InputLimits, read_text_list
-from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.json_rows import json_list, json_vectors, written
 from gateway.errors import InvalidField, TooManyInputs
 from gateway.types import EmbedRequest, EmbedResult, Float32Array, ImageInput, Overflow, TextInput
-from gateway.vectors.encoders import base64_rows, binary_rows, float_rows, int8_rows, ubinary_rows, uint8_rows
+from gateway.vectors.encoders import base64_rows, binary_rows, int8_rows, ubinary_rows, uint8_rows
 
 Item = TextInput | ImageInput
 
@@ -43,7 +43,6 @@ class EmbeddingType(Enum):
 
 
 _ROWS_OF: Mapping[EmbeddingType, Callable[[Float32Array], Sequence[Any]]] = {
-    EmbeddingType.FLOAT: float_rows,
     EmbeddingType.INT8: int8_rows,
     EmbeddingType.UINT8: uint8_rows,
     EmbeddingType.BINARY: binary_rows,
@@ -204,10 +203,10 @@ async def encode_embeddings(result: EmbedResult, call: EmbedCall, *, request_id:
 
 def _encoded(result: EmbedResult, call: EmbedCall, *, request_id: str, version: str) -> bytes:
     if call.types is None:
-        kind, vectors = b"embeddings_floats", json_list(float_rows(result.vectors))
+        kind, vectors = b"embeddings_floats", json_vectors(result.vectors)
     else:
         kind = b"embeddings_by_type"
-        columns = [b'"%b":%b' % (one.value.encode(), json_list(_ROWS_OF[one](result.vectors))) for one in call.types]
+        columns = [b'"%b":%b' % (one.value.encode(), _column(result.vectors, one)) for one in call.types]
         vectors = b"{%b}" % b",".join(columns)
     return b'{"id":%b,"embeddings":%b,"texts":%b,"meta":%b,"response_type":"%b"}' % (
         orjson.dumps(request_id),
@@ -216,6 +215,10 @@ def _encoded(result: EmbedResult, call: EmbedCall, *, request_id: str, version: 
         orjson.dumps(meta(version, _billed(result, call), warnings=(*call.warnings, *result.warnings))),
         kind,
     )
+
+
+def _column(vectors: Float32Array, kind: EmbeddingType) -> bytes:
+    return json_vectors(vectors) if kind is EmbeddingType.FLOAT else json_list(_ROWS_OF[kind](vectors))
 
 
 def _billed(result: EmbedResult, call: EmbedCall) -> dict[str, int]:

@@ -12,7 +12,7 @@ import orjson
 from gateway.dialects.embeddings_request import SIDE_NAMES, TASK_NAMES
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, given, kind_of, word
-from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.json_rows import json_vectors, written
 from gateway.dialects.rerank_request import parse_rerank_call
 from gateway.dialects.rerank_response import encode_ranking
 from gateway.errors import EngineUnavailable, InvalidField, TooManyInputs, UnknownModel
@@ -148,7 +148,7 @@ async def _encoded(head: dict[str, str], result: EmbedResult, *, started: int) -
     tail = orjson.dumps({name: count for name, count in counts.items() if count})
 
     def make() -> bytes:
-        rows = json_list(float_rows(result.vectors))
+        rows = json_vectors(result.vectors)
         return b'%b,"embeddings":%b,%b' % (orjson.dumps(head)[:-1], rows, tail[1:])
 
     return await written(make, expected_bytes=_BYTES_PER_NUMBER * result.vectors.size)

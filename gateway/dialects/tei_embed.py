@@ -13,7 +13,7 @@ from gateway.dialects.embeddings_request import TASK_NAMES
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, kind_of, model_name, required_text, whole_number, word
 from gateway.dialects.inputs import read_inputs, read_text_list
-from gateway.dialects.json_rows import json_list, json_list_pieces, written
+from gateway.dialects.json_rows import json_list_pieces, json_vectors, written
 from gateway.dialects.tei_fields import EMPTY, compute_headers, overflow
 from gateway.errors import InvalidField, TooManyInputs
 from gateway.types import EmbedRequest, EmbedResult, Input, TextInput, TokenInput, Vocabulary
@@ -37,9 +37,7 @@ async def embed(call: Call) -> Answer:
         ),
         normalised=flag(call.fields, "normalize", default=True),
     )
-    body = await written(
-        lambda: json_list(float_rows(result.vectors)), expected_bytes=_BYTES_PER_NUMBER * result.vectors.size
-    )
+    body = await written(lambda: json_vectors(result.vectors), expected_bytes=_BYTES_PER_NUMBER * result.vectors.size)
     return Answer(body, warnings=result.warnings, headers=_headers(inputs, result, started=started))
 
 
