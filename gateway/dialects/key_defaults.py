@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gateway.cards.listing import ModelListing
 from gateway.cards.schema import ModelKind
-from gateway.dialects.base import Classifier, Embedder, ModelDirectory, Reranker, Services
+from gateway.dialects.base import Classifier, Embedder, ModelDirectory, Reranker, Services, Tokenizer
 from gateway.errors import EngineUnavailable, UnknownModel
 from gateway.types import (
     ClassifyRequest,
@@ -17,6 +17,7 @@ from gateway.types import (
     KeyDefaults,
     RerankRequest,
     RerankResult,
+    TextToken,
 )
 
 
@@ -30,6 +31,7 @@ def with_key_defaults(services: Services, defaults: KeyDefaults | None) -> Servi
         embedder=_Embedder(services.embedder, own),
         reranker=_Reranker(services.reranker, own),
         classifier=_Classifier(services.classifier, own),
+        tokenizer=_Tokenizer(services.tokenizer, own),
         models=_Models(services.models, own),
     )
 
@@ -79,6 +81,24 @@ class _Classifier:
         return await self.classifier.classify(
             replace(request, model=self.own.model(request.model, ModelKind.EMBEDDING))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenizer:
+    tokenizer: Tokenizer
+    own: _Own
+
+    async def tokenize(
+        self, texts: Sequence[str], *, model: str | None, special_tokens: bool, side: str | None
+    ) -> Sequence[Sequence[TextToken]]:
+        model = self.own.model(model, ModelKind.EMBEDDING)
+        return await self.tokenizer.tokenize(texts, model=model, special_tokens=special_tokens, side=side)
+
+    async def decode(
+        self, rows: Sequence[Sequence[int]], *, model: str | None, skip_special_tokens: bool
+    ) -> Sequence[str]:
+        model = self.own.model(model, ModelKind.EMBEDDING)
+        return await self.tokenizer.decode(rows, model=model, skip_special_tokens=skip_special_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,3 +59,12 @@ def test_a_model_of_another_kind_is_passed_over(running: Edge) -> None:
 def test_a_model_that_is_not_served_is_missed_by_who_needs_it(running: Edge) -> None:
     assert post(running, "gone", "/v1/embeddings", input="a").status_code == 404
     assert post(running, "gone", "/v1/rerank", query="a", documents=["b"]).status_code == 200
+
+
+def test_a_keys_model_is_the_one_that_is_asked_about(running: Edge) -> None:
+    info = running.client.get("/info", headers={"authorization": "Bearer images"})
+    assert info.json()["served_model_name"] == IMAGE_MODEL
+    assert post(running, "plain", "/tokenize", inputs="a").status_code == 200
+    assert post(running, "images", "/detokenize", tokens=[101]).status_code == 200
+    for path, fields in (("/tokenize", {"inputs": "a"}), ("/decode", {"ids": [101]})):
+        assert post(running, "gone", path, **fields).status_code == 404
