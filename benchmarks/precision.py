@@ -76,6 +76,7 @@ class Row:
     throughput_ratio: float = 0.0
     throughput_spread: tuple[float, float] = (0.0, 0.0)
     texts_per_second: float = 0.0
+    cpu_ms_per_text: float = 0.0
     lone_ms: float = 0.0
     memory_mb: float = 0.0
 
@@ -271,18 +272,21 @@ def speeds(known: Sequence[Contender], rows: Sequence[Row], work: Work, *, repea
     calls = list(islice((batch for _, batch in work.sorted), 0, None, 3))
     texts = sum(len(batch.ids) for batch in calls)
     seconds: dict[str, list[float]] = {one.name: [] for one in (ceiling, *known)}
+    cpu: dict[str, list[float]] = {one.name: [] for one in (ceiling, *known)}
     for repeat in range(repeats + 1):
         told(f"speed: round {repeat} of {repeats}")
         for one in (ceiling, *known):
-            begin = time.perf_counter()
+            begin, cpu_begin = time.perf_counter(), time.process_time()
             vectors(one, work, calls)
             if repeat:  # the first round warms up
                 seconds[one.name].append(time.perf_counter() - begin)
+                cpu[one.name].append(time.process_time() - cpu_begin)
     shortest = min(work.alone, key=lambda batch: batch.ids.shape[1])
     for row, one in zip(rows, known, strict=True):
         ratios = [base / own for base, own in zip(seconds[ceiling.name], seconds[one.name], strict=True)]
         row.throughput_ratio, row.throughput_spread = statistics.median(ratios), (min(ratios), max(ratios))
         row.texts_per_second = texts / statistics.median(seconds[one.name])
+        row.cpu_ms_per_text = 1e3 * statistics.median(cpu[one.name]) / texts
         row.lone_ms = lone_ms(one, dict(feeds_of(work.card, shortest)))
 
 
@@ -320,13 +324,14 @@ def _memory(name: str, model: str) -> float:
 
 def table(rows: Sequence[Row]) -> str:
     lines = [
-        "| Precision | Cosine: least | 1 % | mean | Top 10 kept | Batch against alone | Throughput | Memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| Precision | Cosine: least | 1 % | mean | Top 10 kept | In a batch | Throughput | CPU a text | Memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.precision} | {row.cosine_min:.6f} | {row.cosine_p1:.6f} | {row.cosine_mean:.6f} "
         f"| {row.top10_overlap:.2%} | {row.batch_difference:.1e} | {row.throughput_ratio:.2f} "
-        f"({row.throughput_spread[0]:.2f} to {row.throughput_spread[1]:.2f}) | {row.memory_mb:.0f} MB |"
+        f"({row.throughput_spread[0]:.2f} to {row.throughput_spread[1]:.2f}) | {row.cpu_ms_per_text:.1f} ms "
+        f"| {row.memory_mb:.0f} MB |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -51,5 +51,5 @@ def test_a_process_that_cannot_compute_it_is_told(
     card = world.card(V3)
     world.pull(card)
     monkeypatch.setattr(fast_proof, "OUR_BACKENDS", tmp_path)
-    with pytest.raises(ArtifactError, match="could not be computed in bfloat16: .*No module named"):
+    with pytest.raises(ArtifactError, match=r"could not be computed in bfloat16: .*No module named"):
         prove_fast(card)

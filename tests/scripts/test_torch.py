@@ -75,7 +75,8 @@ def checkout(folder: Path, offer: dict[str, str] | None, *, pip_version: str = "
     for name in ("gateway", "ruff", "mypy", "lint-imports"):
         program(binaries / name, "true")
     program(binaries / "pytest", f"echo pytest $* >> {folder}/pytest.log")
-    bash(folder, "for extra in embedded fast dev runpod; do fingerprint .venv/bin/python > .venv/.installed-$extra; done")
+    extras = "embedded fast dev runpod"
+    bash(folder, f"for extra in {extras}; do fingerprint .venv/bin/python > .venv/.installed-$extra; done")
     return Checkout(folder)
 
 

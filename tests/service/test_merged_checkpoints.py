@@ -24,7 +24,8 @@ def served(*names: str, default_tasks: Mapping[str, str] | None = None, registry
     models, nothing = ServedModels(registry, default_model=None, default_tasks=default_tasks), cast(Any, None)
     for card in registry.cards:
         if card.name in names:
-            models.put(ServedModel(card, reader=nothing, scheduler=nothing, shared=nothing, installation=Installation()))
+            model = ServedModel(card, reader=nothing, scheduler=nothing, shared=nothing, installation=Installation())
+            models.put(model)
     return models
 
 

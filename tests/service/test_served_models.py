@@ -31,11 +31,8 @@ def put(models: ServedModels, registry: Registry, *names: str, installation: Ins
     nothing = cast(Any, None)
     for card in registry.cards:
         if card.name in names:
-            models.put(
-                ServedModel(
-                    card, reader=nothing, scheduler=nothing, shared=nothing, installation=installation or Installation()
-                )
-            )
+            installed = installation or Installation()
+            models.put(ServedModel(card, reader=nothing, scheduler=nothing, shared=nothing, installation=installed))
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ BFLOAT16 = "bf16"
 
 # What OpenVINO prepares for a shape of calls, about 1.3 MB of MiniLM, it keeps, and by default for thousands of shapes:
 # 880 MB after 576 shapes in two streams (2026-11-21). So oneDNN's own store is switched off, and OpenVINO's, one a
-# stream, keeps this many kernels of the last shapes, some 15 a shape. A shape that is not among them costs 3 ms of CPU.
+# stream, keeps this many kernels of the last shapes. A shape that is not among them costs 3 ms of CPU at most; in bulk
+# no difference was seen between 64 and 256.
 KERNELS_KEPT = 64
 DNNL_STORE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
@@ -102,8 +103,9 @@ class Compiled:
             "INFERENCE_PRECISION_HINT": BFLOAT16,
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": threads,
-            # Gateway, Triton and stub share the cores with these threads; the kernel knows best.
-            "ENABLE_CPU_PINNING": False,
+            # Beside other programs two streams that float share a core now and then: 1.3 times the time for the same
+            # work (2 cores, load 4, 2026-11-21). Where not all cores are this model's, others would sit on the same.
+            "ENABLE_CPU_PINNING": threads == len(os.sched_getaffinity(0)),
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS_KEPT,
         }
         try:
