@@ -2,7 +2,8 @@
 
     python -m benchmarks.claims [--into FILE] benchmarks/results/DATE-NAME-*.json
 
---into puts it into FILE instead, between the lines with `<!-- claims -->` and `<!-- end of claims -->`.
+--into puts it into FILE instead, between the lines with `<!-- claims -->` and `<!-- end of claims -->`. Where nothing
+was measured FILE stays as it is, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ def main() -> int:
     found = table([json.loads(file.read_text()) for file in arguments.documents if file.exists()])
     if arguments.into is None:
         print(found)
-    else:
-        arguments.into.write_text(placed(found, arguments.into.read_text()))
+        return 0
+    if found == HEAD:
+        print(f"No run of these measured a claim, so {arguments.into} stays as it is.", file=sys.stderr)
+        return 1
+    arguments.into.write_text(placed(found, arguments.into.read_text()))
     return 0
 
 

@@ -9,8 +9,9 @@
 #   --soak              ten minutes of the largest requests as well
 #   --repeats           of each measurement (default: 5, what is quoted)
 #
-# About 25 minutes, with --soak 35. Prints what was measured of each claim as a table in the end, in Markdown. Exit code 1
-# where a run was void, which the table leaves out.
+# About half an hour, with --soak 40 minutes. In the end it writes what was measured of each claim as a table into
+# benchmarks/README.md. What each precision costs comes last and is in DATE-NAME-precision.json. Exit code 1 where a run was
+# void, which the table leaves out, or failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/console.sh
@@ -67,5 +68,9 @@ measure cache "${bench[@]}" --variant cached=GATEWAY_CACHE_BYTES=268435456 --wor
 measure scaling "${bench[@]}" --workload scaling
 if [[ -n $soak ]]; then measure soak "${bench[@]}" --workload soak; fi
 
-.venv/bin/python -m benchmarks.claims "${written[@]}"
+say "== precision"
+.venv/bin/python -m benchmarks.precision --repeats "$repeats" --json "$start-precision.json" || status=1
+
+.venv/bin/python -m benchmarks.claims --into benchmarks/README.md "${written[@]}"
+say 'The table of claims is in benchmarks/README.md.'
 exit "$status"

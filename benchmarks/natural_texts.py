@@ -16,7 +16,8 @@ LONGEST_CHARACTERS = 1500
 
 
 def natural_texts(root: Path, *, count: int) -> list[str]:
-    """`count` different paragraphs, from a line to some 300 words, the same ones for the same installed versions.
+    """`count` different paragraphs, from a line to some 300 words. The same ones only for the same documents under
+    `root` and the same installed packages: an edited document or another version gives other texts.
 
     Raises `ValueError` where there are fewer.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version as installed_version
@@ -117,17 +117,20 @@ def create_app(
     engine: Engine | None = None,
     start_services: StartServices | None = None,
     calls_side_by_side: int | None = None,
+    fast_models: Collection[str] = (),
 ) -> GatewayApp:
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
     `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
-    `calls_side_by_side` is what `ServiceOptions` has under that name.
+    `calls_side_by_side` and `fast_models` are what `ServiceOptions` has under these names.
     Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
     dialects = _dialects(settings)
-    start = start_services or served_by_triton(settings, engine, calls_side_by_side=calls_side_by_side)
+    start = start_services or served_by_triton(
+        settings, engine, calls_side_by_side=calls_side_by_side, fast_models=fast_models
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -217,14 +220,20 @@ def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
 
 
 def served_by_triton(
-    settings: Settings, engine: Engine | None, *, calls_side_by_side: int | None = None
+    settings: Settings,
+    engine: Engine | None,
+    *,
+    calls_side_by_side: int | None = None,
+    fast_models: Collection[str] = (),
 ) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
     registry = Registry.from_repository(settings.model_repository, aliases=model_aliases(settings.model_aliases))
 
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
-        options = replace(service_options(settings), calls_side_by_side=calls_side_by_side)
+        options = replace(
+            service_options(settings), calls_side_by_side=calls_side_by_side, fast_models=frozenset(fast_models)
+        )
         async with (
             models_on_demand(settings, registry, engine) as (used_engine, on_missing),
             build_service(
@@ -304,9 +313,9 @@ def service_options(settings: Settings) -> ServiceOptions:
         tokenizer_path=settings.tokenizer_path,
         vocabulary_folder=settings.vocabulary_folder,
         token_ids=_VOCABULARIES[settings.token_ids],
-        precision=settings.precision,
         default_tasks=settings.default_tasks,
         max_model_tokens=settings.max_model_tokens,
+        dtype=settings.dtype,
         images=image_limits(settings),
         strict_empty=settings.strict_empty,
         max_request_tokens=settings.max_request_tokens,

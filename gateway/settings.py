@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         Precision.EXACT,
-        description="How models compute under `gateway up`: `exact`, or `fast` (bfloat16 by OpenVINO, about twice as "
-        "fast; cosine with exact vectors at least 0.9999) for those that can; see docs/precision.md.",
+        description="How models compute under `gateway up`: `exact`, or `fast` (bfloat16 by OpenVINO, 1.6 to 1.8 times "
+        "as fast in bulk; cosine with exact vectors at least 0.9999) for those that can; see docs/precision.md.",
     )
     auto_pull: bool = Field(False, description="Download a known model when a request first names it.")
     default_tasks: CommaList = Field(
@@ -233,6 +233,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "triton_home",
+        "triton_http_url",
         "default_model",
         "default_reranker",
         "tokenizer_path",

@@ -6,7 +6,7 @@
 #   --detach   come back once it serves, and leave it running: scripts/stop.sh ends it
 #   --check    only look whether this machine has what is needed
 #   --model NAME   the model to get and to serve, instead of all-MiniLM-L6-v2; may be repeated. Also GATEWAY_MODELS
-#   --precision fast   compute in bfloat16, about twice as fast, with OpenVINO (60 MB more to download)
+#   --precision fast   compute in bfloat16, 1.6 to 1.8 times as fast, with OpenVINO (60 MB more to download)
 #   --auto-ports, --port N, ... go to `gateway up`; `.venv/bin/gateway up --help` lists them
 #
 # Checks the machine, makes .venv, gets the models and the token-id vocabulary, starts Triton and the gateway, prints one

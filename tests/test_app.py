@@ -279,6 +279,7 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
         "images",
         "caller_weights",
         "calls_side_by_side",
+        "fast_models",
         "cache",
     }
     changed = settings(
@@ -287,7 +288,7 @@ def test_service_options_carry_every_setting_of_the_same_name() -> None:
         rerank_long_documents="truncate", tokenizer_path="t", vocabulary_folder="v",
         strict_empty=True, max_request_tokens=2, max_text_bytes=2048, max_queued_tokens=3, calls_in_flight=4,
         recovery_wait_seconds=5, tokenizer_threads=6, canary_interval_seconds=7, default_tasks="a=b",
-        max_model_tokens=16, precision="fast",
+        max_model_tokens=16, dtype="float16",
     )  # fmt: skip
     options, default = service_options(changed), ServiceOptions()
     for name in fields:

@@ -22,6 +22,9 @@ class SchedulerLimits:
 
     Of rows with more than `long_row_tokens` one call at most is under way, so that short rows always find a slot where
     there are two or more. `one_row_a_call` is for a model whose values depend on who shares the call.
+
+    `stops_short_calls` says that the engine hears when a call that is not long is given up. Where it does not, such a
+    call keeps its slot until it is answered, though nobody waits: another one would only stand in line behind it.
     """
 
     max_batch_tokens: int
@@ -32,6 +35,7 @@ class SchedulerLimits:
     one_row_a_call: bool = False
     interactive_tokens: int = 0
     urgent_beside_others: bool = False
+    stops_short_calls: bool = True
 
     @property
     def call_overhead_tokens(self) -> int:

@@ -53,11 +53,6 @@ class RowQueue:
         return self._interactive.rows + self._bulk.rows + self._long.rows
 
     @property
-    def has_long(self) -> bool:
-        """Whether anybody waits in the long lane."""
-        return bool(self._long.rows)
-
-    @property
     def has_interactive(self) -> bool:
         """Whether anybody waits in the interactive lane."""
         return bool(self._interactive.rows)

@@ -310,7 +310,7 @@ class Scheduler:
     def _give_up_abandoned(self) -> None:
         """Cancels calls that nobody waits for any more, so that the engine need not begin them."""
         for task, sent in self._calls.items():
-            if sent.abandoned and task.cancel():
+            if sent.abandoned and (self._limits.stops_short_calls or sent.is_long) and task.cancel():
                 self._abandoned.cancelled(deadline=sent.deadline)
 
     def _begin_outage(self, error: EngineUnavailable) -> None:

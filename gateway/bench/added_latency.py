@@ -1,7 +1,8 @@
 """What the gateway adds to a direct gRPC call: pairs of one short query each, so that noise hits both alike.
 
-The direct call goes through the very client that the gateway uses, from this process; the HTTP query through a blocking
-socket. Whichever comes first in a pair comes second in the next.
+The direct call goes by gRPC through the gateway's own client for it, from this process, and is as urgent as those of
+the gateway, which makes short ones by Triton's HTTP; the query through the gateway goes over a blocking socket.
+Whichever comes first in a pair comes second in the next.
 """
 
 from __future__ import annotations

@@ -12,14 +12,13 @@ import numpy as np
 
 from gateway.bench.measurement import Load
 from gateway.bench.model_rows import Batch, ModelRows
+from gateway.triton.embedded.side_by_side import calls_side_by_side
 from gateway.triton.engine import InferCall
 from gateway.triton.grpc_engine import GrpcEngine
 from gateway.types import Float32Array
 
 NAME = "grpc"
 CALL_SECONDS = 60.0
-# One computes, one waits: a request's batches, as the gateway would keep them coming.
-CALLS_IN_FLIGHT = 2
 
 
 class Direct:
@@ -40,7 +39,8 @@ class Direct:
 
     async def call(self, engine: GrpcEngine, batch: Batch) -> Float32Array:
         output = self.model.reading.output
-        call = InferCall(self.model.card.name, batch.tensors, (output,))
+        # What waits for one query is urgent, as the gateway says of it; a batch of many is not.
+        call = InferCall(self.model.card.name, batch.tensors, (output,), urgent=len(batch.places) == 1)
         return (await engine.infer(call, timeout_seconds=CALL_SECONDS))[output]
 
     async def embed(self, texts: Sequence[str]) -> Float32Array:
@@ -54,7 +54,8 @@ class Direct:
         return np.stack(vectors)
 
     async def closed_loop(self, requests: Sequence[Sequence[str]], *, clients: int, seconds: float) -> Load:
-        """As `gateway.bench.closed_loop`: the batches of each request, `CALLS_IN_FLIGHT` of them at a time."""
+        """As `gateway.bench.closed_loop`: the batches of each request, as many at a time as the gateway keeps under
+        way, which is one a core and one that is ready."""
         prepared = [self.model.batches(texts) for texts in requests]
         places, done, latencies = itertools.cycle(range(len(requests))), 0, []
         begin = time.perf_counter()
@@ -80,4 +81,4 @@ class Direct:
             for batch in waiting:
                 await self.call(engine, batch)
 
-        await asyncio.gather(*(caller() for _ in range(min(CALLS_IN_FLIGHT, len(batches)))))
+        await asyncio.gather(*(caller() for _ in range(min(calls_side_by_side() + 1, len(batches)))))

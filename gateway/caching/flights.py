@@ -93,12 +93,12 @@ class Flights:
 
     def end(self, caller: str, flight: Flight, landing: Landing, values: Sequence[RowValue] = ()) -> None:
         """Tells all who wait how the flight ended, and forgets it."""
-        of_caller = self._of_callers[caller]
+        flight.land(landing, values)
+        # Smaller flights may have started with all of its rows since, and have landed before it.
+        of_caller = self._of_callers.get(caller, {})
         for key in flight.keys:
             found = of_caller.get(key)
-            # A smaller flight may have started with the same row since.
             if found is not None and found[0] is flight:
                 del of_caller[key]
         if not of_caller:
-            del self._of_callers[caller]
-        flight.land(landing, values)
+            self._of_callers.pop(caller, None)

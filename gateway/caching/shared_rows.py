@@ -49,25 +49,33 @@ class SharedRows:
     async def submit(self, rows: Sequence[TokenRow], asker: Asker) -> Outcome:
         """The values of `rows`, all of one output, in order; those that several rows share are one array, not to be
         written to. Raises what `Scheduler.submit` raises. Cancelling drops what nobody else has sent."""
-        if not rows or not may_share(rows[0]):
+        # Images among texts: two of one size have the same ids, and are told apart by what is not in their keys.
+        if not rows or not all(may_share(row) for row in rows):
             return await self._submit(rows, deadline=asker.deadline, caller=asker.caller)
         places = _Places(self._keys, rows)
         if len(places.rows) < len(rows):
             self._meter.shared(*places.saved())
         request = _Request(places, asker)
-        keeps = self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT
-        kept_keys = await self._look_up(request) if keeps else []
-        computed = await self._compute(request)
-        if kept_keys and self._cache is not None:
-            self._cache.put([kept_keys[place] for place in computed], [request.values[place] for place in computed])
+        if self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT:
+            await self._compute_what_is_not_kept(request, self._cache)
+        else:
+            await self._compute(request)
         return request.outcome()
 
-    async def _look_up(self, request: _Request) -> list[bytes]:
+    async def _compute_what_is_not_kept(self, request: _Request, cache: VectorCache) -> None:
+        """Keeps what was computed only where the model stayed proved meanwhile, in the precision of the keys: what it
+        gave otherwise may be another model's."""
+        standing = cache.standing()
+        keys = await self._look_up(request, cache)
+        computed = await self._compute(request)
+        if standing is not None and cache.standing() == standing:
+            cache.put([keys[place] for place in computed], [request.values[place] for place in computed])
+
+    async def _look_up(self, request: _Request, cache: VectorCache) -> list[bytes]:
         """Fills in what is kept; gives the rows' keys in the cache."""
-        assert self._cache is not None
-        keys = self._cache.keys(request.asker.caller, request.places.keys)
+        keys = cache.keys(request.asker.caller, request.places.keys)
         tokens = 0
-        for place, value in enumerate(await self._cache.get(keys)):
+        for place, value in enumerate(await cache.get(keys)):
             if value is not None:
                 request.values[place] = value
                 tokens += request.places.rows[place].token_count

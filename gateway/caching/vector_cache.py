@@ -29,10 +29,18 @@ class VectorCache:
     """One model's vectors in the stores that all models share. A value is float32 [size], uncut."""
 
     def __init__(
-        self, stores: Stores, *, identity: bytes, size: int, precision_of: Callable[[], str] = lambda: ""
+        self,
+        stores: Stores,
+        *,
+        identity: bytes,
+        size: int,
+        precision_of: Callable[[], str] = lambda: "",
+        proved_since: Callable[[], int | None] = lambda: 0,
     ) -> None:
         """`identity` stands for everything that a row's vector depends on beside the row, but for `precision_of` the
-        model, which shows while it serves."""
+        model, which shows while it serves. `proved_since` tells one stretch in which the model is proved to be the one
+        of `identity` from another; None while it is not proved."""
+        self._proved_since = proved_since
         self._precision_of = precision_of
         self._stores = stores
         self._size_bytes = 4 * size
@@ -53,6 +61,12 @@ class VectorCache:
             keys.append(prefix + digest.hexdigest().encode())
         return keys
 
+    def standing(self) -> tuple[str, int] | None:
+        """What has to be the same from before a row's key is made until its vector is put; None while nothing that the
+        model gives may be kept."""
+        stretch = self._proved_since()
+        return None if stretch is None else (self._precision_of(), stretch)
+
     async def get(self, keys: Sequence[bytes]) -> list[RowValue | None]:
         """The vectors that are kept, read-only, None for those that are not. Never fails."""
         found = await self._stores.get(keys, size=self._size_bytes)
@@ -63,9 +77,10 @@ class VectorCache:
         self._stores.put({key: value.astype("<f4").tobytes() for key, value in zip(keys, values, strict=True)})
 
 
-def identity_of(card: Card, installation: Installation) -> bytes:
-    """What a model's vectors depend on: its files by their hashes, and how they are called and read. Where no lock says
-    which files serve, nothing is ever found again."""
+def identity_of(card: Card, installation: Installation, *, dtype: str | None = None) -> bytes:
+    """What a model's vectors depend on: its files by their hashes, and how they are called and read; for one of the
+    Python backend `dtype` too, which it was told to compute in. Where no lock says which files serve, nothing is ever
+    found again."""
     files = {path: file.sha256 for path, file in installation.files.items()}
     read = {"embedding": asdict(card.vectors) if card.vectors else None, "triton": repr(card.triton)}
     document = {
@@ -74,4 +89,6 @@ def identity_of(card: Card, installation: Installation) -> bytes:
         "variant": installation.variant,
         **read,
     }
+    if not card.triton.has_graph:
+        document["dtype"] = dtype
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).digest()

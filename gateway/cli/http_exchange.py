@@ -130,10 +130,14 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         try:
-            await app(self._scope, self.receive, self.send)
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 (nothing above would answer)
-            structlog.get_logger("gateway.server").exception("the application failed")
-        await self._end_if_open()
+            try:
+                await app(self._scope, self.receive, self.send)
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 (nothing above would answer)
+                structlog.get_logger("gateway.server").exception("the application failed")
+            await self._end_if_open()
+        finally:  # whatever else ends the task, as a panic in Rust does: its client would wait for ever
+            if not (self.is_complete or self.is_gone):
+                self._wire.close()
 
     async def _end_if_open(self) -> None:
         if self.is_complete or self.is_gone:

@@ -52,6 +52,9 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
+        """Never with HTTP/1.0, whose clients would take the interim answer for the answer (RFC 9110, 10.1.1)."""
+        if self.version != "1.1":
+            return False
         return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._noted)
 
     def size(self) -> int:

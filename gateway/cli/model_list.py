@@ -14,6 +14,7 @@ from rich.table import Table
 from gateway.artifacts.completeness import missing_files
 from gateway.artifacts.vocabularies import SOURCES, is_installed
 from gateway.cards.installation import Installation, read_installation
+from gateway.cards.precision import why_not_fast
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli.named_models import JsonOption, RepositoryOption
@@ -101,6 +102,8 @@ def _facts(one: Standing) -> dict[str, object]:
         "state": one.state.word,
         "variant": installed.variant,
         "batch_invariant": installed.batch_invariant,
+        "fast_min_cosine": installed.fast.min_cosine if installed.fast is not None else None,
+        "why_not_fast": why_not_fast(one.card),
         "revision": installed.revision or one.card.revision,
         "verified_at": installed.verified_at,
         "size_bytes": sum(size for size in sizes if size is not None) if None not in sizes else None,

@@ -16,6 +16,7 @@ from gateway.app import VERSION, served_by_triton
 from gateway.cards.schema import Card
 from gateway.cli import run_file
 from gateway.cli.announcement import ProgressLine
+from gateway.cli.fast_models import chosen_fast_models
 from gateway.cli.named_models import RepositoryOption
 from gateway.cli.port_choice import PORT_OPTIONS, chosen_ports
 from gateway.cli.runpod_models import DEFAULT_MODEL, ready_models
@@ -132,9 +133,12 @@ def running(settings: Settings, cards: tuple[Card, ...], loop: LoopThread) -> It
     for note in (*memory_note(cards, dtype=settings.dtype), *overflow_note(cards, dtype=settings.dtype)):
         log.warning(note)
     line = ProgressLine(sys.stderr)
-    with BackgroundTriton(embedded_triton(settings, line)) as background:
+    fast = chosen_fast_models(settings, cards)
+    for note in fast.notes:
+        log.warning(note)
+    with BackgroundTriton(embedded_triton(settings, line, fast_models=fast.models)) as background:
         line.finish(background.start([card.name for card in cards]))
-        start = served_by_triton(settings, None, calls_side_by_side=side_by_side(settings))
+        start = served_by_triton(settings, None, calls_side_by_side=side_by_side(settings), fast_models=fast.models)
         with loop.running(start(build_metrics(version=VERSION))) as services:
             loop.call(until_ready(services.health, tell=log.info))
             log.info("ready for jobs", models=[card.name for card in cards], concurrency=settings.job_concurrency)

@@ -132,7 +132,8 @@ def run(settings: Settings, record: Path) -> None:
         served = served_models(settings, report.ready)
         block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
-            run_server(settings, create_app(settings, calls_side_by_side=side_by_side(settings)))
+            app = create_app(settings, calls_side_by_side=side_by_side(settings), fast_models=fast.models)
+            run_server(settings, app)
 
 
 def embedded_triton(

@@ -26,7 +26,7 @@ from gateway.vectors.encoders import (
 # Of 128 numbers each: about 50 KB and half a millisecond.
 _TOKENS_AT_ONCE = 32
 _START = b'{"object":"list","data":'
-_BYTES_PER_NUMBER = {Encoding.FLOAT: 12, Encoding.BASE64: 6, Encoding.BINARY: 1, Encoding.UBINARY: 1}
+_BYTES_PER_NUMBER = {Encoding.FLOAT: 16, Encoding.BASE64: 6, Encoding.BINARY: 1, Encoding.UBINARY: 1}
 
 RowsOf = Mapping[Encoding, Callable[[Float32Array], Sequence[Any]]]
 """How float32 [rows, size] is written in each encoding: a value a row."""

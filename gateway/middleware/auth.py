@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +19,8 @@ _SCHEME = b"bearer"
 _LOOKING = ("GET", "HEAD")
 # What makes a caller's name another digest than the one a key is recognised by.
 _CALLER_CONTEXT = b"gateway caller"
+# One for each header that may carry a key, and one to spare: each costs a comparison with every key of the gateway.
+_MOST_PRESENTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class _Holder:
 
 class Auth:
     """Accepts `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`; any one right key is enough.
+    A request that presents more than four keys is refused, whichever they are.
 
     Only digests of the keys are kept, and each is compared in constant time whether or not an earlier one fitted.
     """
@@ -60,12 +64,14 @@ class Auth:
         return scope["path"] in self._open_paths and scope["method"] in _LOOKING
 
     def _holder(self, headers: list[tuple[bytes, bytes]]) -> _Holder:
-        """The first right key's holder. Raises `Unauthenticated` where no key is right."""
-        presented = list(presented_keys(headers))
+        """The first right key's holder. Raises `Unauthenticated` where no key is right, or too many are presented."""
+        presented = list(islice(presented_keys(headers), _MOST_PRESENTED + 1))
         if not presented:
             raise Unauthenticated(
                 "No API key was given. Send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`."
             )
+        if len(presented) > _MOST_PRESENTED:
+            raise Unauthenticated(f"More than {_MOST_PRESENTED} API keys were given. Send one, in one header.")
         holders = [holder for key in presented if (holder := self._holder_of(key)) is not None]
         if not holders:
             raise Unauthenticated("The API key is not one of this gateway's keys. Ask its operator for one.")

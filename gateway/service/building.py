@@ -27,6 +27,7 @@ from gateway.service.classifying import ClassificationService
 from gateway.service.default_tasks import default_tasks
 from gateway.service.embedding import EmbeddingService
 from gateway.service.precision import ServingPrecision
+from gateway.service.proof import Proof
 from gateway.service.public_model import OnMissing, ServedModel
 from gateway.service.readiness import ReadinessMonitor
 from gateway.service.reranking import RerankingService
@@ -53,7 +54,9 @@ class ServiceOptions:
     `models` restricts what is served, and asks for it, of a family for any of its members; empty for all. `token_ids`
     None refuses token ids that come without a vocabulary. `caller_weights` are the shares of callers that have
     another than 1. `calls_side_by_side` is how many calls of a graph the embedded Triton computes at once, where it is
-    that one: it computes urgent calls beside all others. `images` are the settings for images.
+    that one: it computes urgent calls beside all others. `fast_models` are the Triton models that it was told to
+    compute fast. `dtype` is what models of the Python backend were told to compute in. `images` are the settings for
+    images.
     """
 
     triton_url: str = "127.0.0.1:8001"
@@ -66,10 +69,10 @@ class ServiceOptions:
     tokenizer_path: Path | None = None
     vocabulary_folder: Path = Path("vocabularies")
     token_ids: Vocabulary | None = Vocabulary.CL100K_BASE
-    precision: Precision = Precision.EXACT
     strict_empty: bool = False
     default_tasks: Sequence[str] = ()
     max_model_tokens: int | None = None
+    dtype: str | None = None
     images: ImageLimits = field(default_factory=ImageLimits)
     max_request_tokens: int = 300_000
     max_text_bytes: int = 256 * 1024
@@ -81,6 +84,7 @@ class ServiceOptions:
     canary_interval_seconds: float = 1.0
     cache: CacheOptions = field(default_factory=CacheOptions)
     calls_side_by_side: int | None = None
+    fast_models: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +242,17 @@ class ModelBuilder:
         call = call_of(card, self._engine)
         reader = await self._reader(card)
         scheduler = await self._scheduler(card, call, installation=installation, on_outage=on_outage)
-        serving = ServingPrecision(card, wished=self._options.precision)
+        is_fast = card.name in self._options.fast_models
+        serving = ServingPrecision(card, wished=Precision.FAST if is_fast else Precision.EXACT)
+        proof = Proof()
         model = ServedModel(
             card=card,
             reader=reader,
             scheduler=scheduler,
-            shared=self._shared(card, scheduler, installation, serving),
+            shared=self._shared(card, scheduler, self._cache(card, installation, serving=serving, proof=proof)),
             installation=installation,
             serving=serving,
+            proof=proof,
         )
         canary = Canary(
             expected=expected_canary(card, installation),
@@ -262,17 +269,20 @@ class ModelBuilder:
         for precision in Precision:
             self._metrics.model_precision.labels(card.name, precision.value).set(precision is serving.value)
 
-    def _shared(
-        self, card: Card, scheduler: Scheduler, installation: Installation, serving: ServingPrecision
-    ) -> SharedRows:
-        cache = None
-        if self._stores is not None and card.kind is ModelKind.EMBEDDING:
-            cache = VectorCache(
-                self._stores,
-                identity=identity_of(card, installation),
-                size=card.embedding.dimensions,
-                precision_of=lambda: serving.value.value,
-            )
+    def _cache(
+        self, card: Card, installation: Installation, *, serving: ServingPrecision, proof: Proof
+    ) -> VectorCache | None:
+        if self._stores is None or card.kind is not ModelKind.EMBEDDING:
+            return None
+        return VectorCache(
+            self._stores,
+            identity=identity_of(card, installation, dtype=self._options.dtype),
+            size=card.embedding.dimensions,
+            precision_of=lambda: serving.value.value,
+            proved_since=lambda: proof.stretch,
+        )
+
+    def _shared(self, card: Card, scheduler: Scheduler, cache: VectorCache | None) -> SharedRows:
         return SharedRows(scheduler.submit, meter=SharingMeter(self._metrics, model=card.name), cache=cache)
 
     async def _reader(self, card: Card) -> InputReader:
@@ -328,6 +338,7 @@ class ModelBuilder:
             recovery_wait_seconds=options.recovery_wait_seconds,
             one_row_a_call=not installation.batch_invariant,
             urgent_beside_others=options.calls_side_by_side is not None,
+            short_calls_by_http=options.triton_http_url is not None,
         )
         meter = Meter(self._metrics, model=card.name, pads=not card.triton.takes_rows_unpadded)
         weights = options.caller_weights

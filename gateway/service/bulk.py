@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gateway.batching.submission import Outcome
 from gateway.caching.shared_rows import Asker
-from gateway.errors import Overloaded
+from gateway.errors import DeadlineExceeded, Overloaded
 from gateway.service.deadlines import before
 from gateway.service.task_rows import TaskRows
 from gateway.text.pool import HOP_CHARACTERS
@@ -21,6 +21,8 @@ from gateway.text.reading import Portion
 from gateway.types import Input, TextInput, TokenRow
 
 _GROWTH = 2
+# Room in the queue is looked for this often where others fill it: about a call's time.
+_LOOK_AGAIN_SECONDS = 0.05
 
 ReadPortion = Callable[[Sequence[Input], Portion], Awaitable[TaskRows]]
 """The rows of some of a request's inputs."""
@@ -95,14 +97,22 @@ async def _at_once(inputs: Sequence[Input], read: ReadPortion, asker: Asker) -> 
 
 
 async def _compute(rows: TaskRows, asker: Asker, earlier: Sequence[asyncio.Task[Outcome]]) -> Outcome:
-    """A request that was let in is not refused halfway: what finds no room waits for what went before."""
+    """A request that was let in is not refused halfway: what finds no room waits for what went before, and then for
+    room that others leave. Raises `DeadlineExceeded` where there is none in time."""
     try:
         return await rows.compute(asker)
     except Overloaded:
         if not earlier:
             raise
     await asyncio.wait(earlier)
-    return await rows.compute(asker)
+    while True:
+        try:
+            return await rows.compute(asker)
+        except Overloaded:
+            left_seconds = asker.deadline - time.monotonic()
+            if left_seconds <= 0:
+                raise DeadlineExceeded("The request took longer than it may.") from None
+        await asyncio.sleep(min(left_seconds, _LOOK_AGAIN_SECONDS))
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:

@@ -4,7 +4,7 @@ that the name brought along."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.batching.scheduler import Scheduler
 from gateway.caching.shared_rows import SharedRows
@@ -13,6 +13,7 @@ from gateway.cards.schema import Card, Model, TaskSpec
 from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
 from gateway.errors import EngineUnavailable, InvalidField
 from gateway.service.precision import ServingPrecision
+from gateway.service.proof import Proof
 from gateway.text.reading import InputReader
 from gateway.types import Precision
 
@@ -36,6 +37,7 @@ class ServedModel:
     shared: SharedRows
     installation: Installation
     serving: ServingPrecision | None = None
+    proof: Proof = field(default_factory=Proof)
 
     @property
     def precision(self) -> Precision:

@@ -199,6 +199,8 @@ class ReadinessMonitor:
     async def _absent(self, name: str, status: ModelStatus | None) -> None:
         """A served model is not ready: being healed, forgotten in a restart of Triton, or unloaded on purpose."""
         watch, _ = self._watches[name]
+        # It may come back as another, before a canary sees that.
+        self._models.all()[name].proof.tell(ready=False)
         if watch.healing or (status is not None and status.state in ("LOADING", "UNLOADING")):
             self._absent_since.pop(name, None)
             return

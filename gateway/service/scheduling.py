@@ -30,6 +30,7 @@ def limits_of(
     recovery_wait_seconds: float,
     one_row_a_call: bool,
     urgent_beside_others: bool,
+    short_calls_by_http: bool,
 ) -> SchedulerLimits:
     """A model's limits. `calls_in_flight` None: as many calls as are computed at once, and one that is ready."""
     on_gpu = instances.on_gpu and card.triton.has_graph
@@ -43,4 +44,5 @@ def limits_of(
         one_row_a_call=one_row_a_call,
         interactive_tokens=min(budget, _INTERACTIVE_TOKENS),
         urgent_beside_others=urgent_beside_others and card.triton.has_graph,
+        stops_short_calls=card.triton.takes_rows_unpadded or not short_calls_by_http,
     )

@@ -167,6 +167,7 @@ class ModelWatch:
             told = {"model": self._name, "state": new.state, "reason": new.reason}
             _log.log(level, "model health changed", extra=told)
         self.health = new
+        self._model.proof.tell(ready=new.ready)
         self._on_health(new)
 
 

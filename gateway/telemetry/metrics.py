@@ -202,7 +202,9 @@ def _of_batches(declare: _Declaring) -> dict[str, Any]:
 def _of_sharing(declare: _Declaring) -> dict[str, Any]:
     return {
         "shared_rows": declare.counter(
-            "shared_rows", "Rows not computed because the caller's own same row was under way.", "model"
+            "shared_rows",
+            "Rows not computed because an equal one was in the same request or under way for the same caller.",
+            "model",
         ),
         "cache_hits": declare.counter("cache_hits", "Rows whose vector was kept from before.", "model"),
         "cache_misses": declare.counter("cache_misses", "Rows looked for in the cache and not found.", "model"),

@@ -115,7 +115,7 @@ class TokenizerPool:
 
     def _start(self) -> None:
         self._start_scheduled = False
-        while self._free:
+        while self._free > 0:  # below 0 while a failed hop's callers go again by themselves
             jobs = self._take_long() if self._long_is_next() else self._take()
             if not jobs:
                 return
@@ -125,7 +125,7 @@ class TokenizerPool:
         """Whether a long text may go now and came before all that is short."""
         _forget_the_gone(self._waiting)
         _forget_the_gone(self._waiting_long)
-        if not self._waiting_long or not self._free_for_long:
+        if not self._waiting_long or self._free_for_long <= 0:
             return False
         return not self._waiting or self._waiting_long[0].number < self._waiting[0].number
 
@@ -210,7 +210,9 @@ def _weight(texts: Sequence[str]) -> int:
 def _read_here(read: Read[T], texts: Sequence[str]) -> list[T]:
     try:
         return list(read(texts))
-    except Exception as error:
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is no `Exception`, and an executor keeps it from the loop as well
         raise InferenceFailed(_FAILED, code=_FAILED_CODE) from error
 
 

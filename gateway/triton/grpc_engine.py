@@ -33,7 +33,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # An engine is on a private network; a proxy meant for the outside would only lose it.
     ("grpc.enable_http_proxy", 0),
     # Nobody reads channelz, a lost call is the scheduler's to send again, and the window of a local link needs no
-    # probing: together a tenth of a call's CPU time and 0.03 ms of its round trip.
+    # probing. With gRPC's usual event engine that saves nothing that shows, without it a tenth of a call's CPU time.
     ("grpc.enable_channelz", 0),
     ("grpc.enable_retries", 0),
     ("grpc.http2.bdp_probe", 0),

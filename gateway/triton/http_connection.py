@@ -33,6 +33,8 @@ class HttpConnection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._json_bytes: bytes | None = None
         self._waiting: asyncio.Future[HttpAnswer] | None = None
+        # Whether a byte came since the last request was begun.
+        self.heard = False
 
     @property
     def is_open(self) -> bool:
@@ -41,6 +43,7 @@ class HttpConnection(asyncio.Protocol):
     async def ask(self, request: bytes, *, timeout_seconds: float) -> HttpAnswer:
         """The answer to a whole request. Raises `DeadlineExceeded`, `EngineUnavailable` when the connection is lost,
         and `InvalidVector` for an answer that is no HTTP."""
+        self.heard = False
         if self._transport is None or self._transport.is_closing():
             raise _lost()
         loop = asyncio.get_running_loop()
@@ -71,6 +74,7 @@ class HttpConnection(asyncio.Protocol):
         self._fail(_lost())
 
     def data_received(self, data: bytes) -> None:
+        self.heard = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:

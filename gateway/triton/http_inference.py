@@ -40,16 +40,7 @@ class HttpInference:
         """See `gateway.triton.engine.Engine.infer`. Cancelling closes the connection; the call is computed all the
         same. Arrays that come back are read-only. Raises `InvalidVector` when the answer is not what was asked for."""
         request = request_bytes(call, host=self.address, timeout_seconds=timeout_seconds)
-        deadline = time.monotonic() + timeout_seconds
-        connection = await self._connection(timeout_seconds)
-        self._used.add(connection)
-        try:
-            answer = await connection.ask(request, timeout_seconds=deadline - time.monotonic())
-        finally:
-            self._used.discard(connection)
-            if connection.is_open:
-                self._free.append(connection)
-        return outputs_of(answer, call)
+        return outputs_of(await self._answer(request, deadline=time.monotonic() + timeout_seconds), call)
 
     async def close(self) -> None:
         """Calls under way fail as lost ones."""
@@ -59,12 +50,35 @@ class HttpInference:
         self._free.clear()
         await asyncio.sleep(0)  # in which the loop closes the sockets
 
-    async def _connection(self, timeout_seconds: float) -> HttpConnection:
-        if self._closed:
-            raise EngineUnavailable("The connection to Triton is closed.")
+    async def _answer(self, request: bytes, *, deadline: float) -> HttpAnswer:
+        """A server may close a kept connection in the moment in which it is written to. That says nothing of the
+        server, and a model call may be made twice: it is asked once more, on a new connection."""
+        if (kept := self._kept()) is not None:
+            try:
+                return await self._ask(kept, request, deadline=deadline)
+            except EngineUnavailable:
+                if kept.heard:
+                    raise
+        return await self._ask(await self._new(deadline - time.monotonic()), request, deadline=deadline)
+
+    async def _ask(self, connection: HttpConnection, request: bytes, *, deadline: float) -> HttpAnswer:
+        self._used.add(connection)
+        try:
+            return await connection.ask(request, timeout_seconds=deadline - time.monotonic())
+        finally:
+            self._used.discard(connection)
+            if connection.is_open:
+                self._free.append(connection)
+
+    def _kept(self) -> HttpConnection | None:
         while self._free:
             if (kept := self._free.pop()).is_open:
                 return kept
+        return None
+
+    async def _new(self, timeout_seconds: float) -> HttpConnection:
+        if self._closed:
+            raise EngineUnavailable("The connection to Triton is closed.")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -219,6 +219,22 @@ async def test_a_call_that_nobody_waits_for_is_cancelled_and_its_slot_is_free() 
     assert target.idle
 
 
+async def test_a_call_that_the_engine_computes_to_its_end_keeps_its_slot_though_nobody_waits() -> None:
+    call = ScriptedCall(held=asyncio.Event())
+    target = scheduler(call, calls_in_flight=1, stops_short_calls=False)
+    leaving = asyncio.create_task(submit(target, (1, 10), seconds=300.0))
+    await until(lambda: call.under_way == 1)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    waiting = asyncio.create_task(submit(target, (2, 10)))
+    await asyncio.sleep(0.01)
+    assert call.calls == [[1]], "what comes next would only stand in line behind it"
+    assert call.held is not None
+    call.held.set()
+    await waiting
+    assert (call.calls, target.idle) == ([[1], [2]], True)
+
+
 async def test_an_engine_that_may_still_compute_an_abandoned_call_is_not_idle() -> None:
     target = scheduler(ScriptedCall(held=asyncio.Event()))
     leaving = asyncio.create_task(target.submit([row(1, 10)], deadline=soon(300.0)))

@@ -89,7 +89,8 @@ def test_a_run_of_every_workload(contest: Contest) -> None:
     # Single and added, closed loops, interference and open loop, encoding, scaling and soak.
     assert len(told.labels) == told.steps == 2 + 5 * 4 + 2 * 2 + 3
     assert all(figures.get("errors", 0) == 0 for figures in measured.values())
-    assert measured["added", "gateway"]["added_p99_ms"] > 0
+    # Both are differences, which noise makes negative now and then.
+    assert {"added_p50_ms", "added_p99_ms"} <= measured["added", "gateway"].keys()
     assert measured["encoding", "gateway"]["encode_base64_ms"] > 0
     assert measured["many", "ceiling"]["texts_per_cpu_second"] > 0
     assert all(measured[key]["texts_per_second"] > 0 for key in closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -102,6 +103,13 @@ def test_help_says_what_it_takes(command: list[str]) -> None:
     assert "--yes" in told
 
 
+def test_help_says_what_is_written_where() -> None:
+    command = ["bash", "benchmarks/everything.sh", "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "benchmarks/README.md" in told
+    assert "-precision.json" in told
+
+
 def test_everything_refuses_what_it_does_not_know() -> None:
     command = ["bash", "benchmarks/everything.sh", "--sopa"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
@@ -127,7 +135,7 @@ def test_everything_measures_every_workload_that_a_bar_is_about(tmp_path: Path, 
     command = ["bash", "benchmarks/everything.sh", "--name", "here", "--repeats", "7", *options]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     asked = (folder / "asked").read_text().splitlines()
-    *runs, table = asked
+    *runs, precision, table = asked
     measured = {word for line in runs for before, word in pairwise(line.split()) if before == "--workload"}
     assert measured <= {workload.value for workload in Workload}
     assert measured | {"soak"} >= {bar.workload for bar in BARS}
@@ -138,5 +146,8 @@ def test_everything_measures_every_workload_that_a_bar_is_about(tmp_path: Path, 
     # A part that failed is told by the exit code, and hinders neither the others nor the table.
     assert result.returncode == 1
     written = [word for line in runs for before, word in pairwise(line.split()) if before == "--json"]
-    assert table == f"-m benchmarks.claims {' '.join(written)}"
+    assert table == f"-m benchmarks.claims --into benchmarks/README.md {' '.join(written)}"
     assert all("-here-" in name for name in written)
+    assert re.fullmatch(
+        r"-m benchmarks\.precision --repeats 7 --json benchmarks/results/[-\d]+-here-precision\.json", precision
+    )

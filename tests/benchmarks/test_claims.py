@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.claims import END, HEAD, START, placed, table
+from benchmarks.claims import END, HEAD, START, main, placed, table
 from gateway.bench.bars import FAST
 from gateway.bench.ceiling import NAME as CEILING
 
@@ -58,6 +59,26 @@ def test_claims_take_the_place_of_earlier_ones_and_nothing_else_changes() -> Non
     page = f"before\n{START}\nold\n{END}\nafter"
     assert placed("new", page) == f"before\n{START}\nnew\n{END}\nafter"
     assert placed("new", placed("newer", page)) == placed("new", page)
+
+
+def run_into(page: Path, *documents: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> int:
+    files = [page.with_name(f"{number}.json") for number in range(len(documents))]
+    for file, content in zip(files, documents, strict=True):
+        file.write_text(json.dumps(content))
+    monkeypatch.setattr("sys.argv", ["claims", "--into", str(page), *map(str, files), str(page.with_name("absent"))])
+    return main()
+
+
+def test_claims_are_written_into_the_page_and_nothing_measured_leaves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{START}\nearlier\n{END}")
+    assert run_into(page, document(bar(), void="vectors differ"), monkeypatch=monkeypatch) == 1
+    assert page.read_text() == f"{START}\nearlier\n{END}"
+    assert "stays as it is" in capsys.readouterr().err
+    assert run_into(page, document(bar()), monkeypatch=monkeypatch) == 0
+    assert page.read_text() == f"{START}\n{table([document(bar())])}\n{END}"
 
 
 @pytest.mark.parametrize("page", ["", START, f"{END} {START}"])

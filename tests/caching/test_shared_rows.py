@@ -131,6 +131,17 @@ async def test_rows_of_documents_go_through_as_they_are() -> None:
     assert sharing.scheduler.submitted == [[(1,), (1,)]]
 
 
+@pytest.mark.parametrize("first_is_a_text", [True, False])
+async def test_images_of_one_size_beside_a_text_are_not_each_other(first_is_a_text: bool) -> None:
+    sharing = Sharing()
+    group = RowGroup(images=True)
+    images = [
+        TokenRow(np.array([7, 7]), group=group, pixels=np.full((2, 2, 3), value, dtype=np.uint8)) for value in (1, 2)
+    ]
+    await sharing.rows.submit([row(1), *images] if first_is_a_text else [*images, row(1)], Asker(time.monotonic() + 5))
+    assert [len(asked) for asked in sharing.scheduler.submitted] == [3]
+
+
 async def test_the_first_asker_may_go_away() -> None:
     sharing = Sharing()
     sharing.scheduler.gate.clear()
@@ -168,6 +179,22 @@ async def test_a_neighbours_failure_is_not_shared() -> None:
     assert await asyncio.gather(*others) == [right(row(1))] * 3
     with pytest.raises(InferenceFailed):
         await first
+
+
+async def test_a_bulk_whose_rows_were_all_asked_for_again_since_is_answered() -> None:
+    sharing = Sharing()
+    sharing.scheduler.gate.clear()
+    long = [row(*range(300)), row(*range(1, 301))]
+    bulk = sharing.start(*long)
+    await turns()
+    queries = [sharing.start(one) for one in long]
+    await turns()
+    assert len(sharing.scheduler.submitted) == 3, "a query does not wait for a bulk"
+    for query in queries:
+        query.cancel()
+    await asyncio.gather(*queries, return_exceptions=True)
+    sharing.scheduler.gate.set()
+    assert await bulk == right(*long)
 
 
 async def test_who_waits_for_a_row_that_fails_is_told_and_soon() -> None:

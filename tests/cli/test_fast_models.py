@@ -100,3 +100,12 @@ def test_a_proof_holds_for_the_machine_that_made_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fast_proof, "read_installation", lambda _: Installation(batch_invariant=False, variant="int8"))
     with pytest.raises(ArtifactError, match="int8"):
         fast_proof.proved_fast(card)
+
+
+@pytest.mark.usefixtures("able")
+def test_a_triton_with_backends_of_its_own_is_not_asked_to_be_fast(card: Card, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"triton_home": tmp_path})
+    with pytest.raises(ConfigurationError, match="GATEWAY_TRITON_HOME"):
+        chosen_fast_models(settings, [card])
+    (check,) = precision_checks(settings, [card])
+    assert not check.ok

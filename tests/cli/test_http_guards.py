@@ -218,6 +218,7 @@ def test_a_refusal_says_why_and_quotes_nothing(server: LiveServer) -> None:
     check_refused(server.exchange(HEAD + b"canary header\r\n\r\n"), said="Invalid header token")
     check_refused(server.exchange(b"POST /canary HTTP/1.1\r\n\r\n"), said="one Host header")
     assert b"canary" not in server.exchange(HEAD + b"canary header\r\n\r\n")
+    check_refused(server.exchange(b"GET / HTTP/1.1\r\n%b\r\n" % OFFER), said="one Host header")
 
 
 def test_a_body_that_goes_wrong_on_its_way_is_refused_and_the_application_let_go(server: LiveServer) -> None:
@@ -265,6 +266,11 @@ def test_http_1_0_is_answered_and_hung_up_on(server: LiveServer) -> None:
     assert told(answer)["body"] == "abc"
     assert told(answer)["http_version"] == "1.0"
     assert b"connection: close" in answer
+
+
+def test_http_1_0_is_never_told_to_continue(server: LiveServer) -> None:
+    answer = server.exchange(b"POST /a HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+    assert told(answer)["body"] == "abc"
 
 
 @pytest.mark.parametrize("lines", [[b"Expect: 100-continue"], [b"expect: 100-CONTINUE"]])

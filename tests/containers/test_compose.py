@@ -161,9 +161,11 @@ def test_a_dot_env_reaches_the_gateway_but_cannot_point_it_elsewhere(tmp_path: P
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / ".env").write_text(
         "GATEWAY_API_KEYS=first,second\nTRITON_URL=localhost:8001\nGATEWAY_TRITON_URL=localhost:8001\n"
+        "GATEWAY_TRITON_HTTP_URL=localhost:8002\n"
     )
     environment = composed(folder=tmp_path)["services"]["gateway"]["environment"]
     assert environment["GATEWAY_API_KEYS"] == "first,second"
+    assert environment["GATEWAY_TRITON_HTTP_URL"] == ""
     assert environment["TRITON_URL"] == environment["GATEWAY_TRITON_URL"] == "triton:8001"
 
 
@@ -200,6 +202,11 @@ def test_v4s_settings_reach_triton_by_either_name() -> None:
     ours = with_v4(DTYPE="float16", GATEWAY_DTYPE="bfloat16")["triton"]["environment"]
     assert ours["GATEWAY_DTYPE"] == "bfloat16"
     assert "HF_TOKEN" not in ours
+
+
+def test_the_gateway_knows_what_v4_computes_in_for_its_cache_keeps_nothing_of_another_type() -> None:
+    environments = [with_v4(DTYPE="float16")[name]["environment"] for name in ("gateway", "triton")]
+    assert [one["GATEWAY_DTYPE"] for one in environments] == ["float16", "float16"]
 
 
 def test_models_of_the_python_backend_get_the_same_time_and_room_as_in_the_embedded_triton() -> None:

@@ -44,7 +44,8 @@ def test_the_gateway_is_measured_against_the_same_vectors(tmp_path: Path) -> Non
     assert {one["contender"]: one["holds"] for one in record["parity"]["results"]} == {"grpc": True, "gateway": True}
     compared = {(one["workload"], one["contender"], one["reference"]): one for one in record["comparisons"]}
     assert compared["bulk", "gateway", "ceiling"]["median"] > 0
-    assert ("single", "gateway", "grpc") in compared
+    of_singles = {one["contender"] for one in record["figures"] if one["workload"] == "single"}
+    assert of_singles >= {"grpc", "gateway"}
 
 
 def test_whatever_dies_nobody_gets_a_wrong_answer_and_service_comes_back(tmp_path: Path) -> None:

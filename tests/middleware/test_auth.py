@@ -88,6 +88,17 @@ async def test_kept_out(headers: list[tuple[str, str]]) -> None:
     assert "first-key" not in caught.value.message
 
 
+async def test_more_than_four_keys_are_refused_and_none_of_them_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = ("api-key", "wrong")
+    assert await enter(wrong, ("x-api-key", ""), wrong, wrong, ("api-key", "first-key"))
+    looked_at: list[bytes] = []
+    monkeypatch.setattr(Auth, "_name", lambda _, key: looked_at.append(key))
+    for count in (5, 2_700):
+        with pytest.raises(Unauthenticated, match="More than 4 API keys"):
+            await enter(*[("api-key", "first-key")] * count)
+    assert looked_at == []
+
+
 async def test_open_paths_need_no_key() -> None:
     assert await enter(path="/live")
     assert await enter(path="/live", method="HEAD")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -124,7 +125,10 @@ async def test_where_the_installed_files_mix_rows_each_goes_alone(
     async with running(tmp_path, engine, known=[tiny_model(card)], canary_interval_seconds=60.0) as service:
         await until(lambda: service.readiness.report().ready)
         engine.calls.clear()
-        await service.embedding.embed(request(*["cat"] * 20))
+        # Different ones, because equal rows are computed once.
+        pairs = itertools.product(("the", "cat", "sat", "on", "a"), ("cat", "sat", "on", "a"))
+        texts = [" ".join(pair) for pair in pairs]
+        await service.embedding.embed(request(*texts))
         assert [len(call.inputs["input_ids"]) for call in engine.calls] == rows_of_calls
         [listing] = service.models.list()
         assert (listing.variant, listing.batch_invariant) == ("int8", batch_invariant)

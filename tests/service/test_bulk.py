@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import DeadlineExceeded, TokenLimitExceeded
-from gateway.service.bulk import portions
+from gateway.batching.submission import Outcome
+from gateway.caching.shared_rows import Asker
+from gateway.errors import DeadlineExceeded, Overloaded, TokenLimitExceeded
+from gateway.service.bulk import ComputedRows, portions, read_and_compute
 from gateway.text.pool import HOP_CHARACTERS
+from gateway.text.reading import Portion
 from gateway.text.tokenizer import TextTokenizer, Tokenized
-from gateway.types import Input, TextInput, TokenInput
+from gateway.types import Input, TextInput, TokenInput, TokenRow
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine, vector_of
 
@@ -131,3 +136,51 @@ async def test_the_deadline_holds_for_all_portions(tmp_path: Path, engine: Scrip
         engine.delay_seconds = 0.5
         with pytest.raises(DeadlineExceeded):
             await service.embedding.embed(request(*TEXTS, seconds=0.3))
+
+
+@dataclass
+class FullQueue:
+    """What `read` gives: rows whose first portion is computed, and whose others find no room for `refusals` tries."""
+
+    refusals: float
+    tries: int = 0
+    rows: Sequence[TokenRow] = field(default_factory=list)
+
+    async def read(self, part: Sequence[Input], portion: Portion) -> FullQueue:
+        return self
+
+    async def compute(self, asker: Asker) -> Outcome:
+        self.tries += 1
+        if 1 < self.tries <= 1 + self.refusals:
+            raise Overloaded("full")
+        return Outcome([], 0.0, 0.0)
+
+    def start(self, *, seconds: float) -> asyncio.Task[ComputedRows]:
+        asker = Asker(time.monotonic() + seconds)
+        texts = [TextInput(text) for text in TEXTS]
+        return asyncio.create_task(read_and_compute(texts, self.read, asker))  # type: ignore[arg-type]
+
+
+async def test_it_is_not_refused_either_where_others_fill_the_queue_again_and_again() -> None:
+    queue = FullQueue(refusals=8)
+    await queue.start(seconds=30)
+    assert queue.tries == 8 + 3
+
+
+async def test_where_there_is_never_room_the_deadline_ends_it_and_it_does_not_ask_all_the_time() -> None:
+    queue = FullQueue(refusals=float("inf"))
+    with pytest.raises(DeadlineExceeded):
+        await queue.start(seconds=0.3)
+    assert queue.tries < 40
+
+
+async def test_who_goes_away_while_there_is_no_room_is_forgotten() -> None:
+    queue = FullQueue(refusals=float("inf"))
+    task = queue.start(seconds=30)
+    await until(lambda: queue.tries > 6)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    tries = queue.tries
+    await asyncio.sleep(0.15)
+    assert queue.tries == tries

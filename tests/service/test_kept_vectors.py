@@ -12,6 +12,7 @@ import pytest
 from gateway.caching.stores import CacheOptions
 from gateway.service.building import Service
 from gateway.telemetry.metrics import build_metrics
+from gateway.triton.engine import ModelStatus
 from tests.support.running_service import request, running, until
 from tests.support.scripted_engine import ScriptedEngine
 
@@ -86,6 +87,55 @@ async def test_a_model_that_is_served_anew_starts_with_nothing(tmp_path: Path, e
         calls = len(engine.calls)
         await service.embedding.embed(request("the cat"))
         assert any(call.inputs["input_ids"].shape[1] == 4 for call in engine.calls[calls:])
+
+
+async def test_what_a_model_gave_before_its_first_proof_is_not_kept(tmp_path: Path, engine: ScriptedEngine) -> None:
+    engine.hold_from_tokens, engine.wrong = 4, True
+    async with running(tmp_path, engine, cache=KEEPING) as service:
+        await until(lambda: engine.held == 1)  # the canary, which has four tokens
+        wrong = (await service.embedding.embed(request("cat"))).vectors
+        assert not service.readiness.report().ready
+        engine.wrong = False
+        engine.release.set()
+        await until(lambda: service.readiness.report().ready)
+        np.testing.assert_allclose((await service.embedding.embed(request("cat"))).vectors, -wrong)
+
+
+async def test_what_a_model_gave_while_it_was_found_out_is_not_kept(tmp_path: Path, engine: ScriptedEngine) -> None:
+    """A call is under way when Triton begins to serve another model under this name, and back when it was seen."""
+    async with running(tmp_path, engine, cache=KEEPING) as service:
+        await until(lambda: service.readiness.report().ready)
+        engine.hold_from_tokens = 5
+        asked = asyncio.create_task(service.embedding.embed(request("the cat sat")))
+        await until(lambda: engine.held == 1)
+        engine.wrong = True
+        await until(lambda: not service.readiness.report().ready)
+        engine.wrong = False
+        await until(lambda: service.readiness.report().ready)
+        engine.wrong = True
+        engine.release.set()
+        wrong = (await asked).vectors
+        engine.wrong = False
+        await until(lambda: service.readiness.report().ready)
+        np.testing.assert_allclose((await service.embedding.embed(request("the cat sat"))).vectors, -wrong)
+
+
+async def test_what_was_computed_while_triton_loaded_the_model_anew_is_not_kept(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Canaries are right before and after: only Triton's index tells that it is not the same model any more."""
+
+    async def loading(**_: object) -> list[ModelStatus]:
+        return [ModelStatus("tiny", "LOADING")]
+
+    async with running(tmp_path, engine, cache=KEEPING) as service:
+        await until(lambda: service.readiness.report().ready)
+        proof = service.models.all()["tiny"].proof
+        before = proof.stretch
+        assert before is not None
+        monkeypatch.setattr(engine, "models", loading)
+        await until(lambda: proof.stretch not in (before, None))
+        assert service.readiness.report().ready
 
 
 async def test_two_who_ask_the_same_at_once_have_it_computed_once(tmp_path: Path, engine: ScriptedEngine) -> None:

@@ -16,7 +16,9 @@ from tests.support.tiny_models import tiny_card
 from tests.support.unpadded_engine import unpadded_card
 
 
-def limits(card: Card, instances: Instances, *, calls_in_flight: int | None = None) -> SchedulerLimits:
+def limits(
+    card: Card, instances: Instances, *, calls_in_flight: int | None = None, short_calls_by_http: bool = False
+) -> SchedulerLimits:
     return limits_of(
         card,
         instances,
@@ -25,6 +27,7 @@ def limits(card: Card, instances: Instances, *, calls_in_flight: int | None = No
         recovery_wait_seconds=1.0,
         one_row_a_call=False,
         urgent_beside_others=True,
+        short_calls_by_http=short_calls_by_http,
     )
 
 
@@ -72,3 +75,12 @@ def test_under_pressure_no_bulk_call_only_waits_its_turn_and_calls_are_smaller(c
     assert given.bulk_calls(under_pressure=False) == calls
     assert given.bulk_calls(under_pressure=True) == under_pressure
     assert (given.bulk_tokens(under_pressure=False), given.bulk_tokens(under_pressure=True)) == (512, 128)
+
+
+def test_what_goes_by_http_cannot_be_stopped(tmp_path: Path) -> None:
+    graph, code = tiny_card(tmp_path), unpadded_card(tmp_path)
+    found = {
+        by_http: [limits(card, Instances(1), short_calls_by_http=by_http).stops_short_calls for card in (graph, code)]
+        for by_http in (False, True)
+    }
+    assert found == {False: [True, True], True: [False, True]}

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.metrics import Metrics, build_metrics, render_metrics
 
-BOUNDED_LABELS = {"route", "model", "status", "code", "reason", "stage", "version"}
+BOUNDED_LABELS = {"route", "model", "status", "code", "reason", "stage", "version", "precision"}
 
 
 def test_every_metric_has_the_prefix_a_text_and_only_bounded_labels() -> None:

@@ -121,6 +121,32 @@ async def test_a_text_the_tokenizer_fails_on_fails_alone(executor: ThreadPoolExe
     assert (await pool.run(tokenizer.encode, ["cat"]))[0].token_count == 3
 
 
+async def test_callers_that_go_again_by_themselves_do_not_let_all_others_in(executor: ThreadPoolExecutor) -> None:
+    hops: list[list[str]] = []
+    begun, may_run = threading.Semaphore(0), threading.Semaphore(0)
+
+    def lengths(texts: Sequence[str]) -> list[int]:
+        hops.append(list(texts))
+        begun.release()
+        assert may_run.acquire(timeout=10)
+        if "poison" in texts:
+            raise RuntimeError("the tokenizer fell over")
+        return [len(text) for text in texts]
+
+    pool = threads_only(executor, threads=1)
+    first = [asyncio.create_task(pool.run(lengths, [text])) for text in ("cat", "poison", "mat")]
+    assert await asyncio.to_thread(begun.acquire, timeout=10)
+    may_run.release()
+    assert await asyncio.to_thread(begun.acquire, timeout=10)
+    later = []
+    for text in ("the", "sat"):
+        later.append(asyncio.create_task(pool.run(lengths, [text])))
+        await asyncio.sleep(0.01)
+    may_run.release(10)
+    await asyncio.gather(*first, *later, return_exceptions=True)
+    assert hops == [["cat", "poison", "mat"], ["cat"], ["poison"], ["mat"], ["the", "sat"]]
+
+
 LONG = "a" * (LONG_CHARACTERS + 1)
 
 
@@ -238,3 +264,28 @@ async def test_a_failure_at_once_is_told_like_one_in_a_thread(executor: ThreadPo
         await pool.run(tokenizer.encode, ["poison"])
     assert failure.value.code == "tokenizer_failed"
     assert "poison" not in failure.value.message
+
+
+class Panic(BaseException):
+    """As pyo3's `PanicException`, which is no `Exception`."""
+
+
+@pytest.mark.parametrize("turn_weight", [TURN_WEIGHT, 0], ids=["at once", "in a thread"])
+async def test_a_panic_is_told_as_a_failure(executor: ThreadPoolExecutor, turn_weight: int) -> None:
+    def panic(_texts: Sequence[str]) -> list[int]:
+        raise Panic("called `Option::unwrap()` on a `None` value")
+
+    pool = TokenizerPool(executor, threads=1, turn_weight=turn_weight)
+    with pytest.raises(InferenceFailed) as failure:
+        await pool.run(panic, ["cat"])
+    assert failure.value.code == "tokenizer_failed"
+
+
+@pytest.mark.parametrize("ending", [asyncio.CancelledError, KeyboardInterrupt, SystemExit])
+async def test_an_end_that_is_wanted_is_no_failure(executor: ThreadPoolExecutor, ending: type[BaseException]) -> None:
+    def end(_texts: Sequence[str]) -> list[int]:
+        raise ending
+
+    pool = TokenizerPool(executor, threads=1)
+    with pytest.raises(ending):
+        await pool.run(end, ["cat"])

@@ -1,5 +1,4 @@
-"""Calls by HTTP: the request as tritonclient writes it, answers of every form, connections lost and kept; and both of
-the real server's protocols side by side."""
+"""Calls by HTTP: the request as tritonclient writes it, answers of every form, connections lost and kept."""
 
 from __future__ import annotations
 
@@ -28,7 +27,6 @@ from gateway.triton.grpc_engine import GrpcEngine
 from gateway.triton.http_connection import HttpAnswer
 from gateway.triton.http_inference import HttpInference, outputs_of, request_bytes
 from gateway.triton.tensor_types import NUMPY_TYPES, TRITON_NAMES
-from tests.conftest import ServedTriton
 
 tensors = st.sampled_from(sorted(NUMPY_TYPES.values(), key=str)).flatmap(
     lambda dtype: arrays(dtype, array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4))
@@ -329,6 +327,44 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(served:
     assert await ask(inference) == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("end", [hang_up(after=b""), lambda writer: writer.transport.abort()])
+async def test_a_kept_connection_closed_as_it_is_written_to_is_no_outage(
+    served: tuple[Server, HttpInference], end: Callable[[asyncio.StreamWriter], object]
+) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), end, wire(2.0)]
+    assert [await ask(inference), await ask(inference)] == [[1.0] * 2, [2.0] * 2]
+    assert server.connections == 2
+
+
+async def test_a_lost_call_is_made_once_more_and_no_oftener(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), wire(1.0)]
+    await asyncio.gather(ask(inference), ask(inference))
+    server.answers = [hang_up(after=b""), hang_up(after=b""), wire(2.0)]
+    with pytest.raises(EngineUnavailable):
+        await ask(inference)
+    assert (server.connections, len(server.answers)) == (3, 1), "the second time on a new one, though one was free"
+
+
+async def test_a_kept_connection_that_is_lost_amid_an_answer_is_an_outage(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), hang_up(after=wire()[:1]), wire(2.0)]
+    await ask(inference)
+    with pytest.raises(EngineUnavailable):
+        await ask(inference)
+    assert len(server.answers) == 1
+
+
+async def test_a_call_that_is_made_once_more_keeps_its_deadline(served: tuple[Server, HttpInference]) -> None:
+    server, inference = served
+    server.answers = [wire(1.0), hang_up(after=b""), silent]
+    await ask(inference)
+    with pytest.raises(DeadlineExceeded):
+        await ask(inference, seconds=0.2)
+    assert server.answers == []
+
+
 async def test_closing_ends_calls_under_way_as_lost(served: tuple[Server, HttpInference]) -> None:
     server, inference = served
     server.answers = [silent]
@@ -357,41 +393,3 @@ async def test_large_calls_go_by_grpc(served: tuple[Server, HttpInference]) -> N
         await engine.infer(InferCall("any", {"x": np.zeros(16 * 1024 + 1, np.uint8)}, ("y",)), timeout_seconds=5)
     assert len(server.answers) == 1
     await engine.close()
-
-
-@pytest.fixture
-async def engines(embedded_triton: ServedTriton) -> AsyncIterator[tuple[GrpcEngine, GrpcEngine]]:
-    """By gRPC, and by HTTP: nothing else can answer there."""
-    pair = GrpcEngine(embedded_triton.grpc), GrpcEngine("127.0.0.1:9", http_address=embedded_triton.http)
-    yield pair
-    for one in pair:
-        await one.close()
-
-
-@pytest.mark.triton
-async def test_the_real_server_gives_the_same_by_both_protocols(
-    engines: tuple[GrpcEngine, GrpcEngine], embedded_triton: ServedTriton
-) -> None:
-    ids = np.array([[101, 7592, 102], [101, 2088, 102]], dtype=np.int64)
-    good: dict[str, Tensor] = {
-        "input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)
-    }  # fmt: skip
-    model, wanted = embedded_triton.model, ("sentence_embedding", "last_hidden_state")
-    for urgent in (False, True):
-        call = InferCall(model, good, wanted, urgent=urgent)
-        expected, found = [await one.infer(call, timeout_seconds=30) for one in engines]
-        for name in wanted:
-            np.testing.assert_array_equal(found[name], expected[name])
-    for bad in (
-        InferCall("nope", good, ("a",)),
-        InferCall(model, good, ("nope",)),
-        InferCall(model, {**good, "input_ids": np.full_like(ids, 10**9)}, wanted),
-        InferCall(model, {**good, "input_ids": ids[:, :2]}, wanted),
-        InferCall(model, {"input_ids": ids}, wanted),
-    ):
-        errors = []
-        for one in engines:
-            with pytest.raises(GatewayError) as refused:
-                await one.infer(bad, timeout_seconds=30)
-            errors.append((type(refused.value), refused.value.code))
-        assert errors[0] == errors[1]

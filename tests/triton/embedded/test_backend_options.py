@@ -78,6 +78,22 @@ def test_parameters_of_the_c_plus_plus_backend_are_read(ort_execution: ModuleTyp
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
 
 
+def test_threads_of_a_lone_call_spin_briefly_and_only_while_it_runs(ort_execution: ModuleType) -> None:
+    entries = ort_execution.SESSION_ENTRIES | ort_execution.LONE_ENTRIES
+    options = ort_execution.options_for({}, threads=2, entries=entries)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert 0 < int(options.get_session_config_entry("session.intra_op.spin_duration_us")) <= 100
+
+
+def test_a_config_says_how_a_lone_calls_threads_wait(ort_execution: ModuleType) -> None:
+    entries = ort_execution.SESSION_ENTRIES | ort_execution.LONE_ENTRIES
+    stated = config(**{"session.intra_op.allow_spinning": "0", "session.intra_op.spin_duration_us": "7"})
+    options = ort_execution.options_for(stated, threads=2, entries=entries)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "7"
+
+
 def test_arena_shrinkage_goes_to_every_run(ort_execution: ModuleType) -> None:
     name = "memory.enable_memory_arena_shrinkage"
     assert ort_execution.run_options_for(config(**{name: "cpu:0"})).get_run_config_entry(name) == "cpu:0"

@@ -19,7 +19,7 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
-from gateway.types import FAST_MIN_COSINE, Precision
+from gateway.types import FAST_MIN_COSINE
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, VOCABULARIES, missing_bundled_model, missing_fast, need
 from tests.support.live_server import live_server
 
@@ -45,10 +45,9 @@ def fast_gateway(tritonserver: None, tmp_path_factory: pytest.TempPathFactory) -
             triton_url=report.endpoints.grpc,
             model_repository=REPOSITORY,
             vocabulary_folder=VOCABULARIES,
-            precision=Precision.FAST,
         )
         with (
-            live_server(settings, create_app(settings)) as server,
+            live_server(settings, create_app(settings, fast_models=[BUNDLED_MODEL])) as server,
             httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
         ):
             server.wait_until_ready()

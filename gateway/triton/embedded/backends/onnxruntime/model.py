@@ -1,8 +1,9 @@
-"""ONNX Runtime as a Python-based Triton backend.
+"""A Python-based Triton backend for ONNX graphs, computed by ONNX Runtime or, served fast, by OpenVINO.
 
 The wheel that carries tritonserver has no C++ ONNX Runtime backend. This file takes its name and its config keys, so
 that one `config.pbtxt` (`backend: "onnxruntime"`) is served alike here and by NVIDIA's container. It runs inside
-Triton's Python stub, outside the gateway: numpy, onnxruntime and triton_python_backend_utils are all it may import.
+Triton's Python stub, outside the gateway: numpy, onnxruntime, triton_python_backend_utils and, for models that are
+served fast, openvino are all it may import.
 """
 
 import json
@@ -48,7 +49,7 @@ class TritonPythonModel:
 
     def execute(self, requests):
         """Hands each request to a thread, which answers it on its own; so Triton brings the next ones at once, although
-        this instance is one process: weights are held once, and a bad request harms no other."""
+        this instance is one process: calls share its weights, and a bad request harms no other."""
         for request in requests:
             call = Call(request)
             self.lanes.put(call, urgent=call.urgent)

@@ -57,9 +57,10 @@ class Lanes:
             del call  # its tensors are not to wait here for the next call
 
 
-def give_way(niceness):
-    """Lowers the priority of the calling thread alone, where the system lets it. Linux counts it by thread."""
-    thread = threading.get_native_id()
+def give_way(niceness, thread=None):
+    """Lowers the priority of one thread, by the kernel's id the calling one, where the system lets it. Linux counts it
+    by thread."""
+    thread = threading.get_native_id() if thread is None else thread
     with contextlib.suppress(OSError):
         own = os.getpriority(os.PRIO_PROCESS, thread)
         os.setpriority(os.PRIO_PROCESS, thread, min(own + niceness, LOWEST_PRIORITY))

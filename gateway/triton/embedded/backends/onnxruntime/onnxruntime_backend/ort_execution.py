@@ -34,14 +34,23 @@ GRAPH_LEVELS = {
 # 235 us; no arena 33, 25 and 248 us, with 37 times the page faults; arena shrinkage with patterns 85, 323 and rising.
 
 # Session entries a config may set as parameters, and what holds where it does not (None: ONNX Runtime's own default).
-# Spinning is off because gateway, server and stub share the cores here. MiniLM, one text of 12 tokens on both of two
-# cores, 2026-11-21, in milliseconds: fastest of 60 calls, median beside other busy processes, CPU a call.
-#   two threads 4.1, 10.8, 4.9 | spinning 3.0, 16.4, 10.8 | spinning stopped after each call 3.0, 20.5, 13.7
-#   two threads, weights not prepacked, which would save their memory, 8.2, 18.9, 10.5 | one thread 4.1, 11.9, 4.8
-# With 42 tokens two threads take 10.7 ms against one thread's 16.3. So the session of all cores has packed weights.
+# Threads of calls side by side do not spin: gateway, server and stub share the cores here.
 SESSION_ENTRIES = {
     "session.use_device_allocator_for_initializers": None,
     "session.intra_op.allow_spinning": "0",
+    "session.intra_op.spin_duration_us": None,
+    "session.force_spinning_stop": None,
+}
+# Those of a lone call's threads wait for one another some 60 times, and waking one costs more than most of these waits.
+# So they spin, briefly and never after the call. One text of 12 tokens on both of two cores, a pause of 4 ms before it,
+# 2026-11-22, median of 200 in milliseconds: quiet | one core busy elsewhere | both.
+#   one thread 5.8 | 5.9 | 9.1     two that do not spin 4.5 | 5.9 | 8.2
+#   spinning as long as it likes 3.7 | 11.9 | 7.6     for 100 us 3.5 | 8.1 | 7.7     for 30 us 3.6 | 6.9 | 7.9
+# CPU a call 5.8, 6.6, 7.2, 6.7 and 6.9 ms.
+LONE_ENTRIES = {
+    "session.intra_op.allow_spinning": "1",
+    "session.intra_op.spin_duration_us": "30",
+    "session.force_spinning_stop": "1",
 }
 
 # Weights beyond this are held once, by a session whose threads calls share. That costs some 13 % more CPU (MiniLM, two
@@ -64,7 +73,9 @@ class OnnxRuntimeExecution:
         narrow, wide = (stated, stated) if stated else threads_for(path, cores)
         self._run_options = run_options_for(config)
         self._session = open_session(path, options_for(config, threads=narrow))
-        self._wide = self._session if wide == narrow else open_session(path, options_for(config, threads=wide))
+        self._wide = self._session
+        if wide != narrow:
+            self._wide = open_session(path, options_for(config, threads=wide, entries=SESSION_ENTRIES | LONE_ENTRIES))
         self.inputs = {arg.name: signature(arg) for arg in self._session.get_inputs()}
         self.outputs = {arg.name: signature(arg) for arg in self._session.get_outputs()}
         self.description = (
@@ -97,7 +108,7 @@ def open_session(path, options):
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def options_for(config, *, threads):
+def options_for(config, *, threads, entries=SESSION_ENTRIES):
     """Session options from the parameters the C++ backend knows, read as it reads them."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -107,7 +118,7 @@ def options_for(config, *, threads):
     options.enable_cpu_mem_arena = number(config, "enable_mem_arena") != 0
     options.enable_mem_pattern = number(config, "enable_mem_pattern") == 1
     options.graph_optimization_level = graph_level(config)
-    for name, default in SESSION_ENTRIES.items():
+    for name, default in entries.items():
         text = parameter(config, name) or default
         if text is not None:
             options.add_session_config_entry(name, text)
