@@ -127,7 +127,7 @@ def create_app(
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
-    dialects = _dialects(settings)
+    dialects = public_dialects(settings)
     start = start_services or served_by_triton(
         settings, engine, calls_side_by_side=calls_side_by_side, fast_models=fast_models
     )
@@ -157,7 +157,7 @@ def create_app(
     return app
 
 
-def _dialects(settings: Settings) -> list[Dialect]:
+def public_dialects(settings: Settings) -> list[Dialect]:
     """The public APIs; the first one words the errors of paths that belong to nobody."""
     limits = EndpointLimits(
         inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),

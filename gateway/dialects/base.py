@@ -121,11 +121,21 @@ def services_of(scope: Scope) -> Services:
 
 
 class Dialect(Protocol):
-    """One public API: its routes, and its way of putting an error."""
+    """One public API: its routes, and its way of putting an error.
+
+    docs/api-reference.md is generated from what stands here: each route with its `name`, the docstring of its
+    `describe` and its source. After a change run scripts/render_reference.py.
+    """
 
     @property
     def name(self) -> str:
         """A word of its own, by which an endpoint of a shared path says whose request it got."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The address of the vendor's page that this API follows. A route that follows another page names it itself:
+        `serve(..., source=...)`."""
         ...
 
     @property

@@ -43,6 +43,7 @@ class Cohere:
     """What clients of api.cohere.com call that is no other API's path."""
 
     name = "cohere"
+    source = "https://docs.cohere.com/reference/about"
     path_prefixes: Sequence[str] = ("/v2/",)
 
     def __init__(self, limits: EndpointLimits) -> None:

@@ -36,6 +36,7 @@ class Jina:
     """What clients of api.jina.ai call, under its paths and the spellings of misconfigured base URLs."""
 
     name = "jina"
+    source = "https://api.jina.ai/redoc"
     path_prefixes: Sequence[str] = ()
 
     def __init__(self, limits: EndpointLimits) -> None:

@@ -66,6 +66,7 @@ class Ollama:
     """What clients of Ollama call under `/api`. Its `/` is among the service's own pages."""
 
     name = "ollama"
+    source = "https://docs.ollama.com/api"
     path_prefixes: Sequence[str] = ("/api/",)
 
     def __init__(self, limits: EndpointLimits) -> None:

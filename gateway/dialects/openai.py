@@ -33,6 +33,7 @@ class OpenAI:
     """The dialect of `/v1` and the default one for paths that belong to nobody."""
 
     name = "openai"
+    source = "https://platform.openai.com/docs/api-reference/embeddings"
     path_prefixes: Sequence[str] = ("/",)
 
     def __init__(self, limits: EndpointLimits) -> None:

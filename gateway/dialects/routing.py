@@ -14,11 +14,15 @@ class DocumentedRoute(APIRoute):
     """A route that FastAPI documents from `describe`'s signature and a bare ASGI `endpoint` answers.
 
     FastAPI's own handling (dependencies, validation, response models) costs more than the rest of a short request.
+    `source` is the address of the page that the route follows, "" where that is its dialect's.
     """
 
-    def __init__(self, path: str, endpoint: ASGIApp, *, describe: Callable[..., Any], **documentation: Any) -> None:
+    def __init__(
+        self, path: str, endpoint: ASGIApp, *, describe: Callable[..., Any], source: str = "", **documentation: Any
+    ) -> None:
         super().__init__(path, describe, **documentation)
         self.app = endpoint
+        self.source = source
 
 
 class ExactRoutes:
@@ -54,6 +58,7 @@ def serve(
     """Routes for every path in `paths`, each with and without a trailing slash; only the first is documented.
 
     Serving both forms, rather than redirecting, keeps the body of clients that do not repeat it. GET answers HEAD too.
+    `documentation` is what `DocumentedRoute` and FastAPI's own routes take: `source`, `responses`, `tags` and others.
     """
     methods = [method, "HEAD"] if method == "GET" else [method]
     main = DocumentedRoute(paths[0], endpoint, describe=describe, methods=[method], **documentation)

@@ -65,6 +65,7 @@ class Tei:
     gateway's."""
 
     name = TEI
+    source = "https://huggingface.github.io/text-embeddings-inference/"
     path_prefixes: Sequence[str] = ()
 
     def __init__(self, limits: EndpointLimits, *, tokenizer_threads: int) -> None:

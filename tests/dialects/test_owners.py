@@ -28,6 +28,8 @@ LIMITS = EndpointLimits(InputLimits(max_inputs=2, max_image_bytes=10), max_body_
 class Toy:
     """A whole API: it says backwards what it is sent."""
 
+    source = "https://toys.example/api"
+
     def __init__(self, name: str, *paths: str, prefixes: Sequence[str] = ()) -> None:
         self.name = name
         self.path_prefixes = prefixes
