@@ -11,7 +11,7 @@ import orjson
 
 from gateway.dialects.embeddings_request import Encoding
 from gateway.dialects.embeddings_response import RowsOf, encoded_rows
-from gateway.runpod.output_size import OutputBudget
+from gateway.dialects.runpod_output_size import OutputBudget
 from gateway.types import EmbedResult, Float32Array, Usage
 from gateway.vectors.encoders import base64_rows, float_rows
 

@@ -20,12 +20,12 @@ from gateway.dialects.faults import Fault
 from gateway.dialects.fields import flag
 from gateway.dialects.rerank_request import parse_rerank_call
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
-from gateway.runpod.embeddings_output import embeddings_output
-from gateway.runpod.job_faults import failed, job_fault, openai_error
-from gateway.runpod.limits import Job, JobLimits
-from gateway.runpod.openai_route import ROUTE, answer_route
-from gateway.runpod.output_size import embed_within
-from gateway.runpod.ranking_output import ranking_output
+from gateway.dialects.runpod_embeddings import embeddings_output
+from gateway.dialects.runpod_faults import failed, job_fault, openai_error
+from gateway.dialects.runpod_limits import Job, JobLimits
+from gateway.dialects.runpod_openai import ROUTE, answer_route
+from gateway.dialects.runpod_output_size import embed_within
+from gateway.dialects.runpod_ranking import ranking_output
 from gateway.types import Usage
 
 # Of bare texts nobody knows what else was said: what stood beside them never got here.

@@ -13,8 +13,8 @@ import pytest
 
 from gateway import errors
 from gateway.dialects.inputs import InputLimits
-from gateway.runpod.jobs import JobHandler
-from gateway.runpod.limits import JobLimits
+from gateway.dialects.runpod_jobs import JobHandler
+from gateway.dialects.runpod_limits import JobLimits
 from gateway.types import TextInput
 from tests.support.captured_log import captured_log
 from tests.support.instant_models import IMAGE_MODEL, ScriptedModels, family_listing, reranker_listing

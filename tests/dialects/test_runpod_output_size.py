@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.dialects.embeddings_request import Encoding
 from gateway.errors import InvalidField
-from gateway.runpod.embeddings_output import embeddings_output
-from gateway.runpod.output_size import OutputBudget, refuse_hopeless
+from gateway.dialects.runpod_embeddings import embeddings_output
+from gateway.dialects.runpod_output_size import OutputBudget, refuse_hopeless
 from gateway.types import EmbedResult, Usage
 
 ENCODINGS = st.lists(st.sampled_from(list(Encoding)), min_size=1, max_size=4, unique=True)

@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 
 from gateway.dialects.rerank_request import RerankCall
-from gateway.runpod.embeddings_output import usage_of
-from gateway.runpod.output_size import OutputBudget
+from gateway.dialects.runpod_embeddings import usage_of
+from gateway.dialects.runpod_output_size import OutputBudget
 from gateway.types import RerankResult
 
 _SCORE_DECIMALS = 8

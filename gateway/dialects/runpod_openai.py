@@ -14,8 +14,8 @@ from gateway.dialects.embeddings_request import parse_embeddings_call
 from gateway.dialects.embeddings_response import encode_answer
 from gateway.dialects.model_objects import model_object
 from gateway.errors import InvalidField
-from gateway.runpod.limits import JobLimits
-from gateway.runpod.output_size import OutputBudget, embed_within
+from gateway.dialects.runpod_limits import JobLimits
+from gateway.dialects.runpod_output_size import OutputBudget, embed_within
 
 ROUTE, BODY = "openai_route", "openai_input"
 
