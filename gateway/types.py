@@ -107,7 +107,8 @@ class EmbedRequest:
     one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
     `default_task` is the caller's word for requests that say neither task nor side, by a model whose name says none
     either; a model that does not know it passes it over. `may_keep` False keeps its vectors out of the cache, and the
-    cache out of its answer.
+    cache out of its answer. `max_input_tokens`, special tokens and prefix included, cuts texts and ids before the
+    model's window does, by an `overflow` that cuts.
     """
 
     inputs: Sequence[Input]
@@ -126,6 +127,7 @@ class EmbedRequest:
     caller: str = ""
     default_task: str | None = None
     may_keep: bool = True
+    max_input_tokens: int | None = None
 
 
 class LongDocuments(Enum):
@@ -139,7 +141,8 @@ class LongDocuments(Enum):
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
     """A request for one score per document. `long_documents` None leaves it to the service's own setting;
-    `max_document_tokens` cuts documents before anything else. `caller` is what it is of an `EmbedRequest`."""
+    `max_document_tokens` cuts documents before anything else. `max_pair_tokens`, special tokens included, stands in for
+    the model's window where pairs are cut. `caller` is what it is of an `EmbedRequest`."""
 
     query: str
     documents: Sequence[str]
@@ -147,6 +150,7 @@ class RerankRequest:
     model: str | None = None
     long_documents: LongDocuments | None = None
     max_document_tokens: int | None = None
+    max_pair_tokens: int | None = None
     caller: str = ""
 
 

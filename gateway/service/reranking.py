@@ -9,6 +9,7 @@ import numpy as np
 from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import ModelKind
 from gateway.service.deadlines import before
+from gateway.service.input_limits import shorter_window
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
@@ -57,7 +58,7 @@ class RerankingService:
         assert spec is not None  # of a reranker, which `find` was asked for
         reader = PairReader(
             model.reader,
-            PairWindow.of(model.reader.tokenizer, spec),
+            shorter_window(PairWindow.of(model.reader.tokenizer, spec), request.max_pair_tokens, model),
             long_documents=request.long_documents or self._long_documents,
             max_document_tokens=request.max_document_tokens,
         )

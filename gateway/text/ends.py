@@ -18,25 +18,28 @@ _CHARACTERS_PER_TOKEN = 8
 _GROWTH = 4
 
 
-def end_rows(tokenizer: TextTokenizer, prefix: str, texts: Sequence[str]) -> list[Int64Array]:
-    """For each text int64 [tokens], special tokens included: `prefix` and as much of the text's end as the window
-    holds. A call blocks."""
-    return [_end_row(tokenizer, prefix, text) for text in texts]
+def end_rows(
+    tokenizer: TextTokenizer, prefix: str, texts: Sequence[str], *, max_tokens: int | None = None
+) -> list[Int64Array]:
+    """For each text int64 [tokens], special tokens included: `prefix` and as much of the text's end as `max_tokens`,
+    None for the window, have room for. A call blocks."""
+    return [_end_row(tokenizer, prefix, text, max_tokens or tokenizer.max_tokens) for text in texts]
 
 
-def end_of_ids(tokenizer: TextTokenizer, ids: Int64Array) -> Int64Array:
-    """`ids`, which the model's own special tokens begin and end, cut to the window: what follows the first ones is
-    lost."""
-    kept = tokenizer.max_tokens - len(tokenizer.prefix_ids)
-    return ids if len(ids) <= tokenizer.max_tokens else np.concatenate((tokenizer.prefix_ids, ids[-kept:]))
+def end_of_ids(tokenizer: TextTokenizer, ids: Int64Array, *, max_tokens: int | None = None) -> Int64Array:
+    """`ids`, which the model's own special tokens begin and end, cut to `max_tokens`, None for the window: what
+    follows the first ones is lost."""
+    most = max_tokens or tokenizer.max_tokens
+    kept = most - len(tokenizer.prefix_ids)
+    return ids if len(ids) <= most else np.concatenate((tokenizer.prefix_ids, ids[-kept:]))
 
 
-def _end_row(tokenizer: TextTokenizer, prefix: str, text: str) -> Int64Array:
+def _end_row(tokenizer: TextTokenizer, prefix: str, text: str, max_tokens: int) -> Int64Array:
     # The white space behind a prefix belongs to the token that follows.
     before = _text_ids(tokenizer, prefix.rstrip())
-    room = tokenizer.max_tokens - len(tokenizer.prefix_ids) - len(tokenizer.suffix_ids) - len(before)
+    room = max_tokens - len(tokenizer.prefix_ids) - len(tokenizer.suffix_ids) - len(before)
     if room <= 0:
-        return tokenizer.cut(tokenizer.with_special_tokens(before))
+        return tokenizer.cut(tokenizer.with_special_tokens(before), max_tokens=max_tokens)
     return tokenizer.with_special_tokens(np.concatenate((before, _last_ids(tokenizer, text, room))))
 
 
