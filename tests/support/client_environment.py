@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ DOWNLOAD = "150 MB"
 INSTALL_SECONDS = 1500
 
 _STAMP = "made-of"
+# Where tiktoken looks for the vocabulary that langchain-openai counts tokens by: a file named after a digest of this.
+_CL100K_BASE = "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken"
 
 
 class ClientEnvironmentError(Exception):
@@ -41,6 +44,26 @@ def client_python(tell: Callable[[str], None] = print) -> Path:
             _make(python)
             stamp.write_text(wanted)
     return python
+
+
+def client_variables(home: Path) -> dict[str, str]:
+    """The environment variables of a program that uses clients: nobody's own keys and proxies, nothing that is asked of
+    the internet. `home` is a folder that it may write to; cl100k_base has to be installed."""
+    vocabularies = home / "tiktoken"
+    vocabularies.mkdir(parents=True, exist_ok=True)
+    copy = vocabularies / hashlib.sha1(_CL100K_BASE.encode()).hexdigest()
+    if not copy.exists():
+        copy.symlink_to(ROOT / "vocabularies/cl100k_base.tiktoken")
+    return {
+        "PATH": f"{FOLDER / 'bin'}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "NO_PROXY": "*",
+        "TIKTOKEN_CACHE_DIR": str(vocabularies),
+        "HAYSTACK_TELEMETRY_ENABLED": "False",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "HF_HUB_OFFLINE": "1",
+    }
 
 
 def _fingerprint() -> str:
