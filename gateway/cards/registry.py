@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from sys import maxsize
 
 from gateway.cards.close_names import did_you_mean
 from gateway.cards.loading import CARD_FILE, load_model
@@ -29,6 +30,9 @@ class Named:
 
 # What clients of Ollama put behind a name that has no tag of its own.
 _LATEST = ":latest"
+# Room behind the longest name for any word for a task. A caller may send megabytes, each place of which would be looked
+# at, and names that were found are remembered.
+_LONGEST_WORD = 64
 
 
 class Registry:
@@ -49,12 +53,15 @@ class Registry:
                 if other is not model:
                     raise ConfigurationError(f"The models {other.name} and {model.name} both answer to {name!r}.")
         self._by_alias: dict[str, Named] = {}
+        self._longest_name = maxsize  # until the aliases are known, which are found by the other names
         self.aliases: Mapping[str, Named] = {alias: self._named(alias, name) for alias, name in (aliases or {}).items()}
         self._by_alias = {alias.lower(): named for alias, named in self.aliases.items()}
+        shared = (name for model in self.models for name in model.shared_aliases)
+        self._longest_name = max(map(len, (*self._by_name, *self._by_alias, *shared)), default=0)
 
     def _named(self, alias: str, name: str) -> Named:
         remedy = "Write it as GATEWAY_MODEL_ALIASES=ALIAS=MODEL, several separated by commas, then start again."
-        if self._exact(alias) is not None:
+        if self._exact(_untagged(alias)) is not None:
             raise ConfigurationError(f"The alias {alias!r} is the name of a model already.", remedy=remedy)
         try:
             return self.find(name)
@@ -80,13 +87,18 @@ class Registry:
     def find(self, name: str) -> Named:
         """What `name` stands for, with or without Ollama's `:latest`. Raises `UnknownModel` naming the models that
         exist."""
-        plain = name[: -len(_LATEST)] if name.lower().endswith(_LATEST) else name
-        found = self._exact(plain) or next(self._with_task(plain), None)
+        found = self._found(name) if len(name) <= self._longest_name + _LONGEST_WORD else None
         if found is None:
             known = ", ".join(model.name for model in self.models) or "none"
             meant = did_you_mean(name, self.models)
             raise UnknownModel(f"The model {name[:200]!r} does not exist.{meant} Known models: {known}.")
         return found
+
+    def _found(self, name: str) -> Named | None:
+        """An operator's own name may have the tag itself, and is found without it too."""
+        plain = _untagged(name)
+        forms = (name, plain, plain + _LATEST)
+        return next(filter(None, map(self._exact, forms)), None) or next(self._with_task(plain), None)
 
     def cards_of(self, name: str) -> tuple[Card, ...]:
         """The cards that an operator means by `name`: one where it is a card's own, else all of the model's.
@@ -123,6 +135,10 @@ class Registry:
             elif name[:place].lower() in self._by_alias and is_side_word(word):
                 # Whoever writes `text-embedding-3-small-query` need not know whether that model tells the sides apart.
                 yield base
+
+
+def _untagged(name: str) -> str:
+    return name[: -len(_LATEST)] if name.lower().endswith(_LATEST) else name
 
 
 def _member_task(model: Model, name: str) -> str | None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.fields import Fields, flag, given, model_name, refuse_if_asked, whole_number
+import orjson
+
+from gateway.dialects.fields import Fields, flag, given, kind_of, model_name, refuse_if_asked, whole_number
 from gateway.dialects.inputs import read_text_list, text_of
 from gateway.errors import InvalidField
 from gateway.types import LongDocuments, RerankRequest
@@ -15,6 +17,9 @@ DOCUMENTS_NAMES = ("documents", "texts", "docs", "passages")
 TOP_NAMES = ("top_n", "top_k")
 DOCUMENT_LENGTH_NAMES = ("max_doc_length", "max_tokens_per_doc")
 TRUNCATE_NAMES = ("truncation", "truncate")
+
+# Each is looked for in every document.
+_MOST_RANK_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,27 @@ def _ranked_by(documents: Any, names: Any) -> Any:
         return documents
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidField("'rank_fields' has to be a list of names of fields.", param="rank_fields")
-    return [_with_text(item, names) if isinstance(item, dict) else item for item in documents]
+    once = tuple(dict.fromkeys(names))  # a megabyte named a thousand times would be a gigabyte
+    if len(once) > _MOST_RANK_FIELDS:
+        raise InvalidField(
+            f"'rank_fields' names {len(once)} fields and the limit is {_MOST_RANK_FIELDS}.", param="rank_fields"
+        )
+    return [_with_text(item, once) if isinstance(item, dict) else item for item in documents]
 
 
 def _with_text(item: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    values = [item[name] for name in names if item.get(name) is not None]
-    return item | {"text": "\n".join(value if isinstance(value, str) else str(value) for value in values)}
+    return item | {"text": "\n".join(_written(item[name]) for name in names if item.get(name) is not None)}
+
+
+def _written(value: Any) -> str:
+    """A field's value as a text to rank. Raises `InvalidField`."""
+    if isinstance(value, list | dict):
+        raise InvalidField(
+            f"'rank_fields' names a field that holds {kind_of(value)} in one of the documents. It has to be a string, "
+            "a number or a boolean.",
+            param="rank_fields",
+        )
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _query(value: Any) -> str:

@@ -268,3 +268,20 @@ def test_ollamas_tag_is_no_part_of_a_name(name: str) -> None:
 )
 def test_ollamas_library_names_are_known(name: str, model: str) -> None:
     assert [one.name for one in SHIPPED.find(name).models] == [model]
+
+
+@pytest.mark.parametrize("name", ["nomic-embed-text:latest", "nomic-embed-text", "NOMIC-EMBED-TEXT:LATEST"])
+def test_an_alias_may_have_the_tag_that_clients_of_ollama_put_behind_names(name: str) -> None:
+    registry = Registry(SHIPPED.models, aliases={"nomic-embed-text:latest": f"{V3}:query"})
+    assert ([model.name for model in registry.find(name).models], registry.find(name).task) == ([V3], "query")
+    with pytest.raises(ConfigurationError, match="is the name of a model already"):
+        Registry(SHIPPED.models, aliases={f"{V3}:latest": V4})
+
+
+@pytest.mark.parametrize("joint", ["-", ":", " "])
+def test_a_name_of_megabytes_is_none(joint: str) -> None:
+    """Looking at each of its places would take hours, and remembering such a name megabytes."""
+    for name in (joint * 4_000_000, f"{V3}:{' ' * 4_000_000}query", f"{V3}:query{joint * 4_000_000}"):
+        with pytest.raises(UnknownModel) as caught:
+            SHIPPED.find(name)
+        assert len(caught.value.message) < 2000

@@ -138,3 +138,35 @@ def test_any_json_is_translated_or_refused_without_being_quoted(fields: dict[str
         assert CANARY not in refusal.message
     else:
         assert len(call.given) == len(call.request.documents) > 0
+
+
+def test_documents_that_are_objects_are_ranked_by_the_fields_that_are_named() -> None:
+    document = {"title": "a", "year": 1984, "new": False, "price": 1.5, "none": None, "text": "b"}
+    names = ["title", "title", "year", "new", "price", "none", "missing", "title"]
+    asked = parse({"query": "q", "documents": [document, "c"], "rank_fields": names})
+    assert asked.request.documents == ("a\n1984\nfalse\n1.5", "c")
+
+
+def test_a_field_is_ranked_by_once_however_often_it_is_named() -> None:
+    """A thousand times a megabyte, for each document, would be the end of the process."""
+    asked = parse({"query": "q", "documents": [{"a": "x" * 1_000_000}], "rank_fields": ["a"] * 300_000})
+    assert len(asked.request.documents[0]) == 1_000_000
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(1000), {"a": 1}, []])
+def test_fields_that_are_no_text_are_not_ranked_by(value: Any) -> None:
+    with pytest.raises(InvalidField) as caught:
+        parse({"query": "q", "documents": [{"a": value}], "rank_fields": ["a"]})
+    assert caught.value.param == "rank_fields"
+
+
+def test_fields_to_rank_by_are_few() -> None:
+    with pytest.raises(InvalidField, match="the limit is 100"):
+        parse({"query": "q", "documents": [{"a": "b"}], "rank_fields": [str(number) for number in range(101)]})
