@@ -82,8 +82,11 @@ class GatewayApp(FastAPI):
     cost more than the rest of a short request.
     """
 
-    def __init__(self, *, middleware_stack: Sequence[Middleware], **options: Any) -> None:
+    def __init__(
+        self, *, middleware_stack: Sequence[Middleware], dialects: Sequence[Dialect], **options: Any
+    ) -> None:
         super().__init__(**options)
+        self.dialects = tuple(dialects)
         self.startup_error: SetupError | None = None
         self._own_stack = tuple(middleware_stack)
 
@@ -118,16 +121,18 @@ def create_app(
     start_services: StartServices | None = None,
     calls_side_by_side: int | None = None,
     fast_models: Collection[str] = (),
+    choose_dialects: Callable[[Settings], Sequence[Dialect]] | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
-    `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
+    `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes,
+    `choose_dialects` the APIs that are spoken: `public_dialects`.
     `calls_side_by_side` and `fast_models` are what `ServiceOptions` has under these names.
     Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
-    dialects = public_dialects(settings)
+    dialects = (choose_dialects or public_dialects)(settings)
     start = start_services or served_by_triton(
         settings, engine, calls_side_by_side=calls_side_by_side, fast_models=fast_models
     )
@@ -149,6 +154,7 @@ def create_app(
         description="Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by "
         "NVIDIA Triton.",
         middleware_stack=_middleware(settings, metrics, dialects),
+        dialects=dialects,
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
@@ -159,11 +165,7 @@ def create_app(
 
 def public_dialects(settings: Settings) -> list[Dialect]:
     """The public APIs; the first one words the errors of paths that belong to nobody."""
-    limits = EndpointLimits(
-        inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),
-        max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
-        request_timeout_seconds=settings.request_timeout_seconds,
-    )
+    limits = endpoint_limits(settings)
     return [
         OpenAI(limits),
         Jina(limits),
@@ -171,6 +173,15 @@ def public_dialects(settings: Settings) -> list[Dialect]:
         Ollama(limits),
         Tei(limits, tokenizer_threads=settings.tokenizer_threads),
     ]
+
+
+def endpoint_limits(settings: Settings) -> EndpointLimits:
+    """What one request may ask for, whichever API it is of."""
+    return EndpointLimits(
+        inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),
+        max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
+        request_timeout_seconds=settings.request_timeout_seconds,
+    )
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
