@@ -14,17 +14,21 @@ from starlette.routing import Route
 from gateway.dialects.base import Dialect
 from gateway.dialects.faults import fault_of
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
+
 
 class PathOwners:
-    """Finds a path's dialect. Of several that serve one path, the first of `dialects` owns it."""
+    """Finds a path's dialect. Of several that serve one path, the first of `dialects` owns it; of several patterns that
+    fit it, the one that leaves least open: `/v1/models/{model}:embedContent` goes before `/v1/models/{model}`."""
 
     def __init__(self, dialects: Sequence[Dialect], *, default: Dialect) -> None:
         self._default = default
         self._by_name = {dialect.name: dialect for dialect in dialects}
         self._by_path: dict[str, Dialect] = {}
-        self._by_pattern: list[tuple[re.Pattern[str], Dialect]] = []
+        self._by_pattern: list[tuple[int, re.Pattern[str], Dialect]] = []
         for dialect in dialects:
             self._add_routes(dialect)
+        self._by_pattern.sort(key=lambda owner: owner[0], reverse=True)
         self._by_prefix = sorted(
             ((prefix, dialect) for dialect in dialects for prefix in dialect.path_prefixes),
             key=lambda owner: len(owner[0]),
@@ -36,7 +40,8 @@ class PathOwners:
             if not isinstance(route, Route):
                 continue
             if route.param_convertors:
-                self._by_pattern.append((route.path_regex, dialect))
+                fixed_characters = len(_PARAMETER.sub("", route.path))
+                self._by_pattern.append((fixed_characters, route.path_regex, dialect))
             else:
                 self._by_path.setdefault(route.path, dialect)
 
@@ -46,7 +51,7 @@ class PathOwners:
         return (
             self._by_name.get(spoken)
             or self._by_path.get(path)
-            or next((dialect for pattern, dialect in self._by_pattern if pattern.match(path)), None)
+            or next((dialect for _, pattern, dialect in self._by_pattern if pattern.match(path)), None)
             or next((dialect for prefix, dialect in self._by_prefix if path.startswith(prefix)), self._default)
         )
 

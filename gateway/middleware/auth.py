@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,7 +15,9 @@ from gateway.errors import Unauthenticated
 from gateway.telemetry.callers import attach_caller, attach_key_defaults
 from gateway.types import KeyDefaults
 
-_KEY_HEADERS = frozenset({b"api-key", b"x-api-key"})
+_KEY_HEADERS = frozenset({b"api-key", b"x-api-key", b"x-goog-api-key"})
+_QUERY_FIELD = b"key"
+_MAX_QUERY_FIELDS = 32
 _SCHEME = b"bearer"
 _LOOKING = ("GET", "HEAD")
 # What makes a caller's name another digest than the one a key is recognised by.
@@ -32,8 +35,8 @@ class _Holder:
 
 
 class Auth:
-    """Accepts `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`; any one right key is enough.
-    A request that presents more than four keys is refused, whichever they are.
+    """Accepts `Authorization: Bearer KEY`, `api-key: KEY`, `x-api-key: KEY` or `x-goog-api-key: KEY`, and on some paths
+    `?key=KEY`; any one right key is enough. A request that presents more than four keys is refused, whichever they are.
 
     Only digests of the keys are kept, and each is compared in constant time whether or not an earlier one fitted.
     """
@@ -45,15 +48,18 @@ class Auth:
         keys: Iterable[str],
         open_paths: Collection[str],
         defaults: Mapping[str, KeyDefaults] | None = None,
+        key_in_query: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`defaults` is, by key, what some of the keys stand for in requests that leave it open."""
+        """`defaults` is, by key, what some of the keys stand for in requests that leave it open. `key_in_query` says of
+        a path whether a key may be in its query: addresses end up in logs on their way here, so it is an exception."""
         self._app = app
         self._holders = {_digest(key.encode()): _Holder(caller_name(key), (defaults or {}).get(key)) for key in keys}
         self._open_paths = frozenset(open_paths)
+        self._key_in_query = key_in_query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_open(scope):
-            holder = self._holder(scope["headers"])
+            holder = self._holder(chain(presented_keys(scope["headers"]), self._query_keys(scope)))
             attach_caller(scope, holder.name)
             if holder.defaults is not None:
                 attach_key_defaults(scope, holder.defaults)
@@ -63,9 +69,12 @@ class Auth:
         """To look at: what is sent to such a path (`POST /` embeds) needs a key as anywhere."""
         return scope["path"] in self._open_paths and scope["method"] in _LOOKING
 
-    def _holder(self, headers: list[tuple[bytes, bytes]]) -> _Holder:
+    def _query_keys(self, scope: Scope) -> Iterator[bytes]:
+        return query_keys(scope["query_string"]) if self._key_in_query(scope["path"]) else iter(())
+
+    def _holder(self, given: Iterable[bytes]) -> _Holder:
         """The first right key's holder. Raises `Unauthenticated` where no key is right, or too many are presented."""
-        presented = list(islice(presented_keys(headers), _MOST_PRESENTED + 1))
+        presented = list(islice(given, _MOST_PRESENTED + 1))
         if not presented:
             raise Unauthenticated(
                 "No API key was given. Send it as `Authorization: Bearer KEY`, `api-key: KEY` or `x-api-key: KEY`."
@@ -100,6 +109,17 @@ def presented_keys(headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
             if scheme.lower() == _SCHEME and key.strip():
                 yield key.strip()
         elif name in _KEY_HEADERS and value.strip():
+            yield value.strip()
+
+
+def query_keys(query: bytes) -> Iterator[bytes]:
+    """Every non-empty `key` of a query string; none of one that has too many fields to be looked at."""
+    try:
+        fields = parse_qsl(query, max_num_fields=_MAX_QUERY_FIELDS) if _QUERY_FIELD in query else []
+    except ValueError:
+        return
+    for name, value in fields:
+        if name == _QUERY_FIELD and value.strip():
             yield value.strip()
 
 

@@ -149,3 +149,41 @@ def test_a_callers_name_is_opaque_and_stable(key: str) -> None:
     assert len(name) == 32
     assert int(name, 16) >= 0
     assert name not in hashlib.sha256(key.encode()).hexdigest()
+
+
+QUERY_PATH = "/v1beta/models/tiny:embedContent"
+
+
+async def entered_by_query(query: bytes, *headers: tuple[bytes, bytes], path: str = QUERY_PATH) -> Inner:
+    inner = Inner()
+    scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers), "query_string": query}
+    await Auth(inner, keys=KEYS, open_paths=(), key_in_query=lambda path: path == QUERY_PATH)(scope, untouched, unsent)
+    return inner
+
+
+@pytest.mark.parametrize(
+    "query", [b"key=first-key", b"alt=json&key=first-key", b"key=zweiter-schl%C3%BCssel", b"key=wrong&key=first-key"]
+)
+async def test_where_it_is_allowed_a_key_may_be_in_the_query(query: bytes) -> None:
+    assert (await entered_by_query(query)).reached
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        (b"", QUERY_PATH), (b"key=", QUERY_PATH), (b"key=wrong", QUERY_PATH), (b"keys=first-key", QUERY_PATH),
+        (b"&".join([b"a=1"] * 40) + b"&key=first-key", QUERY_PATH), (b"key=wrong&" * 4 + b"key=first-key", QUERY_PATH),
+        (b"key=first-key", "/v1/embeddings"),
+    ],
+)  # fmt: skip
+async def test_no_other_query_lets_in(query: bytes, path: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await entered_by_query(query, path=path)
+    assert "first-key" not in caught.value.message
+
+
+async def test_a_caller_is_the_same_by_googles_header_and_by_the_query() -> None:
+    names = {(await entered_by_query(b"key=first-key")).caller}
+    names.add((await entered_by_query(b"", (b"x-goog-api-key", b"first-key"))).caller)
+    names.add((await entered(("authorization", "Bearer first-key"))).caller)
+    assert names == {caller_name("first-key")}
