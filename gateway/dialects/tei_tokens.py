@@ -16,6 +16,7 @@ from gateway.dialects.inputs import read_text_list
 from gateway.dialects.json_rows import json_list, written
 from gateway.dialects.tei_fields import EMPTY
 from gateway.errors import InvalidField, TooManyInputs
+from gateway.service.deadlines import before
 from gateway.types import StageSeconds, TextToken, Usage
 
 _BYTES_PER_TOKEN = 64
@@ -47,23 +48,30 @@ async def tokenize(call: Call) -> Answer:
 async def _tokenize_prompt(call: Call) -> Answer:
     prompt = required_text(call.fields, "prompt", what="the text to tokenize")
     [row] = await _tokens(call, (prompt,))
-    body: dict[str, Any] = {
-        "count": len(row),
-        "max_model_len": call.services.models.resolve(model_name(call.fields)).max_tokens,
-        "tokens": [token.id for token in row],
-        "token_strs": [token.text for token in row] if flag(call.fields, "return_token_strs", default=False) else None,
-    }
-    return Answer(await written(lambda: orjson.dumps(body), expected_bytes=_BYTES_PER_ID * len(row)))
+    max_tokens = call.services.models.resolve(model_name(call.fields)).max_tokens
+    wants_texts = flag(call.fields, "return_token_strs", default=False)
+
+    def make() -> bytes:
+        body: dict[str, Any] = {
+            "count": len(row),
+            "max_model_len": max_tokens,
+            "tokens": [token.id for token in row],
+            "token_strs": [token.text for token in row] if wants_texts else None,
+        }
+        return orjson.dumps(body)
+
+    return Answer(await written(make, expected_bytes=_BYTES_PER_ID * len(row)))
 
 
 async def _tokens(call: Call, texts: Sequence[str]) -> Sequence[Sequence[TextToken]]:
-    work = call.services.tokenizer.tokenize(
-        texts,
-        model=model_name(call.fields),
-        special_tokens=flag(call.fields, "add_special_tokens", default=True),
-        side=word(call.fields, "prompt_name"),
-    )
-    rows = await call.wait_for(work)
+    async with before(call.deadline):
+        work = call.services.tokenizer.tokenize(
+            texts,
+            model=model_name(call.fields),
+            special_tokens=flag(call.fields, "add_special_tokens", default=True),
+            side=word(call.fields, "prompt_name"),
+        )
+        rows = await call.wait_for(work)
     _note(call, inputs=len(texts), tokens=sum(map(len, rows)))
     return rows
 
@@ -93,8 +101,11 @@ async def detokenize(call: Call) -> Answer:
 
 
 async def _decoded(call: Call, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> Sequence[str]:
-    work = call.services.tokenizer.decode(rows, model=model_name(call.fields), skip_special_tokens=skip_special_tokens)
-    texts = await call.wait_for(work)
+    async with before(call.deadline):
+        work = call.services.tokenizer.decode(
+            rows, model=model_name(call.fields), skip_special_tokens=skip_special_tokens
+        )
+        texts = await call.wait_for(work)
     _note(call, inputs=len(rows), tokens=sum(map(len, rows)))
     return texts
 

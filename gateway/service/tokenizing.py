@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,9 @@ from gateway.types import TextToken
 
 INPUTS_FIELD = "inputs"
 IDS_FIELD = "ids"
+
+# Turning an id into text takes about as long as reading so many characters.
+_CHARACTERS_PER_ID = 4
 
 
 class TokenizationService:
@@ -42,37 +46,45 @@ class TokenizationService:
             check_unicode(text, name=f"Input {index}", param=INPUTS_FIELD)
         rows: list[list[TextToken]] = []
         total = 0
+        read = partial(_listed, found.reader.tokenizer, self._max_request_tokens, special_tokens)
         for run in slices([prefix + text for text in texts]):
-            read = partial(_counted, found.reader.tokenizer, self._max_request_tokens, special_tokens)
-            for count, tokens in await found.reader.pool.run(read, run):
-                total += count
+            for listed in await found.reader.pool.run(read, run):
+                total += listed.count
                 if total > self._max_request_tokens:
-                    at_least = len(rows) + 1 < len(texts)
+                    at_least = listed.at_least or len(rows) + 1 < len(texts)
                     raise request_exceeded(total, self._max_request_tokens, at_least=at_least, param=INPUTS_FIELD)
-                rows.append(tokens)
+                rows.append(listed.tokens)
         return rows
 
     async def decode(self, rows: Sequence[Sequence[int]], *, model: str | None, skip_special_tokens: bool) -> list[str]:
-        """The text of each row of ids. Raises `UnknownModel`, and `InvalidField` for an id outside the vocabulary."""
+        """The text of each row of ids. Raises `UnknownModel`, `InvalidField` for an id outside the vocabulary,
+        `TokenLimitExceeded` for more ids than a request may have."""
         reader = self._find(model).reader
-        size = reader.tokenizer.vocabulary_size
-        for index, row in enumerate(rows):
-            if row and not (min(row) >= 0 and max(row) < size):
-                raise InvalidField(
-                    f"Row {index} holds a token id that is not in the model's vocabulary, which ends at {size - 1}.",
-                    param=IDS_FIELD,
-                    code="invalid_token_id",
-                )
+        total = sum(map(len, rows))
+        if total > self._max_request_tokens:
+            raise request_exceeded(total, self._max_request_tokens, at_least=False, param=IDS_FIELD)
+        _check_ids(rows, size=reader.tokenizer.vocabulary_size)
 
         def decoded(_: object) -> list[list[str]]:
             return [reader.tokenizer.decode(rows, skip_special_tokens=skip_special_tokens)]
 
-        [texts] = await reader.pool.run(decoded, [""])
+        # The pool goes by how long a text is: without one, any number of ids would be decoded on the event loop.
+        [texts] = await reader.pool.run(decoded, ["0" * (_CHARACTERS_PER_ID * total)])
         return texts
 
     def _find(self, name: str | None) -> PublicModel:
         kind = self._models.resolve(name).model.card.kind
         return self._models.find(name, kind)
+
+
+def _check_ids(rows: Sequence[Sequence[int]], *, size: int) -> None:
+    for index, row in enumerate(rows):
+        if row and not (min(row) >= 0 and max(row) < size):
+            raise InvalidField(
+                f"Row {index} holds a token id that is not in the model's vocabulary, which ends at {size - 1}.",
+                param=IDS_FIELD,
+                code="invalid_token_id",
+            )
 
 
 def _prefix(model: PublicModel, side: str | None) -> str:
@@ -83,15 +95,29 @@ def _prefix(model: PublicModel, side: str | None) -> str:
     return prompt_of(model.card.tasks, choice.task, choice.role)
 
 
-def _counted(
-    tokenizer: TextTokenizer, most: int, special_tokens: bool, texts: Sequence[str]
-) -> list[tuple[int, list[TextToken]]]:
-    """How many tokens each text has, and those of a text that has no more than `most`."""
-    counted = []
-    for text, tokens in zip(texts, tokenizer.encode_with_offsets(texts, most=most), strict=True):
-        listed = list(_tokens(tokenizer, text, tokens, special_tokens=special_tokens)) if len(tokens.ids) else []
-        counted.append((tokens.token_count, listed))
-    return counted
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """How many tokens a text has, and which, where it has no more than were asked for. `at_least`: it was judged by its
+    beginning, and has more than `count`."""
+
+    count: int
+    tokens: list[TextToken]
+    at_least: bool = False
+
+
+def _listed(tokenizer: TextTokenizer, most: int, special_tokens: bool, texts: Sequence[str]) -> list[_Listed]:
+    return [_list(tokenizer, most, special_tokens, text) for text in texts]
+
+
+def _list(tokenizer: TextTokenizer, most: int, special_tokens: bool, text: str) -> _Listed:
+    [least] = tokenizer.counts_above([text], limit=most)
+    if least:
+        # Sixteen megabytes, read to their end, are a gigabyte of tokens.
+        return _Listed(least, [], at_least=True)
+    [tokens] = tokenizer.encode_with_offsets([text], most=most)
+    has_ids = len(tokens.ids) > 0
+    listed = list(_tokens(tokenizer, text, tokens, special_tokens=special_tokens)) if has_ids else []
+    return _Listed(tokens.token_count, listed)
 
 
 def _tokens(tokenizer: TextTokenizer, text: str, tokens: OffsetTokens, *, special_tokens: bool) -> Iterator[TextToken]:

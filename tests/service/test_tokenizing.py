@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -90,3 +92,47 @@ async def test_what_cannot_be_tokenized(tokenization: TokenizationService) -> No
     assert refused.value.param == "inputs"
     with pytest.raises(TokenLimitExceeded):
         await tokenize(*["word " * 300] * 4)
+
+
+async def test_a_text_is_read_no_further_than_it_takes_to_refuse_it(
+    twin: TwinService, tokenization: TokenizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To its end it would be a gigabyte of tokens for a body of 16 MB."""
+    tokenizer = twin.service.models.find(MODEL).reader.tokenizer
+    monkeypatch.setattr(type(tokenizer), "encode_with_offsets", not_to_be_called)
+    with pytest.raises(TokenLimitExceeded, match="at least"):
+        await tokenization.tokenize(["word " * 400_000], model=MODEL, special_tokens=True, side=None)
+
+
+async def test_white_space_of_any_length_is_no_token(tokenization: TokenizationService) -> None:
+    [row] = await tokenization.tokenize([" " * 100_000 + "a"], model=MODEL, special_tokens=True, side=None)
+    assert len(row) < 10
+
+
+async def test_ids_are_as_many_as_tokens_may_be(tokenization: TokenizationService) -> None:
+    assert await tokenization.decode([[5] * 500] * 2, model=MODEL, skip_special_tokens=True)
+    with pytest.raises(TokenLimitExceeded, match="you requested 1001 tokens") as refused:
+        await tokenization.decode([[5] * 500, [5] * 501], model=MODEL, skip_special_tokens=True)
+    assert refused.value.param == "ids"
+
+
+async def test_many_ids_are_not_decoded_on_the_event_loop(
+    twin: TwinService, tokenization: TokenizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = twin.service.models.find(MODEL).reader.tokenizer
+    threads: list[threading.Thread] = []
+    whole = type(tokenizer).decode
+
+    def noted(*args: Any, **options: Any) -> list[str]:
+        threads.append(threading.current_thread())
+        return whole(*args, **options)
+
+    monkeypatch.setattr(type(tokenizer), "decode", noted)
+    for ids in ([5], [5] * 1000):
+        await tokenization.decode([ids], model=MODEL, skip_special_tokens=True)
+    assert threads[0] is threading.current_thread()
+    assert threads[1] is not threading.current_thread()
+
+
+def not_to_be_called(*_: Any, **__: Any) -> Any:
+    raise AssertionError("this was not to be called")
