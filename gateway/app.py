@@ -25,6 +25,7 @@ from gateway.dialects.base import Dialect, Services
 from gateway.dialects.cohere import Cohere
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
+from gateway.dialects.gemini import Gemini, takes_key_in_query
 from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
 from gateway.dialects.ollama import Ollama
@@ -33,6 +34,7 @@ from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.dialects.tei import Tei
+from gateway.dialects.voyage import Voyage
 from gateway.errors import SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
@@ -172,6 +174,8 @@ def public_dialects(settings: Settings) -> list[Dialect]:
         Cohere(limits),
         Ollama(limits),
         Tei(limits, tokenizer_threads=settings.tokenizer_threads),
+        Voyage(limits),
+        Gemini(limits),
     ]
 
 
@@ -210,7 +214,15 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     keys = read_keys(settings)
     if keys:
         defaults = {key.key: key.defaults for key in keys if key.defaults is not None}
-        layers.append(Middleware(Auth, keys=[key.key for key in keys], open_paths=OPEN_PATHS, defaults=defaults))
+        layers.append(
+            Middleware(
+                Auth,
+                keys=[key.key for key in keys],
+                open_paths=OPEN_PATHS,
+                defaults=defaults,
+                key_in_query=takes_key_in_query,
+            )
+        )
     layers.append(
         Middleware(
             BodyLimit,
