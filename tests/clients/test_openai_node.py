@@ -19,10 +19,12 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.conftest import BUNDLED_MODEL, VOCABULARIES, need
 from tests.contract.conftest import ranks_of
+from tests.support.client_environment import ClientEnvironmentError
 from tests.support.edge import settings
 from tests.support.instant_services import InstantServices
 from tests.support.live_server import live_server
-from tests.support.node_environment import Node, client_node
+from tests.support.node_environment import Node, NodeEnvironmentError, client_node
+from tests.support.telling import past_capture
 
 pytestmark = [pytest.mark.network, pytest.mark.triton, pytest.mark.timeout(1800)]
 
@@ -34,8 +36,12 @@ Answers = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def node() -> Node:
-    return client_node()
+def node(pytestconfig: pytest.Config) -> Node:
+    try:
+        return client_node(past_capture(pytestconfig))
+    except (ClientEnvironmentError, NodeEnvironmentError) as error:
+        need(str(error))
+        raise
 
 
 def printed(node: Node, program: str, given: Mapping[str, Any]) -> Any:

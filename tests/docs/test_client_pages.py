@@ -7,11 +7,8 @@ What cannot be installed, Elasticsearch and Open WebUI, is stood in for by what 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,11 +25,12 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.conftest import REPOSITORY, VOCABULARIES, ServedTriton, need
 from tests.contract.client_parsers import floats_in_order, ranking
-from tests.support.client_environment import REQUIREMENTS, client_python
+from tests.support.client_environment import REQUIREMENTS, ClientEnvironmentError, client_python, client_variables
 from tests.support.code_blocks import CLIENT_MARKS, ROOT, Block, blocks_of, expected_output
 from tests.support.elasticsearch_console import Console
 from tests.support.live_server import live_server
-from tests.support.node_environment import PACKAGES, RUN_SECONDS, Node, client_node
+from tests.support.node_environment import PACKAGES, RUN_SECONDS, Node, NodeEnvironmentError, client_node
+from tests.support.telling import past_capture
 
 FOLDER = ROOT / "docs/clients"
 INDEX = FOLDER / "README.md"
@@ -40,8 +38,6 @@ PAGES = sorted(FOLDER.glob("*.md"))
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 DOCUMENTED = "http://localhost:8000"
 INSTALLING = (pytest.mark.network, pytest.mark.triton, pytest.mark.timeout(1800))
-# Where tiktoken keeps the vocabulary that it downloads from there.
-VOCABULARY_ADDRESS = "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken"
 # Matryoshka sizes of the full models, and what the twins have in their place.
 SIZES = {"256": "16", "1024": "@native"}
 POSTGRES = """
@@ -77,7 +73,7 @@ class Programs:
             shell = ["bash", "-euo", "pipefail", "-c"]
             command = [self.python, "-c"] if block.language == "python" else shell
             result = subprocess.run(
-                [*command, code], env={**os.environ, **values}, stdin=subprocess.DEVNULL, capture_output=True,
+                [*command, code], env=values, stdin=subprocess.DEVNULL, capture_output=True,
                 text=True, timeout=RUN_SECONDS, check=False,
             )  # fmt: skip
         assert result.returncode == 0, f"{block}\n{result.stdout}\n{result.stderr}"
@@ -85,20 +81,15 @@ class Programs:
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    python, node = client_python(), client_node()
+def programs(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    tell = past_capture(pytestconfig)
     vocabulary = VOCABULARIES / "cl100k_base.tiktoken"
     need(None if vocabulary.is_file() else "cl100k_base is not installed; gateway models pull cl100k_base")
-    cache = tmp_path_factory.mktemp("tiktoken")
-    shutil.copy(vocabulary, cache / hashlib.sha1(VOCABULARY_ADDRESS.encode()).hexdigest())
-    environment = {
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
-        "NO_PROXY": "*",
-        "TIKTOKEN_CACHE_DIR": str(cache),
-        "HAYSTACK_TELEMETRY_ENABLED": "False",
-        "HOME": str(tmp_path_factory.mktemp("home")),
-    }
-    return Programs(python, node, environment)
+    try:
+        return Programs(client_python(tell), client_node(tell), client_variables(tmp_path_factory.mktemp("home")))
+    except (ClientEnvironmentError, NodeEnvironmentError) as error:
+        need(str(error))
+        raise
 
 
 def documented_aliases() -> str:
