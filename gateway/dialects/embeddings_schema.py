@@ -119,6 +119,11 @@ class EmbeddingsRequest(BaseModel):
     return_tokenized_input: bool | None = Field(
         None, description="List the tokens beside their vectors; with `return_multivector` alone."
     )
+    modality: str | None = Field(
+        None,
+        description="Infinity's word for what the strings of `input` are. Left out: `text`.",
+        examples=["text", "image"],
+    )
     user: Any = Field(None, description="Ignored.")
 
 

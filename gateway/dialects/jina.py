@@ -78,10 +78,10 @@ class Jina:
         return envelope_response(fault, request_id=request_id)
 
 
-async def _rerank(call: Call) -> Answer:
+async def _rerank(call: Call, *, as_objects: bool = False) -> Answer:
     """Cohere's first API has this path too: where its own clients say who they are, documents are repeated only if that
-    is asked for, and as objects, which they rely on."""
-    is_cohere = call.header(b"x-fern-sdk-name") == "cohere"
+    is asked for, and as objects, which they rely on. `as_objects` is whether others get objects for texts."""
+    is_cohere = "cohere" in _said_by(call, b"x-fern-sdk-name")  # "cohere" from Python, "cohere-ai" from JavaScript
     asked = parse_rerank_call(
         call.fields,
         max_inputs=call.limits.inputs.max_inputs,
@@ -91,15 +91,22 @@ async def _rerank(call: Call) -> Answer:
     )
     result = await call.wait_for(call.services.reranker.rerank(asked.request))
     call.note(model=result.model, inputs=len(result.scores), usage=result.usage, stages=result.stages)
-    return Answer(await encode_ranking(result, asked, request_id=call.request_id, as_objects=is_cohere))
+    # Elasticsearch's service for Cohere cannot read a text here, its service for Jina reads both; both say this.
+    as_objects = as_objects or is_cohere or "elasticsearch" in _said_by(call, b"request-source")
+    return Answer(await encode_ranking(result, asked, request_id=call.request_id, as_objects=as_objects))
+
+
+def _said_by(call: Call, header: bytes) -> str:
+    return (call.header(header) or "").lower()
 
 
 async def _rerank_bare(call: Call) -> Answer:
-    """Of `/rerank`, which TEI has too: `texts` are TEI's word, and its clients want a bare list."""
+    """Of `/rerank`, which TEI and vLLM have too: `texts` are TEI's word, and its clients want a bare list; vLLM's want
+    documents as objects."""
     if call.fields.get("texts") is not None and call.fields.get("documents") is None:
         call.speak(TEI)
         return await tei_rerank(call)
-    return await _rerank(call)
+    return await _rerank(call, as_objects=True)
 
 
 def rerank_documents(body: RerankRequest) -> RerankResponse:  # type: ignore[empty-body]
@@ -107,7 +114,8 @@ def rerank_documents(body: RerankRequest) -> RerankResponse:  # type: ignore[emp
 
 
 def rerank_bare(body: RerankRequest | TeiRerankRequest) -> RerankResponse | list[TeiRank]:  # type: ignore[empty-body]
-    """As `/v1/rerank`; with `texts` in place of `documents` it is TEI's: the answer is a bare list, an error TEI's."""
+    """As `/v1/rerank`, with documents as objects; with `texts` in place of `documents` it is TEI's: the answer is a bare
+    list, an error TEI's."""
 
 
 def classify_inputs(body: ClassifyRequest) -> ClassifyResponse:  # type: ignore[empty-body]

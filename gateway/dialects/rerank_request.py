@@ -24,12 +24,14 @@ _MOST_RANK_FIELDS = 100
 
 @dataclass(frozen=True, slots=True)
 class RerankCall:
-    """`given` holds the documents in the form they came in; `top_n` None asks for all of them."""
+    """`given` holds the documents in the form they came in; `top_n` None asks for all of them. `raw_scores` asks for what
+    the model gives, before the sigmoid."""
 
     request: RerankRequest
     given: Sequence[Any]
     top_n: int | None
     return_documents: bool
+    raw_scores: bool = False
 
 
 def parse_rerank_call(
@@ -42,10 +44,10 @@ def parse_rerank_call(
     """
     refuse_if_asked(fields, "return_embeddings")
     name, documents = given(fields, *DOCUMENTS_NAMES)
-    documents = _ranked_by(documents, fields.get("rank_fields"))
+    ranked = _ranked_by(documents, fields.get("rank_fields"))
     request = RerankRequest(
         query=_query(fields.get("query")),
-        documents=read_text_list(documents, name=name, max_inputs=max_inputs),
+        documents=read_text_list(ranked, name=name, max_inputs=max_inputs),
         deadline=deadline,
         model=model_name(fields),
         long_documents=_long_documents(fields),
@@ -59,6 +61,7 @@ def parse_rerank_call(
         given=documents,
         top_n=whole_number(fields, *TOP_NAMES, minimum=0, otherwise="Leave it out for all documents.") or None,
         return_documents=flag(fields, "return_documents", default=echo_documents),
+        raw_scores=flag(fields, "raw_scores", default=False),
     )
 
 

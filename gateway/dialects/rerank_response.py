@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.json_rows import INLINE_BYTES, json_list, written
 from gateway.dialects.rerank_request import RerankCall
 from gateway.types import RerankResult
 
@@ -21,12 +21,20 @@ _BYTES_PER_RESULT = 64
 async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool = False) -> bytes:
     """The JSON body for `result`. Large ones are made in a thread. `as_objects` repeats every document as an object,
     whatever it came as."""
-    expected_bytes = _BYTES_PER_RESULT * len(result.scores)
-    if call.return_documents:
-        expected_bytes += sum(map(len, call.request.documents))
+    expected_bytes = _BYTES_PER_RESULT * len(result.scores) + repeated_bytes(call)
     return await written(
         lambda: _encoded(result, call, request_id=request_id, as_objects=as_objects), expected_bytes=expected_bytes
     )
+
+
+def repeated_bytes(call: RerankCall) -> int:
+    """About how much of an answer the documents are. How much an object holds beside its text is not looked at: it
+    counts as much."""
+    if not call.return_documents:
+        return 0
+    if not all(isinstance(item, str) for item in call.given):
+        return INLINE_BYTES
+    return sum(map(len, call.request.documents))
 
 
 def _encoded(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool) -> bytes:
@@ -41,11 +49,15 @@ def _encoded(result: RerankResult, call: RerankCall, *, request_id: str, as_obje
 
 
 def ranked(result: RerankResult, call: RerankCall, *, as_objects: bool = False) -> Iterator[dict[str, Any]]:
-    """By falling score; documents of the same score in the order given."""
-    for index in np.argsort(-result.scores, kind="stable")[: call.top_n].tolist():
-        row = {"index": index, "relevance_score": round(float(result.scores[index]), _SCORE_DECIMALS)}
+    """By falling score; documents of the same score in the order given. `as_objects` gives an object back whole, which
+    Cohere's clients rely on, and makes one of a text."""
+    scores = result.logits if call.raw_scores else result.scores
+    for index in np.argsort(-scores, kind="stable")[: call.top_n].tolist():
+        row: dict[str, Any] = {"index": index, "relevance_score": round(float(scores[index]), _SCORE_DECIMALS)}
         if call.return_documents:
-            text = call.request.documents[index]
-            is_text = isinstance(call.given[index], str) and not as_objects
-            row["document"] = text if is_text else {"text": text}
+            text, given = call.request.documents[index], call.given[index]
+            if as_objects:
+                row["document"] = {"text": text} | (given if isinstance(given, dict) else {})
+            else:
+                row["document"] = text if isinstance(given, str) else {"text": text}
         yield row

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+_SLASHES = re.compile("//+")
+
+
+def plain_path(path: str) -> str:
+    """`path` with one slash wherever there are several: of a base URL that ends in one, and a path put behind it."""
+    return _SLASHES.sub("/", path)
 
 
 class DocumentedRoute(APIRoute):
@@ -26,7 +35,8 @@ class DocumentedRoute(APIRoute):
 
 
 class ExactRoutes:
-    """Sends a request whose method and path are known word for word straight to its endpoint, all others to `router`.
+    """Sends a request whose method and path are known word for word straight to its endpoint, all others to `router`;
+    a path with a slash too many as it is without.
 
     One look-up instead of trying routes in turn: measured 2026-11 on 2 shared Zen 5 cores, 20 of 72 us a request.
     """
@@ -41,7 +51,12 @@ class ExactRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["root_path"]:
-            endpoint = self._endpoints.get((scope["method"], scope["path"]), self._router)
+            endpoint = self._endpoints.get((scope["method"], scope["path"]))
+            if endpoint is None:
+                endpoint = self._router
+                if "//" in scope["path"]:
+                    await self({**scope, "path": plain_path(scope["path"])}, receive, send)
+                    return
         else:
             endpoint = self._router
         await endpoint(scope, receive, send)
