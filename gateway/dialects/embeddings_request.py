@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from gateway.dialects.fields import Fields, flag, given, model_name, whole_number, word
-from gateway.dialects.inputs import InputLimits, read_inputs
+from gateway.dialects.inputs import InputLimits, read_inputs, strings_in_modality
 from gateway.dialects.vllm_fields import cut_to, refuse_bare_inputs
 from gateway.dialects.vllm_messages import read_messages
 from gateway.errors import InvalidField
@@ -26,6 +26,7 @@ DIMENSIONS_NAMES = ("dimensions", "output_dimension", "output_dimensionality")
 TRUNCATE_NAMES = ("truncate", "truncation")
 NORMALISED_NAMES = ("normalized", "use_activation")
 MESSAGES = "messages"
+MODALITY = "modality"
 MULTI_VECTOR = "return_multivector"
 RETURN_TOKENS = "return_tokenized_input"
 # OpenAI's name comes last: its SDKs send it without being asked.
@@ -68,7 +69,7 @@ def parse_embeddings_call(
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
-    vocabulary = _vocabulary(fields.get("token_vocabulary"), vocabulary_header)
+    vocabulary = stated_vocabulary(fields, header=vocabulary_header)
     request = EmbedRequest(
         inputs=_inputs(fields, vocabulary=vocabulary, limits=limits),
         deadline=deadline,
@@ -87,6 +88,8 @@ def _inputs(fields: Fields, *, vocabulary: Vocabulary | None, limits: InputLimit
     name, value = given(fields, *INPUT_NAMES)
     if value is None and fields.get(MESSAGES) is not None:
         return read_messages(fields[MESSAGES], name=MESSAGES, limits=limits)
+    if MODALITY in fields:
+        value = strings_in_modality(value, word(fields, MODALITY))
     return read_inputs(value, name=name, vocabulary=vocabulary, limits=limits)
 
 
@@ -139,7 +142,9 @@ def _unknown_encoding(name: str) -> InvalidField:
     return InvalidField(f"Invalid value for '{name}'. Supported values: [{supported}], or a list of these.", param=name)
 
 
-def _vocabulary(value: Any, header: str | None) -> Vocabulary | None:
+def stated_vocabulary(fields: Fields, *, header: str | None) -> Vocabulary | None:
+    """Whose ids a request says that its token ids are, by the field before the header. Raises `InvalidField`."""
+    value = fields.get("token_vocabulary")
     if value is None or value == "":
         value = header or None
     if value is None:

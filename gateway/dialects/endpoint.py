@@ -77,7 +77,9 @@ class Call:
     @property
     def may_keep(self) -> bool:
         """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
-        return "no-store" not in (self.header(b"cache-control") or "").lower()
+        return not any(
+            name == b"cache-control" and b"no-store" in value.lower() for name, value in self.scope["headers"]
+        )
 
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""

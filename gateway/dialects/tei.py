@@ -14,7 +14,7 @@ from starlette.types import Scope
 from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
 from gateway.dialects.error_schema import error_responses
 from gateway.dialects.faults import Fault
-from gateway.dialects.fields import kind_of
+from gateway.dialects.fields import Fields, kind_of
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.routing import serve
 from gateway.dialects.tei_embed import embed, embed_all, similarity, with_parameters
@@ -38,7 +38,8 @@ from gateway.dialects.tei_schema import (
     VllmTokens,
 )
 from gateway.dialects.tei_tokens import decode, detokenize, tokenize
-from gateway.errors import InvalidField, NotOffered
+from gateway.errors import InvalidField, NotOffered, TooManyInputs
+from gateway.telemetry.requests import record_of
 
 _TAGS = ["TEI"]
 _STATUSES = (400, 401, 404, 408, 413, 415, 422, 424, 429, 500, 503, 504)
@@ -138,12 +139,33 @@ async def _vertex(call: Call) -> Answer:
         raise InvalidField(f"'instances' has to be a list of requests, not {kind_of(instances)}.", param="instances")
     if not instances:
         raise InvalidField("`instances` cannot be empty.", param="instances", code=EMPTY)
-    if len(instances) > call.limits.inputs.max_inputs or not all(isinstance(one, dict) for one in instances):
-        raise InvalidField(
-            f"'instances' has to hold objects, {call.limits.inputs.max_inputs} at most.", param="instances"
-        )
-    answers = [await _whatever(replace(call, fields=instance)) for instance in instances]
-    return Answer(b'{"predictions":[%b]}' % b",".join([answer.body for answer in answers]))
+    if not all(isinstance(one, dict) for one in instances):
+        raise InvalidField("'instances' has to hold objects.", param="instances")
+    count, most = sum(map(_inputs_of, instances)), call.limits.inputs.max_inputs
+    if count > most:
+        raise TooManyInputs(f"batch size {count} > maximum allowed batch size {most}", param="instances")
+    answers, record, inputs, tokens = [], record_of(call.scope), 0, 0
+    for instance in instances:
+        answers.append(await _whatever(replace(call, fields=instance)))
+        inputs, tokens = inputs + record.inputs, tokens + record.tokens
+    record.inputs, record.tokens = inputs, tokens
+    return Answer(
+        b'{"predictions":[%b]}' % b",".join([answer.body for answer in answers]),
+        warnings=tuple(dict.fromkeys(warning for answer in answers for warning in answer.warnings)),
+    )
+
+
+def _inputs_of(instance: Fields) -> int:
+    """How many inputs one of several requests has: together they may have no more than one may."""
+    fields = with_parameters(instance)
+    inputs, texts = fields.get("inputs"), fields.get("texts")
+    if isinstance(inputs, dict):
+        sentences = inputs.get("sentences")
+        return 1 + len(sentences) if isinstance(sentences, list) else 1
+    if texts is not None:
+        inputs = texts
+    is_one = not isinstance(inputs, list) or not inputs or type(inputs[0]) is int
+    return 1 if is_one else len(inputs)
 
 
 def _no_sparse(_scope: Scope) -> Response:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateway.dialects.embeddings_request import TASK_NAMES
+from gateway.dialects.embeddings_request import TASK_NAMES, VOCABULARY_HEADER, stated_vocabulary
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, kind_of, model_name, required_text, whole_number, word
-from gateway.dialects.inputs import read_inputs, read_text_list
+from gateway.dialects.inputs import InputLimits, read_inputs, read_text_list
 from gateway.dialects.json_rows import json_list_pieces, json_vectors, written
 from gateway.dialects.tei_fields import EMPTY, compute_headers, overflow
 from gateway.errors import InvalidField, TooManyInputs
@@ -28,14 +28,12 @@ _TOKENS_AT_ONCE = 32
 async def embed(call: Call) -> Answer:
     """The answer of `POST /embed`: a list of vectors, whether one input was sent or several."""
     started = time.monotonic()
-    inputs = _inputs(call)
+    inputs, fields = _inputs(call), with_parameters(call.fields)
     result = await _embedded(
         call,
         inputs,
-        dimensions=whole_number(
-            call.fields, "dimensions", minimum=1, otherwise="Leave it out for the model's own size."
-        ),
-        normalised=flag(call.fields, "normalize", default=True),
+        dimensions=whole_number(fields, "dimensions", minimum=1, otherwise="Leave it out for the model's own size."),
+        normalised=flag(fields, "normalize", default=True),
     )
     body = await written(lambda: json_vectors(result.vectors), expected_bytes=_BYTES_PER_NUMBER * result.vectors.size)
     return Answer(body, warnings=result.warnings, headers=_headers(inputs, result, started=started))
@@ -73,27 +71,29 @@ async def similarity(call: Call) -> Answer:
 
 
 def _inputs(call: Call) -> tuple[Input, ...]:
-    """Texts and lists of ids of the model's own vocabulary, which is what TEI's are of, in any mixture; a flat list of
-    ids is one input. Raises `InvalidField`, `TooManyInputs`."""
+    """Texts and lists of ids in any mixture; a flat list of ids is one input. They are of the model's own vocabulary,
+    as TEI's are, unless the request says otherwise. Raises `InvalidField`, `TooManyInputs`."""
     value, most = call.fields.get(INPUTS), call.limits.inputs.max_inputs
     if value == []:
         raise InvalidField("`inputs` cannot be empty. Give at least one text.", param=INPUTS, code=EMPTY)
     if isinstance(value, str):
         return (TextInput(value),)
+    vocabulary = stated_vocabulary(call.fields, header=call.header(VOCABULARY_HEADER)) or Vocabulary.MODEL
     if not isinstance(value, list) or type(value[0]) is int:
-        return _only_texts_and_ids(
-            read_inputs(value, name=INPUTS, vocabulary=Vocabulary.MODEL, limits=call.limits.inputs)
-        )
+        return _only_texts_and_ids(read_inputs(value, name=INPUTS, vocabulary=vocabulary, limits=call.limits.inputs))
     if len(value) > most:
         raise TooManyInputs(f"batch size {len(value)} > maximum allowed batch size {most}", param=INPUTS)
-    return tuple(_input(item, f"{INPUTS}[{index}]", call) for index, item in enumerate(value))
+    limits = call.limits.inputs
+    return tuple(
+        _input(item, f"{INPUTS}[{index}]", vocabulary=vocabulary, limits=limits) for index, item in enumerate(value)
+    )
 
 
-def _input(item: Any, name: str, call: Call) -> Input:
+def _input(item: Any, name: str, *, vocabulary: Vocabulary, limits: InputLimits) -> Input:
     if isinstance(item, str):
         return TextInput(item)
     if isinstance(item, list) and item and all(type(token) is int for token in item):
-        [ids] = read_inputs(item, name=name, vocabulary=Vocabulary.MODEL, limits=call.limits.inputs)
+        [ids] = read_inputs(item, name=name, vocabulary=vocabulary, limits=limits)
         return ids
     raise InvalidField(f"'{name}' has to be a string or a list of token ids, not {kind_of(item)}.", param=INPUTS)
 
@@ -125,6 +125,7 @@ async def _embedded(
         multi_vector=multi_vector,
         texts_only=True,
         caller=call.caller,
+        may_keep=call.may_keep,
     )
     result = await call.wait_for(call.services.embedder.embed(request))
     call.note(model=result.model, inputs=len(inputs), usage=result.usage, stages=result.stages)
@@ -132,9 +133,12 @@ async def _embedded(
 
 
 def with_parameters(fields: Fields) -> Fields:
-    """The fields with those of `parameters` among them, where Hugging Face's own client and `/similarity` have them."""
+    """The fields with those of `parameters` among them, where Hugging Face's own client and `/similarity` have them.
+    A field that is null is not given, and leaves the word to the one in there."""
     parameters = fields.get("parameters")
-    return {**parameters, **fields} if isinstance(parameters, dict) else fields
+    if not isinstance(parameters, dict):
+        return fields
+    return parameters | {name: value for name, value in fields.items() if value is not None}
 
 
 def _object(fields: Fields, name: str) -> Mapping[str, Any]:
