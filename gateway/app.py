@@ -64,6 +64,7 @@ _EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
     "x-gateway-warning",
+    "server-timing",
 )
 _PREFLIGHT_SECONDS = 600
 # What stands between a key and its share in the keys' file.
@@ -190,7 +191,9 @@ def endpoint_limits(settings: Settings) -> EndpointLimits:
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
     routes = [route for dialect in dialects for route in dialect.routes()]
-    routes += ServicePages(version=VERSION, metrics=metrics, has_docs=settings.api_docs).routes()
+    routes += ServicePages(
+        version=VERSION, metrics=metrics, has_docs=settings.api_docs, has_keys=bool(read_keys(settings))
+    ).routes()
     if settings.api_docs:
         routes += DocsPages(describe=app.openapi).routes()
     return routes

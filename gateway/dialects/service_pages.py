@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from gateway.dialects.accept import preferred_type
 from gateway.dialects.base import HealthReport, services_of
+from gateway.dialects.front_page import ASSET_PATHS, FrontPage
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.routing import serve
 from gateway.dialects.service_schema import HealthResponse, LiveResponse, ReadyResponse, SummaryResponse
@@ -20,8 +21,8 @@ RUNNING = "Ollama is running"
 _HTML, _JSON, _PLAIN = "text/html", "application/json", "text/plain"
 _READY = "ready"
 
-OPEN_PATHS = ("/", "/live", "/ready", "/health", "/ping", "/live/", "/ready/", "/health/", "/ping/")
-"""Answered without an API key: they hold nothing but names and states."""
+OPEN_PATHS = ("/", "/live", "/ready", "/health", "/ping", "/live/", "/ready/", "/health/", "/ping/", *ASSET_PATHS)
+"""Answered without an API key: they hold nothing but names and states, and the page for browsers."""
 
 _RETRY_HEADERS = {"retry-after": "1"}
 _TAGS = ["Service"]
@@ -30,16 +31,20 @@ _TAGS = ["Service"]
 class ServicePages:
     """`/`, `/live`, `/ready`, `/health` and `/metrics`, by GET and HEAD."""
 
-    def __init__(self, *, version: str, metrics: Metrics, has_docs: bool) -> None:
+    def __init__(self, *, version: str, metrics: Metrics, has_docs: bool, has_keys: bool = False) -> None:
+        """`has_docs`: whether there are pages to link to; `has_keys`: whether callers need an API key."""
         self._version = version
         self._metrics = metrics
         self._has_docs = has_docs
+        self._has_keys = has_keys
+        self._page = FrontPage()
 
     def routes(self) -> list[BaseRoute]:
         not_ready: dict[int, dict[str, Any]] = {503: {"model": ReadyResponse, "description": "Not ready."}}
         unhealthy: dict[int, dict[str, Any]] = {503: {"model": HealthResponse, "description": "Not ready."}}
         text: dict[int, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
         return [
+            *self._page.routes(),
             *_get("/", Page("root", self._front), describe=summary),
             *_get("/live", Page("live", _live), describe=live),
             *_get("/ready", Page("ready", _ready), describe=ready, responses=not_ready),
@@ -59,17 +64,13 @@ class ServicePages:
         clients of Ollama know that somebody is there."""
         wanted = preferred_type(scope, (_HTML, _JSON), otherwise=_PLAIN)
         if wanted == _HTML:
-            response = self._page(scope)
+            response = self._page.answer(scope)
         elif wanted == _JSON:
             response = self._summary(scope)
         else:
             response = Response(RUNNING, media_type=_PLAIN)
         response.headers["vary"] = "accept"
         return response
-
-    def _page(self, scope: Scope) -> Response:
-        """What a browser shows."""
-        return self._summary(scope)
 
     def _summary(self, scope: Scope) -> Response:
         links = {
@@ -89,6 +90,7 @@ class ServicePages:
                 "version": self._version,
                 "description": "An embeddings gateway in front of NVIDIA Triton.",
                 "models": [listing.model.name for listing in services_of(scope).models.list()],
+                "api_key_required": self._has_keys,
                 "links": links,
             }
         )

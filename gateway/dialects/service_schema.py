@@ -38,4 +38,5 @@ class SummaryResponse(BaseModel):
     version: str
     description: str
     models: list[str]
+    api_key_required: bool = Field(description="Whether requests other than for this page need an API key.")
     links: dict[str, str]

@@ -32,7 +32,7 @@ def test_everything_well() -> None:
         ("*/*", "text/plain; charset=utf-8"),
         ("text/plain", "text/plain; charset=utf-8"),
         ("application/json", "application/json"),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),  # until there is a page
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
     ],
 )
 def test_the_front_page_is_what_the_caller_accepts(method: str, accept: str, content_type: str) -> None:
