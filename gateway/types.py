@@ -142,7 +142,8 @@ class LongDocuments(Enum):
 class RerankRequest:
     """A request for one score per document. `long_documents` None leaves it to the service's own setting;
     `max_document_tokens` cuts documents before anything else. `max_pair_tokens`, special tokens included, stands in for
-    the model's window where pairs are cut. `caller` is what it is of an `EmbedRequest`."""
+    the model's window where pairs are cut. `caller` is what it is of an `EmbedRequest`. `tokens_before` are those of
+    earlier requests that came in the same call: a call's limit counts them too."""
 
     query: str
     documents: Sequence[str]
@@ -152,6 +153,7 @@ class RerankRequest:
     max_document_tokens: int | None = None
     max_pair_tokens: int | None = None
     caller: str = ""
+    tokens_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

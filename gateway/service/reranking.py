@@ -62,7 +62,7 @@ class RerankingService:
             long_documents=request.long_documents or self._long_documents,
             max_document_tokens=request.max_document_tokens,
         )
-        return await reader.rows(request.query, request.documents)
+        return await reader.rows(request.query, request.documents, tokens_before=request.tokens_before)
 
     def _record(self, model: str, rows: PairRows, *, seconds: float) -> None:
         self._metrics.tokenize_seconds.labels(model).observe(seconds)
