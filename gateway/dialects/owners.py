@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from gateway.dialects.base import Dialect
 from gateway.dialects.faults import fault_of
+from gateway.dialects.routing import plain_path
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
@@ -48,6 +49,7 @@ class PathOwners:
     def of(self, path: str, *, spoken: str = "") -> Dialect:
         """By the API that the request turned out to be of, `spoken`; else by the route that serves the path; else by
         the longest prefix; else the default."""
+        path = plain_path(path)
         return (
             self._by_name.get(spoken)
             or self._by_path.get(path)

@@ -198,13 +198,15 @@ def test_the_first_rerank_is_everybodys(shared: Edge) -> None:
     assert refused.json()["message"] == refused.json()["error"]["message"]
 
 
-def test_coheres_own_clients_get_the_documents_of_the_first_rerank_as_they_read_them(shared: Edge) -> None:
-    headers = {"x-fern-sdk-name": "cohere"}
-    fields: dict[str, Any] = {"query": "q", "documents": ["a", {"text": "b"}]}
+@pytest.mark.parametrize("sdk", ["cohere", "cohere-ai", "github.com/cohere-ai/cohere-go/v2"])
+def test_coheres_own_clients_get_the_documents_of_the_first_rerank_as_they_read_them(shared: Edge, sdk: str) -> None:
+    headers = {"x-fern-sdk-name": sdk}
+    fields: dict[str, Any] = {"query": "q", "documents": ["a", {"text": "b", "id": 7}]}
     plain = shared.client.post("/v1/rerank", json=fields, headers=headers).json()["results"]
     assert all(set(row) == {"index", "relevance_score"} for row in plain)
     echoed = shared.client.post("/v1/rerank", json=fields | {"return_documents": True}, headers=headers).json()
-    assert {row["index"]: row["document"] for row in echoed["results"]} == {0: {"text": "a"}, 1: {"text": "b"}}
+    documents = {row["index"]: row["document"] for row in echoed["results"]}
+    assert documents == {0: {"text": "a"}, 1: {"text": "b", "id": 7}}
 
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v2/embed", "/v1/embed"])

@@ -68,7 +68,7 @@ DIALECTS: list[Dialect] = [
     ("path", "owner"),
     [
         ("/v1/toys", "long"), ("/v1/toys/", "long"), ("/v1/toy", "short"), ("/v1/toy/", "short"),
-        ("/things/a/toy", "short"), ("/late", "late"),
+        ("/things/a/toy", "short"), ("/late", "late"), ("//v1///toy", "short"), ("/v1//things//x", "short"),
         # Nobody serves these.
         ("/v1/toyshop", "long"), ("/v1/things/x", "short"), ("/v1/toys/1", "long"), ("/things/a", "late"),
         ("/laterally", "late"), ("/", "late"),
