@@ -21,6 +21,7 @@ from gateway.caching.stores import CacheOptions
 from gateway.cards.aliases import model_aliases
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
+from gateway.dialects.azure import Azure
 from gateway.dialects.base import Dialect, Services
 from gateway.dialects.cohere import Cohere
 from gateway.dialects.docs_pages import DocsPages
@@ -34,6 +35,7 @@ from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.dialects.tei import Tei
+from gateway.dialects.vllm import Vllm
 from gateway.dialects.voyage import Voyage
 from gateway.errors import SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
@@ -175,6 +177,8 @@ def public_dialects(settings: Settings) -> list[Dialect]:
         Cohere(limits),
         Ollama(limits),
         Tei(limits, tokenizer_threads=settings.tokenizer_threads),
+        Azure(limits),
+        Vllm(limits),
         Voyage(limits),
         Gemini(limits),
     ]
