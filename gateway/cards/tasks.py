@@ -112,6 +112,15 @@ def choose_task(
     return TaskChoice(words.task, role=side, is_open=False)
 
 
+def leaves_open(table: TaskTable, *, task: str | None, role: str | None) -> bool:
+    """Whether a request's words, of which there may be none, say nothing to a model with these tasks: Cohere's `image`
+    does not, nor a word for a task that Cohere's clients have to send. Raises `UnknownTask`."""
+    if not table.tasks or not (task or role):
+        return True
+    words = _words(table, task, role)
+    return words.task is None and words.side is None
+
+
 def task_of_text(table: TaskTable, choice: TaskChoice, text: str, *, own_prefixes: OwnPrefixes) -> TextTask:
     """What `text` is embedded for under a request's choice."""
     has_prefix, side = _own_prefix(table, text)

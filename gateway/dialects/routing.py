@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,8 +45,10 @@ class ExactRoutes:
     def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._router = router
         self._endpoints: dict[tuple[str, str], ASGIApp] = {}
+        self._methods: dict[str, set[str]] = {}
         for route in routes:
             if isinstance(route, Route) and not route.param_convertors:
+                self._methods.setdefault(route.path, set()).update(route.methods or ())
                 for method in route.methods or ():
                     self._endpoints.setdefault((method, route.path), route.app)
 
@@ -59,7 +62,14 @@ class ExactRoutes:
                     return
         else:
             endpoint = self._router
-        await endpoint(scope, receive, send)
+        try:
+            await endpoint(scope, receive, send)
+        except HTTPException as error:
+            methods = self._methods.get(scope["path"])
+            if error.status_code != 405 or methods is None:
+                raise
+            # The router names those of a single route of the path.
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(methods))}) from None
 
 
 def serve(

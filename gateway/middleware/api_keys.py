@@ -30,7 +30,7 @@ def read_key_file(file: Path) -> list[ApiKey]:
     """The keys of a file, in order; blank lines and lines that start with `#` do not count. Raises
     `ConfigurationError`, for a file without any as well."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # editors put a mark in front, which is no part of the first key
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The API keys' file {file} cannot be read ({type(error).__name__}).",

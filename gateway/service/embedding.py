@@ -82,7 +82,7 @@ class EmbeddingService:
         check_token_vectors(request, model)
         check_input_limit(request, model)
         dimensions = _checked_dimensions(request.dimensions, model)
-        choice = model.choose_task(task=request.task or model.task_by_default(default_task), side=request.side)
+        choice = model.choose_task(task=request.task, side=request.side, preferred=request.default_task)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
         request = with_images_known(request, model)

@@ -21,6 +21,7 @@ from gateway.dialects.routing import serve
 from gateway.errors import InvalidField
 from gateway.middleware.error_rendering import ErrorRendering
 from gateway.middleware.request_id import RequestId
+from tests.support.edge import edge
 
 LIMITS = EndpointLimits(InputLimits(max_inputs=2, max_image_bytes=10), max_body_values=100, request_timeout_seconds=1)
 
@@ -94,3 +95,10 @@ def test_a_toy_dialect_is_served_and_words_its_own_errors() -> None:
         assert (refused.status_code, refused.json()) == (400, {"short": "?txet"})
         assert client.post("/v1/toys/", json={}).json() == {"long": "?txet"}
         assert client.post("/v1/toy", json={"as": "late"}).json() == {"late": "?txet"}
+
+
+def test_a_wrong_method_is_told_all_that_the_path_takes() -> None:
+    with edge() as running:
+        for path, methods in (("/", "GET, HEAD, POST"), ("/info/", "GET, HEAD"), ("/v1/segment", "GET, HEAD, POST")):
+            answer = running.client.put(path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, methods)

@@ -275,7 +275,7 @@ def test_vertex_wraps_requests(shared: Edge) -> None:
     assert np.array_equal(np.asarray(vectors, np.float32), [expected_vector(TextInput("one"))])
     assert ranks[0]["index"] == 0
     check_error(post(shared, "/vertex", instances=[]), 400, "Empty")
-    for wrong in (None, {}, ["a"], [{"inputs": "a"}] * 33):
+    for wrong in (None, {}, ["a"], [{"inputs": "a"}, 1]):
         check_error(post(shared, "/vertex", instances=wrong), 422, "Validation")
 
 

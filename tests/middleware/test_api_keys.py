@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.middleware.api_keys import ApiKey, parse_key_line
+from gateway.middleware.api_keys import ApiKey, parse_key_line, read_key_file
 from gateway.types import KeyDefaults
 
 
@@ -34,3 +36,8 @@ def test_what_is_wrong_is_told_without_the_key(words: str) -> None:
     with pytest.raises(ConfigurationError, match="Line 7") as caught:
         parse_key_line(f"secret-1 {words}", where="Line 7 of a file")
     assert "secret" not in f"{caught.value.message} {caught.value.remedy}"
+
+
+def test_the_mark_that_some_editors_begin_a_file_with_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes("first\nsecond model=m\n".encode("utf-8-sig"))
+    assert read_key_file(tmp_path / "keys") == [ApiKey("first"), ApiKey("second", KeyDefaults(model="m"))]
