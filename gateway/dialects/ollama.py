@@ -42,6 +42,7 @@ from gateway.errors import NotOffered, UnknownModel
 VERSION = "0.13.0"
 
 _TAGS = ["Ollama"]
+_JINAS_RERANK = "https://api.jina.ai/redoc#tag/rerank"
 _STATUSES = (400, 401, 404, 408, 413, 415, 500, 503, 504)
 
 
@@ -66,7 +67,7 @@ class Ollama:
     """What clients of Ollama call under `/api`. Its `/` is among the service's own pages."""
 
     name = "ollama"
-    source = "https://docs.ollama.com/api"
+    source = "https://github.com/ollama/ollama/blob/main/docs/api.md"
     path_prefixes: Sequence[str] = ("/api/",)
 
     def __init__(self, limits: EndpointLimits) -> None:
@@ -76,7 +77,7 @@ class Ollama:
         return [
             *self._post(("/api/embed",), "embed", embed, embed_texts),
             *self._post(("/api/embeddings",), "embeddings", embed_one, embed_text),
-            *self._post(("/api/rerank", "/api/reranker"), "rerank", rerank, rerank_texts),
+            *self._post(("/api/rerank", "/api/reranker"), "rerank", rerank, rerank_texts, source=_JINAS_RERANK),
             *self._post(("/api/show",), "show", _show, show_model),
             *self._post(("/api/pull",), "pull", _pull, pull_model),
             *_get("/api/tags", Page("ollama_tags", _tags), list_tags),
@@ -91,6 +92,8 @@ class Ollama:
         route: str,
         answer: Callable[[Call], Awaitable[Answer]],
         describe: Callable[..., Any],
+        *,
+        source: str = "",
     ) -> list[BaseRoute]:
         endpoint = JsonEndpoint(f"ollama_{route}", answer, limits=self._limits)
         return serve(
@@ -100,6 +103,7 @@ class Ollama:
             describe=describe,
             responses=error_responses(*_STATUSES, model=OllamaError),
             tags=_TAGS,
+            source=source,
         )
 
     def render_fault(self, fault: Fault, *, request_id: str) -> Response:  # noqa: ARG002 - in the header alone

@@ -22,6 +22,9 @@ from gateway.dialects.pages import Page
 from gateway.dialects.routing import serve
 
 
+_MODELS_PAGE = "https://platform.openai.com/docs/api-reference/models"
+
+
 class OpenAI:
     """The dialect of `/v1` and the default one for paths that belong to nobody."""
 
@@ -50,6 +53,7 @@ class OpenAI:
                 describe=list_models,
                 responses=error_responses(401),
                 tags=["Models"],
+                source=_MODELS_PAGE,
             ),
             *serve(
                 ("/v1/models/{model:path}", "/models/{model:path}", "/v1/v1/models/{model:path}"),
@@ -58,6 +62,7 @@ class OpenAI:
                 describe=retrieve_model,
                 responses=error_responses(401, 404),
                 tags=["Models"],
+                source=_MODELS_PAGE,
             ),
         ]
 

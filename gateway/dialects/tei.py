@@ -42,6 +42,7 @@ from gateway.errors import InvalidField, NotOffered, TooManyInputs
 from gateway.telemetry.requests import record_of
 
 _TAGS = ["TEI"]
+_VLLMS_PAGE = "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"
 _STATUSES = (400, 401, 404, 408, 413, 415, 422, 424, 429, 500, 503, 504)
 
 # By the stable code of an error: the status and the `error_type` that TEI has for it.
@@ -81,7 +82,7 @@ class Tei:
             *self._post(("/predict",), predict, predict_pairs),
             *self._post(("/similarity",), similarity, compare_sentences),
             *self._post(("/tokenize",), tokenize, tokenize_texts),
-            *self._post(("/detokenize",), detokenize, detokenize_ids),
+            *self._post(("/detokenize",), detokenize, detokenize_ids, source=_VLLMS_PAGE),
             *self._post(("/decode",), decode, decode_ids),
             *self._post(("/invocations", "/"), _whatever, answer_by_fields),
             *self._post(("/vertex",), _vertex, answer_instances),
@@ -95,9 +96,19 @@ class Tei:
             ),
         ]
 
-    def _post(self, paths: Sequence[str], answer: Work, describe: Callable[..., Any]) -> list[BaseRoute]:
+    def _post(
+        self, paths: Sequence[str], answer: Work, describe: Callable[..., Any], *, source: str = ""
+    ) -> list[BaseRoute]:
         endpoint = JsonEndpoint(f"tei_{paths[0].strip('/')}", answer, limits=self._limits)
-        return serve(paths, endpoint, method="POST", describe=describe, responses=_responses(*_STATUSES), tags=_TAGS)
+        return serve(
+            paths,
+            endpoint,
+            method="POST",
+            describe=describe,
+            responses=_responses(*_STATUSES),
+            tags=_TAGS,
+            source=source,
+        )
 
     async def _info(self, call: Call) -> Answer:
         facts = model_info(
