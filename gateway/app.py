@@ -22,7 +22,7 @@ from gateway.cards.aliases import model_aliases
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.dialects.azure import Azure
-from gateway.dialects.base import Dialect, Services
+from gateway.dialects.base import Dialect, Services, WorksBetweenRequests
 from gateway.dialects.cohere import Cohere
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
@@ -33,6 +33,7 @@ from gateway.dialects.ollama import Ollama
 from gateway.dialects.openai import OpenAI
 from gateway.dialects.owners import error_renderer
 from gateway.dialects.routing import ExactRoutes
+from gateway.dialects.runpod_http import RunPod
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
 from gateway.dialects.tei import Tei
 from gateway.dialects.vllm import Vllm
@@ -151,6 +152,9 @@ def create_app(
                 assert isinstance(app, GatewayApp)
                 app.startup_error = error
                 raise
+            for dialect in dialects:
+                if isinstance(dialect, WorksBetweenRequests):
+                    await running.enter_async_context(dialect.running())
             yield services.as_state()
 
     app = GatewayApp(
@@ -181,6 +185,7 @@ def public_dialects(settings: Settings) -> list[Dialect]:
         Vllm(limits),
         Voyage(limits),
         Gemini(limits),
+        RunPod(limits, concurrency=settings.job_concurrency, max_output_bytes=settings.max_job_output_bytes),
     ]
 
 

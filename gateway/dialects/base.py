@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -147,3 +148,12 @@ class Dialect(Protocol):
     def routes(self) -> Sequence[BaseRoute]: ...
 
     def render_fault(self, fault: Fault, *, request_id: str) -> Response: ...
+
+
+@runtime_checkable
+class WorksBetweenRequests(Protocol):
+    """A dialect with work that no request waits for."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Open for as long as the app answers requests; at its end that work is over, and the services still run."""
+        ...

@@ -32,10 +32,9 @@ _ROWS_OF: RowsOf = {
 }
 
 
-def embeddings_output(
-    result: EmbedResult, encodings: Sequence[Encoding], *, model: str, max_bytes: int
-) -> dict[str, Any]:
-    """The answer under the name `model`. With several encodings a vector is an object keyed by their names, in order.
+def embeddings_json(result: EmbedResult, encodings: Sequence[Encoding], *, model: str, max_bytes: int) -> bytes:
+    """The answer under the name `model`, as JSON. With several encodings a vector is an object keyed by their names, in
+    order.
 
     Numbers are the shortest that read back as the same float32. Raises `InvalidField` where the answer is larger than
     `max_bytes`.
@@ -43,7 +42,11 @@ def embeddings_output(
     budget = OutputBudget(max_bytes)
     rows = _single_vectors if result.token_vectors is None else _token_vectors
     data = budget.add_list(orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY) for row in rows(result, encodings))
-    return {"model": model, "object": "list", "data": orjson.loads(data), "usage": usage_of(result.usage)}
+    return b'{"model":%b,"object":"list","data":%b,"usage":%b}' % (
+        orjson.dumps(model),
+        data,
+        orjson.dumps(usage_of(result.usage)),
+    )
 
 
 def usage_of(usage: Usage) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +24,16 @@ class JobLimits:
 
     def seconds_for(self, job: Job) -> float:
         """Time that `job` may take: the caller's `policy.executionTimeout`, in milliseconds, where that is shorter."""
-        policy = job.get("policy")
-        asked = policy.get("executionTimeout") if isinstance(policy, dict) else None
-        if isinstance(asked, int | float) and not isinstance(asked, bool) and asked > 0:
-            return min(self.request_timeout_seconds, asked / _MILLISECONDS)
-        return self.request_timeout_seconds
+        return min(self.request_timeout_seconds, _policy_seconds(job, "executionTimeout", otherwise=math.inf))
+
+    def queue_seconds_for(self, job: Job, *, at_most: float) -> float:
+        """Time that `job` may wait for its turn: the caller's `policy.ttl`, in milliseconds, where that is shorter."""
+        return min(at_most, _policy_seconds(job, "ttl", otherwise=math.inf))
+
+
+def _policy_seconds(job: Job, name: str, *, otherwise: float) -> float:
+    policy = job.get("policy")
+    asked = policy.get(name) if isinstance(policy, dict) else None
+    if isinstance(asked, int | float) and not isinstance(asked, bool) and asked > 0:
+        return asked / _MILLISECONDS
+    return otherwise

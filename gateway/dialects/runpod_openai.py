@@ -23,12 +23,14 @@ _VERSION = "/v1"
 _EMBEDDINGS, _MODELS = "/embeddings", "/models"
 
 
-async def answer_route(fields: Mapping[str, Any], services: Services, limits: JobLimits, *, deadline: float) -> Any:
+async def answer_route(
+    fields: Mapping[str, Any], services: Services, limits: JobLimits, *, deadline: float, caller: str = ""
+) -> Any:
     """The body of OpenAI's answer. Raises the errors of `gateway.errors`."""
     route = fields[ROUTE]
     path = route.partition("?")[0].rstrip("/").removeprefix(_VERSION) if isinstance(route, str) else ""
     if path == _EMBEDDINGS:
-        return await _embeddings(fields.get(BODY), services, limits, deadline=deadline)
+        return await _embeddings(fields.get(BODY), services, limits, deadline=deadline, caller=caller)
     if path == _MODELS:
         return {"object": "list", "data": [model_object(one, services.models) for one in services.models.list()]}
     if path.startswith(f"{_MODELS}/"):
@@ -41,10 +43,12 @@ async def answer_route(fields: Mapping[str, Any], services: Services, limits: Jo
     )
 
 
-async def _embeddings(body: object, services: Services, limits: JobLimits, *, deadline: float) -> Any:
+async def _embeddings(body: object, services: Services, limits: JobLimits, *, deadline: float, caller: str) -> Any:
     if not isinstance(body, dict):
         raise InvalidField('The request body has to be a JSON object such as {"input": "some text"}.', param=BODY)
-    asked = parse_embeddings_call(body, vocabulary_header=None, limits=limits.inputs, deadline=deadline)
+    asked = parse_embeddings_call(
+        body, vocabulary_header=None, limits=limits.inputs, deadline=deadline, caller=caller
+    )
     result = await embed_within(asked, services, max_bytes=limits.max_output_bytes)
     answer = await encode_answer(result, asked.encodings)
     return await asyncio.to_thread(_parsed, answer, max_bytes=limits.max_output_bytes)

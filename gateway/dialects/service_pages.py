@@ -24,6 +24,8 @@ _READY = "ready"
 OPEN_PATHS = ("/", "/live", "/ready", "/health", "/ping", "/live/", "/ready/", "/health/", "/ping/", *ASSET_PATHS)
 """Answered without an API key: they hold nothing but names and states, and the page for browsers."""
 
+# Where RunPod's clients ask, who put an endpoint's id before everything. It needs a key, as their API does.
+_RUNPOD_HEALTH = ("/v2/{endpoint}/health", "/{endpoint}/health")
 _RETRY_HEADERS = {"retry-after": "1"}
 _TAGS = ["Service"]
 
@@ -48,7 +50,7 @@ class ServicePages:
             *_get("/", Page("root", self._front), describe=summary),
             *_get("/live", Page("live", _live), describe=live),
             *_get("/ready", Page("ready", _ready), describe=ready, responses=not_ready),
-            *_get("/health", Page("health", self._health), describe=health, responses=unhealthy),
+            *_get("/health", Page("health", self._health), *_RUNPOD_HEALTH, describe=health, responses=unhealthy),
             *_get("/ping", Page("health", self._health), describe=ping, responses=unhealthy),
             *_get(
                 "/metrics",
@@ -105,8 +107,8 @@ class ServicePages:
         return Response(render_metrics(self._metrics), headers={"content-type": CONTENT_TYPE})
 
 
-def _get(path: str, page: Page, **documentation: Any) -> list[BaseRoute]:
-    return serve((path,), page, method="GET", tags=_TAGS, **documentation)
+def _get(path: str, page: Page, *other_paths: str, **documentation: Any) -> list[BaseRoute]:
+    return serve((path, *other_paths), page, method="GET", tags=_TAGS, **documentation)
 
 
 def _live(_scope: Scope) -> Response:
