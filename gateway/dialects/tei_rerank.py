@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, kind_of, model_name, required_text
 from gateway.dialects.inputs import read_text_list
 from gateway.dialects.json_rows import json_list, written
+from gateway.dialects.pair_scores import Pair, score_pairs
 from gateway.dialects.tei_fields import EMPTY, compute_headers, refuse_left
 from gateway.errors import InvalidField, TooManyInputs
-from gateway.types import Float32Array, Float64Array, LongDocuments, RerankRequest, RerankResult, StageSeconds, Usage
+from gateway.types import Float32Array, Float64Array, LongDocuments, RerankRequest
 
 TEI = "tei"
 """The dialect's name, for paths that it shares."""
@@ -25,8 +25,6 @@ LABEL = "LABEL_0"
 """What TEI calls the one class of a reranker."""
 
 _BYTES_PER_RANK = 48
-
-Pair = tuple[str, str]
 
 
 async def tei_rerank(call: Call) -> Answer:
@@ -67,18 +65,14 @@ async def predict(call: Call) -> Answer:
     started = time.monotonic()
     pairs, is_batch = _pairs(call.fields.get("inputs"), max_inputs=call.limits.inputs.max_inputs)
     is_raw = flag(call.fields, "raw_scores", default=False)
-    results = await call.wait_for(_scored(call, pairs))
-    scores = [0.0] * len(pairs)
-    for places, result in results:
-        for place, score in zip(places, result.logits if is_raw else result.scores, strict=True):
-            scores[place] = float(score)
-    usage, stages = _together([result for _, result in results])
-    call.note(model=results[0][1].model, inputs=len(pairs), usage=usage, stages=stages)
+    found = await call.wait_for(score_pairs(call.services.reranker, pairs, partial(_request, call)))
+    call.note(model=found.model, inputs=len(pairs), usage=found.usage, stages=found.stages)
+    scores = (found.logits if is_raw else found.scores).tolist()
     predictions = [[{"label": LABEL, "score": score}] for score in scores]
     headers = compute_headers(
         characters=sum(len(one) + len(other) for one, other in pairs),
-        usage=usage,
-        stages=stages,
+        usage=found.usage,
+        stages=found.stages,
         seconds=time.monotonic() - started,
     )
     return Answer(json_list(predictions if is_batch else predictions[0]), headers=headers)
@@ -103,24 +97,6 @@ def _pairs(value: Any, *, max_inputs: int) -> tuple[list[Pair], bool]:
     return [(one, other) for one, other in items], is_batch
 
 
-async def _scored(call: Call, pairs: Sequence[Pair]) -> list[tuple[list[int], RerankResult]]:
-    """Pairs with the same first text go to the model together."""
-    places: dict[str, list[int]] = {}
-    for place, (query, _) in enumerate(pairs):
-        places.setdefault(query, []).append(place)
-    requests = [_request(call, query, [pairs[place][1] for place in own]) for query, own in places.items()]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_rerank(call, request)) for request in requests]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return list(zip(places.values(), (task.result() for task in tasks), strict=True))
-
-
-async def _rerank(call: Call, request: RerankRequest) -> RerankResult:
-    return await call.services.reranker.rerank(request)
-
-
 def _request(call: Call, query: str, texts: Sequence[str]) -> RerankRequest:
     refuse_left(call.fields)
     return RerankRequest(
@@ -138,16 +114,3 @@ def _long_documents(fields: Fields) -> LongDocuments | None:
     if fields.get("truncate") is None:
         return None
     return LongDocuments.TRUNCATE if flag(fields, "truncate", default=True) else LongDocuments.CHUNK
-
-
-def _together(results: Sequence[RerankResult]) -> tuple[Usage, StageSeconds]:
-    """What all of them took: tokens together, times of the longest."""
-    usage, stages = Usage(0, 0), StageSeconds()
-    for result in results:
-        usage = replace(
-            usage,
-            prompt_tokens=usage.prompt_tokens + result.usage.prompt_tokens,
-            total_tokens=usage.total_tokens + result.usage.total_tokens,
-        )
-        stages = StageSeconds(*map(max, zip(astuple(stages), astuple(result.stages), strict=True)))
-    return usage, stages
