@@ -1,0 +1,90 @@
+"""A real browser, and the page in front of services that answer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from gateway.app import create_app
+from tests.conftest import need
+from tests.support.chromium import Browser, Tab, chromium, missing_chromium
+from tests.support.edge import settings
+from tests.support.instant_models import (
+    ScriptedModels,
+    family_listing,
+    image_listing,
+    plain_listing,
+    reranker_listing,
+)
+from tests.support.instant_services import InstantServices
+from tests.support.live_server import live_server
+
+LISTINGS = (plain_listing(), family_listing(), image_listing(), reranker_listing())
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    need(missing_chromium())
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The page, loaded, and what is behind it."""
+
+    tab: Tab
+    services: InstantServices
+    url: str
+
+    def embed(self, *texts: str) -> None:
+        """Types texts, asks, and waits for what comes of it."""
+        self.tab.fill("#texts", "\n".join(texts))
+        self.ask()
+
+    def ask(self) -> None:
+        self.tab.click("#run")
+        self.tab.wait("!document.querySelector('#run').disabled")
+
+    @property
+    def status(self) -> str:
+        return self.tab.text("#status")
+
+    @property
+    def error(self) -> str:
+        return self.tab.text("#error")
+
+    def table(self, body: str) -> list[list[str]]:
+        """The texts of a panel's table, row by row, its heads left out."""
+        rows: list[list[str]] = self.tab.evaluate(
+            f"[...document.querySelectorAll('#{body} tbody tr')].map((row) => "
+            "[...row.children].map((cell) => cell.textContent))"
+        )
+        return rows
+
+
+Showing = Callable[..., AbstractContextManager[Shown]]
+
+
+@pytest.fixture(scope="session")
+def showing(browser: Browser) -> Showing:
+    """`with showing(setting=...) as shown:` a page over services of its own; `tab` are a tab's options, `ready` waits
+    until models are offered."""
+
+    @contextmanager
+    def show(*, tab: dict[str, Any] | None = None, ready: bool = True, **changes: Any) -> Iterator[Shown]:
+        chosen = settings(**changes)
+        services = InstantServices(models=ScriptedModels(listings=LISTINGS))
+        with live_server(chosen, create_app(chosen, start_services=services.start)) as server:
+            with browser.tab(**tab or {}) as opened:
+                opened.open(server.url + "/")
+                opened.wait("document.querySelectorAll('#examples button').length")
+                if ready:
+                    opened.wait("!document.querySelector('#model').disabled")
+                yield Shown(opened, services, server.url)
+
+    return show
