@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 RECORDED: Mapping[str, tuple[str, ...]] = {
     "AnythingLLM": ("anything_llm", "ollama"),
+    "Azure's clients": ("azure_openai",),
     "Cohere's SDKs": ("cohere",),
-    "Continue": ("continue", "ollama"),
+    "Continue": ("continue", "azure_openai", "ollama"),
     "Dify": ("dify", "dify_openai_api_compatible", "ollama"),
     "Elasticsearch": (
         "elasticsearch_openai", "elasticsearch_jinaai", "elasticsearch_cohere", "elasticsearch_custom",
@@ -30,7 +31,7 @@ RECORDED: Mapping[str, tuple[str, ...]] = {
     "mem0": ("mem0",),
     "n8n": ("n8n",),
     "Ollama's clients": ("ollama",),
-    "Open WebUI": ("open_webui", "ollama"),
+    "Open WebUI": ("open_webui", "azure_openai", "ollama"),
     "OpenAI's .NET client": ("dotnet",),
     "OpenAI's Java client": ("openai_java",),
     "OpenAI's Node client": ("openai_node",),

@@ -35,7 +35,9 @@ V2, V3, V5 = "jina-embeddings-v2-base-en", "jina-embeddings-v3", "jina-embedding
 RERANKER = "jina-reranker-v2-base-multilingual"
 TEXTS = ["Berlin is the capital of Germany.", "Paris is the capital of France.", "A boat."]
 TOLERANCE = 1e-5
-EMBEDDINGS = ("/v1/embeddings", "/embeddings", "/v1/v1/embeddings")
+EMBEDDINGS = (
+    "/v1/embeddings", "/embeddings", "/v1/v1/embeddings", "/openai/v1/embeddings", f"/openai/deployments/{V3}/embeddings",
+)  # fmt: skip
 REDUCE = "Please reduce your prompt; or completion length."
 
 Json = dict[str, Any]
