@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ from gateway.dialects.routing import serve
 # OpenAI's.
 _VERSIONS = ("/v1beta", "/v1", "/v1alpha", "/v1beta1", "", "/v1/v1beta")
 _LISTS = ("/v1beta", "/v1alpha", "/v1beta1", "/v1/v1beta")
-_CALLS = re.compile(r"/models/.*:(embedContent|batchEmbedContents|countTokens)/?")
+_CALLS = (":embedContent", ":batchEmbedContents", ":countTokens")
 
 _TAGS = ["Gemini"]
 _DOMAIN = "triton-embeddings-gateway"
@@ -112,7 +111,7 @@ class Gemini:
 
 def takes_key_in_query(path: str) -> bool:
     """Whether an API key may come as `?key=`, which is how Google's API was called before it had a header for it."""
-    return path.startswith(tuple(Gemini.path_prefixes)) or _CALLS.search(path) is not None
+    return path.startswith(tuple(Gemini.path_prefixes)) or ("/models/" in path and path.rstrip("/").endswith(_CALLS))
 
 
 def _details(fault: Fault, *, request_id: str) -> list[dict[str, Any]]:
