@@ -62,7 +62,7 @@ class RunPod:
         """`concurrency` jobs run at a time; `max_output_bytes` bounds an answer as JSON."""
         jobs = JobLimits(limits.inputs, limits.request_timeout_seconds, max_output_bytes)
         self._limits = limits
-        self._runner = JobRunner(jobs, concurrency=concurrency, store=store or JobStore())
+        self._runner = JobRunner(jobs, concurrency=concurrency, store=JobStore() if store is None else store)
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """To be open while requests come."""

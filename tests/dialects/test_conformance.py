@@ -45,10 +45,24 @@ def is_teis(answer: httpx.Response) -> bool:
     return set(body) == {"error", "error_type"} and isinstance(body["error"], str) and body["error_type"] in kinds
 
 
+def is_googles(answer: httpx.Response) -> bool:
+    error = answer.json()["error"]
+    words = {"INVALID_ARGUMENT", "UNAUTHENTICATED", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL"}
+    return set(error) == {"code", "message", "status", "details"} and error["status"] in words
+
+
+def is_runpods(answer: httpx.Response) -> bool:
+    """A failed job, whatever the status: of the cloud it is 200 once there is a job."""
+    body = answer.json()
+    job = {"delayTime", "executionTime", "id"} if answer.status_code == 200 else set()
+    return set(body) == {"error", "status", *job} and body["status"] == "FAILED" and isinstance(body["error"], str)
+
+
 @dataclass(frozen=True)
 class Row:
     """`fields` succeed; `empty` and `wrong` change them. `statuses` are those of: unknown model, too long, empty, wrong
-    type, no key, too busy; None where a situation is no error."""
+    type, no key, too busy; None where a situation is no error. `{model}` in a path stands for the model, which is then
+    no field; `inside` names a field that holds all the others."""
 
     path: str
     shape: Shape
@@ -59,12 +73,24 @@ class Row:
     behind: str = "embedder"
     model: str = "tiny"
     success: frozenset[str] | None = field(default=None)
+    inside: str = ""
+
+    def request(self, fields: Json) -> tuple[str, Json]:
+        """Where it is sent, and the body."""
+        fields, path = dict(fields), self.path
+        if "{model}" in path:
+            path = path.replace("{model}", fields.pop("model", None) or self.model)
+        return path, {self.inside: fields} if self.inside else fields
 
 
 OPENAI = (404, 400, 400, 400, 401, 429)
 OLLAMA = (404, 400, None, 400, 401, 503)
 COHERE = (404, 400, 400, 400, 401, 429)
 TEI = (404, 422, 400, 422, 401, 429)
+RUNPOD = (200, 200, 200, 200, 401, 429)
+
+ONE_CONTENT: Json = {"content": {"parts": [{"text": "a"}]}}
+ONE_INPUT: Json = {"inputs": [{"content": [{"type": "text", "text": "a"}]}]}
 
 ROWS = [
     Row("/v1/embeddings", is_envelope, {"input": "a"}, {"input": []}, {"input": 1.5}, OPENAI,
@@ -94,6 +120,18 @@ ROWS = [
     Row("/similarity", is_teis, {"inputs": {"source_sentence": "q", "sentences": ["a"]}},
         {"inputs": {"source_sentence": "q", "sentences": []}}, {"inputs": 1}, (404, 422, 422, 422, 401, 429)),
     Row("/", is_teis, {"inputs": "a"}, {"inputs": []}, {"inputs": 1}, TEI),
+    Row("/v1beta/models/{model}:embedContent", is_googles, ONE_CONTENT, {"content": {"parts": []}}, {"content": 1},
+        OPENAI, success=frozenset({"embedding", "usageMetadata"})),
+    Row("/v1/models/{model}:embedContent", is_googles, ONE_CONTENT, {"content": {"parts": []}}, {"content": 1},
+        OPENAI, success=frozenset({"embedding", "usageMetadata"})),
+    Row("/v1beta/models/{model}:batchEmbedContents", is_googles, {"requests": [ONE_CONTENT]}, {"requests": []},
+        {"requests": 1}, OPENAI, success=frozenset({"embeddings", "usageMetadata"})),
+    Row("/v1/multimodalembeddings", is_envelope, ONE_INPUT, {"inputs": []}, {"inputs": 1}, OPENAI,
+        success=frozenset({"object", "data", "model", "usage"})),
+    Row("/runsync", is_runpods, {"input": "a"}, {"input": []}, {"input": 1}, RUNPOD,
+        success=frozenset({"delayTime", "executionTime", "id", "output", "status"}), inside="input"),
+    Row("/v2/an-endpoint/runsync", is_runpods, {"query": "q", "docs": ["a"]}, {"docs": []}, {"docs": 1}, RUNPOD,
+        "reranker", "tiny-reranker", frozenset({"delayTime", "executionTime", "id", "output", "status"}), "input"),
 ]  # fmt: skip
 
 TOO_LONG = errors.TokenLimitExceeded("9 tokens, and 8 is the most. Please reduce your prompt.", param="input")
@@ -123,7 +161,8 @@ def call(running: Edge, row: Row, changes: Json | None = None, *, error: Excepti
     service = behind(running.services, row)
     service.error = error
     try:
-        return running.client.post(row.path, json=row.fields | (changes or {}), headers=KEY)
+        path, body = row.request(row.fields | (changes or {}))
+        return running.client.post(path, json=body, headers=KEY)
     finally:
         service.error = None
 
@@ -168,7 +207,8 @@ def test_wrong_type(running: Edge, row: Row) -> None:
 
 def test_no_key(running: Edge, row: Row) -> None:
     """Before the body is read nobody knows whose request it is on a path of several, so that the envelope answers."""
-    refused = running.client.post(row.path, json=row.fields)
+    path, body = row.request(row.fields)
+    refused = running.client.post(path, json=body)
     assert refused.status_code == row.statuses[4]
     assert refused.headers["www-authenticate"] == "Bearer"
     assert is_envelope(refused) if row.path == "/rerank" else row.shape(refused)
@@ -193,6 +233,7 @@ def test_null_is_not_given_and_unknown_fields_are_ignored(running: Edge, row: Ro
 
 @pytest.mark.parametrize("end", ["", "/"])
 def test_neither_redirects_nor_slashes_matter(running: Edge, row: Row, end: str) -> None:
-    path = row.path.rstrip("/") + end or "/"
-    answer = running.client.post(path, json=row.fields, headers=KEY, follow_redirects=False)
+    path, body = row.request(row.fields)
+    path = path.rstrip("/") + end or "/"
+    answer = running.client.post(path, json=body, headers=KEY, follow_redirects=False)
     assert answer.status_code == 200
