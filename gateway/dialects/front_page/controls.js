@@ -93,9 +93,11 @@ export class Controls {
     this.parts["key-details"].open = true;
   }
 
+  /** The button to ask stays as it is, so that it keeps the keyboard's focus: asking again gives up what runs. */
   busy(isBusy) {
-    this.parts.run.disabled = isBusy;
-    this.parts.stop.hidden = !isBusy;
+    const { run, stop } = this.parts;
+    if (!isBusy && document.activeElement === stop) run.focus();
+    stop.hidden = !isBusy;
   }
 
   /** Shows what the model and the view have use for, and nothing else. */

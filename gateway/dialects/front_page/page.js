@@ -68,7 +68,7 @@ async function run() {
   controls.busy(true);
   fail("");
   tell("Asking …");
-  place("results").setAttribute("aria-busy", "true");
+  place("shown").setAttribute("aria-busy", "true");
   await guarded(async () => {
     if (!controls.hasModels) await loadModelsFor(own.signal);
     const question = questionOf(controls.form());
@@ -82,7 +82,7 @@ async function run() {
   if (running !== own) return;
   running = null;
   controls.busy(false);
-  place("results").removeAttribute("aria-busy");
+  place("shown").removeAttribute("aria-busy");
 }
 
 async function loadModelsFor(signal) {

@@ -48,7 +48,7 @@ class Shown:
 
     def ask(self) -> None:
         self.tab.click("#run")
-        self.tab.wait("!document.querySelector('#run').disabled")
+        self.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
 
     @property
     def status(self) -> str:

@@ -249,7 +249,7 @@ def test_all_of_it_by_keyboard(showing: Showing) -> None:
         while shown.tab.evaluate(f"{focus}.id") != "run":
             shown.tab.press("Tab")
         shown.tab.press("Enter")
-        shown.tab.wait("!document.querySelector('#shown').hidden && !document.querySelector('#run').disabled")
+        shown.tab.wait("!document.querySelector('#shown').hidden && !document.querySelector('#shown').hasAttribute('aria-busy')")
         while shown.tab.evaluate(f"{focus}.getAttribute('role')") != "tab":
             shown.tab.press("Tab")
         for key, name in (("ArrowRight", "python"), ("End", "javascript"), ("ArrowRight", "curl"), ("ArrowLeft", "javascript")):
@@ -421,7 +421,7 @@ def test_stop_gives_the_request_up(showing: Showing) -> None:
         while not shown.services.embedder.seen:
             shown.tab.evaluate("1")
         shown.tab.click("#stop")
-        shown.tab.wait("!document.querySelector('#run').disabled")
+        shown.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
         assert shown.status == "Stopped."
         assert shown.error == ""
         while not shown.services.embedder.cancelled.is_set():
@@ -438,7 +438,7 @@ def test_of_two_questions_the_later_one_is_answered(showing: Showing) -> None:
         shown.services.embedder.hold = False
         shown.tab.fill("#texts", "second\none")
         shown.tab.evaluate("document.querySelector('#form').requestSubmit()")
-        shown.tab.wait("!document.querySelector('#run').disabled")
+        shown.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
         assert [row[0] for row in shown.table("heat-body")] == ["1 second", "2 one"]
         assert shown.error == ""
         assert shown.status.startswith("2 texts")
