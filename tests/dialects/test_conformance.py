@@ -58,6 +58,17 @@ def is_runpods(answer: httpx.Response) -> bool:
     return set(body) == {"error", "status", *job} and body["status"] == "FAILED" and isinstance(body["error"], str)
 
 
+def is_azures(answer: httpx.Response) -> bool:
+    error = answer.json()["error"]
+    texts = (error["code"], error["message"], error["type"])
+    return set(error) == {"code", "message", "param", "type"} and all(isinstance(text, str) for text in texts)
+
+
+def is_vllms(answer: httpx.Response) -> bool:
+    error = answer.json()["error"]
+    return set(error) == {"message", "type", "param", "code"} and error["code"] == answer.status_code
+
+
 @dataclass(frozen=True)
 class Row:
     """`fields` succeed; `empty` and `wrong` change them. `statuses` are those of: unknown model, too long, empty, wrong
@@ -87,6 +98,7 @@ OPENAI = (404, 400, 400, 400, 401, 429)
 OLLAMA = (404, 400, None, 400, 401, 503)
 COHERE = (404, 400, 400, 400, 401, 429)
 TEI = (404, 422, 400, 422, 401, 429)
+VLLM = frozenset({"id", "object", "created", "model", "data", "usage"})
 RUNPOD = (200, 200, 200, 200, 401, 429)
 
 ONE_CONTENT: Json = {"content": {"parts": [{"text": "a"}]}}
@@ -120,6 +132,15 @@ ROWS = [
     Row("/similarity", is_teis, {"inputs": {"source_sentence": "q", "sentences": ["a"]}},
         {"inputs": {"source_sentence": "q", "sentences": []}}, {"inputs": 1}, (404, 422, 422, 422, 401, 429)),
     Row("/", is_teis, {"inputs": "a"}, {"inputs": []}, {"inputs": 1}, TEI),
+    Row("/openai/deployments/{model}/embeddings", is_azures, {"input": "a"}, {"input": []}, {"input": 1.5}, OPENAI,
+        success=frozenset({"object", "data", "model", "usage"})),
+    Row("/openai/v1/embeddings", is_azures, {"input": "a"}, {"input": []}, {"input": 1.5}, OPENAI,
+        success=frozenset({"object", "data", "model", "usage"})),
+    Row("/score", is_vllms, {"queries": "q", "documents": ["a"]}, {"documents": []}, {"documents": 1}, OPENAI,
+        "reranker", "tiny-reranker", VLLM),
+    Row("/v1/score", is_vllms, {"text_1": "q", "text_2": "a", "model": "tiny"}, {"text_2": []}, {"text_2": 1}, OPENAI,
+        success=VLLM),
+    Row("/pooling", is_vllms, {"input": ["a"]}, {"input": []}, {"input": 1}, OPENAI, success=VLLM),
     Row("/v1beta/models/{model}:embedContent", is_googles, ONE_CONTENT, {"content": {"parts": []}}, {"content": 1},
         OPENAI, success=frozenset({"embedding", "usageMetadata"})),
     Row("/v1/models/{model}:embedContent", is_googles, ONE_CONTENT, {"content": {"parts": []}}, {"content": 1},
