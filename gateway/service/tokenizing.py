@@ -22,6 +22,9 @@ IDS_FIELD = "ids"
 
 # Turning an id into text takes about as long as reading so many characters.
 _CHARACTERS_PER_ID = 4
+# Texts have half as many: what has more is over the limit in tokens, or mostly white space. Without a bound, sixteen
+# megabytes of a single word would be read to their end, for tens of seconds.
+_MOST_CHARACTERS_PER_TOKEN = 8
 
 
 class TokenizationService:
@@ -42,8 +45,7 @@ class TokenizationService:
         """
         found = self._find(model)
         prefix = _prefix(found, side)
-        for index, text in enumerate(texts):
-            check_unicode(text, name=f"Input {index}", param=INPUTS_FIELD)
+        self._check_texts(texts)
         rows: list[list[TextToken]] = []
         total = 0
         read = partial(_listed, found.reader.tokenizer, self._max_request_tokens, special_tokens)
@@ -71,6 +73,18 @@ class TokenizationService:
         # The pool goes by how long a text is: without one, any number of ids would be decoded on the event loop.
         [texts] = await reader.pool.run(decoded, ["0" * (_CHARACTERS_PER_ID * total)])
         return texts
+
+    def _check_texts(self, texts: Sequence[str]) -> None:
+        most = _MOST_CHARACTERS_PER_TOKEN * self._max_request_tokens
+        characters = sum(map(len, texts))
+        if characters > most:
+            raise InvalidField(
+                f"There are {characters} characters to tokenize, and this server's maximum is {most}.",
+                param=INPUTS_FIELD,
+                code="content_too_long",
+            )
+        for index, text in enumerate(texts):
+            check_unicode(text, name=f"Input {index}", param=INPUTS_FIELD)
 
     def _find(self, name: str | None) -> PublicModel:
         kind = self._models.resolve(name).model.card.kind

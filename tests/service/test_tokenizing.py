@@ -88,25 +88,29 @@ async def test_what_cannot_be_tokenized(tokenization: TokenizationService) -> No
     with pytest.raises(InvalidField, match="Input 1"):
         await tokenize("a", "\ud800")
     with pytest.raises(TokenLimitExceeded, match="1000 tokens per request") as refused:
-        await tokenize("a", "word " * 2000)
+        await tokenize("a", "word " * 1500)
     assert refused.value.param == "inputs"
     with pytest.raises(TokenLimitExceeded):
         await tokenize(*["word " * 300] * 4)
 
 
 async def test_a_text_is_read_no_further_than_it_takes_to_refuse_it(
-    twin: TwinService, tokenization: TokenizationService, monkeypatch: pytest.MonkeyPatch
+    twin: TwinService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To its end it would be a gigabyte of tokens for a body of 16 MB."""
+    """To its end it would be hundreds of megabytes of tokens."""
     tokenizer = twin.service.models.find(MODEL).reader.tokenizer
     monkeypatch.setattr(type(tokenizer), "encode_with_offsets", not_to_be_called)
+    tokenization = TokenizationService(twin.service.models, max_request_tokens=10_000)
     with pytest.raises(TokenLimitExceeded, match="at least"):
-        await tokenization.tokenize(["word " * 400_000], model=MODEL, special_tokens=True, side=None)
+        await tokenization.tokenize(["a " * 40_000], model=MODEL, special_tokens=True, side=None)
 
 
-async def test_white_space_of_any_length_is_no_token(tokenization: TokenizationService) -> None:
-    [row] = await tokenization.tokenize([" " * 100_000 + "a"], model=MODEL, special_tokens=True, side=None)
-    assert len(row) < 10
+@pytest.mark.parametrize("texts", [["a" * 8001], [" " * 4000, "a" * 4001]])
+async def test_so_many_characters_are_not_looked_at(tokenization: TokenizationService, texts: list[str]) -> None:
+    with pytest.raises(InvalidField, match="this server's maximum is 8000") as refused:
+        await tokenization.tokenize(texts, model=MODEL, special_tokens=True, side=None)
+    assert refused.value.code == "content_too_long"
+    assert await tokenization.tokenize([" " * 7999 + "a"], model=MODEL, special_tokens=True, side=None)
 
 
 async def test_ids_are_as_many_as_tokens_may_be(tokenization: TokenizationService) -> None:
