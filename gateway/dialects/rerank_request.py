@@ -10,6 +10,7 @@ import orjson
 
 from gateway.dialects.fields import Fields, flag, given, kind_of, model_name, refuse_if_asked, whole_number
 from gateway.dialects.inputs import read_text_list, text_of
+from gateway.dialects.vllm_fields import pairs_cut_to
 from gateway.errors import InvalidField
 from gateway.types import LongDocuments, RerankRequest
 
@@ -44,16 +45,18 @@ def parse_rerank_call(
     """
     refuse_if_asked(fields, "return_embeddings")
     name, documents = given(fields, *DOCUMENTS_NAMES)
+    cut, max_pair_tokens = pairs_cut_to(fields)
     ranked = _ranked_by(documents, fields.get("rank_fields"))
     request = RerankRequest(
         query=_query(fields.get("query")),
         documents=read_text_list(ranked, name=name, max_inputs=max_inputs),
         deadline=deadline,
         model=model_name(fields),
-        long_documents=_long_documents(fields),
+        long_documents=cut or _long_documents(fields),
         max_document_tokens=whole_number(
             fields, *DOCUMENT_LENGTH_NAMES, minimum=1, otherwise="Leave it out to read documents as they are."
         ),
+        max_pair_tokens=max_pair_tokens,
         caller=caller,
     )
     return RerankCall(

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.dialects.fields import Fields, whole_number, word
 from gateway.errors import InvalidField
-from gateway.types import Overflow
+from gateway.types import LongDocuments, Overflow
 
 TRUNCATE = "truncate_prompt_tokens"
 TRUNCATION_SIDE = "truncation_side"
@@ -44,6 +44,21 @@ def keeps_end(fields: Fields) -> bool:
     if side not in (_LEFT, _RIGHT):
         raise InvalidField(f"'{TRUNCATION_SIDE}' has to be left or right.", param=TRUNCATION_SIDE)
     return side == _LEFT
+
+
+def pairs_cut_to(fields: Fields) -> tuple[LongDocuments | None, int | None]:
+    """What becomes of a pair that is too long, None for whatever the server is set to, and how many tokens of it are
+    kept, None for as many as the model reads. Raises `InvalidField`, also for pairs that are to lose their beginnings.
+    """
+    if keeps_end(fields):
+        raise InvalidField(
+            f"'{TRUNCATION_SIDE}' has to be right here: pairs of texts cannot lose their beginnings.",
+            param=TRUNCATION_SIDE,
+        )
+    kept = kept_tokens(fields)
+    if kept is None:
+        return None, None
+    return LongDocuments.TRUNCATE, None if kept == _WHOLE_WINDOW else kept
 
 
 def refuse_bare_inputs(fields: Fields, *, unless: str) -> None:

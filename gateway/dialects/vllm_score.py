@@ -17,7 +17,7 @@ from gateway.dialects.input_objects import UNSUPPORTED
 from gateway.dialects.json_rows import json_list, written
 from gateway.dialects.pair_scores import score_pairs
 from gateway.dialects.side_by_side import side_by_side, together
-from gateway.dialects.vllm_fields import TRUNCATE, TRUNCATION_SIDE, cut_to, keeps_end, kept_tokens
+from gateway.dialects.vllm_fields import TRUNCATE, cut_to, pairs_cut_to
 from gateway.dialects.vllm_pairs import BY_SIDES, Item, ScoreCall, parse_score_call
 from gateway.dialects.vllm_usage import vllm_usage
 from gateway.errors import EngineUnavailable, InvalidField, UnknownModel
@@ -26,7 +26,6 @@ from gateway.types import (
     EmbedRequest,
     EmbedResult,
     Float64Array,
-    LongDocuments,
     Overflow,
     RerankRequest,
     StageSeconds,
@@ -105,7 +104,7 @@ async def _by_reranker(call: Call, asked: ScoreCall) -> _Scores:
     texts = [
         (_text(query, asked.names[0]), _text(document, asked.names[1])) for query, document in asked.pairs()
     ]
-    long_documents, most = _long_pairs(call.fields)
+    long_documents, most = pairs_cut_to(call.fields)
     most_of_document = _length(call.fields, MAX_DOCUMENT_TOKENS)
 
     def request_of(query: str, documents: Sequence[str]) -> RerankRequest:
@@ -143,17 +142,6 @@ def _text(item: Item, name: str) -> str:
     raise InvalidField(
         f"'{name}' holds an image, and the rerankers here read text only.", param=name, code=UNSUPPORTED
     )
-
-
-def _long_pairs(fields: Fields) -> tuple[LongDocuments | None, int | None]:
-    """What becomes of pairs that are too long, and how many tokens of them are kept, None for the model's window."""
-    if keeps_end(fields):
-        raise InvalidField(
-            f"'{TRUNCATION_SIDE}' has to be right here: pairs of texts cannot lose their beginnings.",
-            param=TRUNCATION_SIDE,
-        )
-    kept = kept_tokens(fields)
-    return (None, None) if kept is None else (LongDocuments.TRUNCATE, kept if kept > 0 else None)
 
 
 async def _by_vectors(call: Call, asked: ScoreCall) -> _Scores:

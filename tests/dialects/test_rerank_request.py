@@ -82,6 +82,13 @@ def test_long_documents(fields: dict[str, Any], expected: LongDocuments | None) 
     assert parse({**PLAIN, **fields}).request.long_documents is expected
 
 
+@pytest.mark.parametrize(("kept", "most"), [(64, 64), (-1, None)])
+def test_pairs_are_cut_by_vllms_word_whatever_else_is_said(kept: int, most: int | None) -> None:
+    request = parse({**PLAIN, "truncate_prompt_tokens": kept, "truncation": False}).request
+    assert (request.long_documents, request.max_pair_tokens) == (LongDocuments.TRUNCATE, most)
+    assert parse(PLAIN).request.max_pair_tokens is None
+
+
 @pytest.mark.parametrize("name", ["max_doc_length", "max_tokens_per_doc"])
 def test_the_length_of_documents(name: str) -> None:
     assert parse({**PLAIN, name: 128}).request.max_document_tokens == 128

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.vllm_fields import cut_to, keeps_end, kept_tokens, refuse_bare_inputs
+from gateway.dialects.vllm_fields import cut_to, keeps_end, kept_tokens, pairs_cut_to, refuse_bare_inputs
 from gateway.errors import InvalidField
-from gateway.types import Overflow
+from gateway.types import LongDocuments, Overflow
 
 REFUSE, END, START = Overflow.REFUSE, Overflow.TRUNCATE, Overflow.TRUNCATE_START
 
@@ -45,6 +45,16 @@ def test_refused_lengths(value: Any) -> None:
 def test_refused_sides(value: Any) -> None:
     with pytest.raises(InvalidField) as caught:
         keeps_end({"truncation_side": value})
+    assert caught.value.param == "truncation_side"
+
+
+def test_pairs_lose_their_ends_only() -> None:
+    assert pairs_cut_to({}) == (None, None)
+    assert pairs_cut_to({"truncation_side": "right"}) == (None, None)
+    assert pairs_cut_to({"truncate_prompt_tokens": -1}) == (LongDocuments.TRUNCATE, None)
+    assert pairs_cut_to({"truncate_prompt_tokens": 64}) == (LongDocuments.TRUNCATE, 64)
+    with pytest.raises(InvalidField) as caught:
+        pairs_cut_to({"truncate_prompt_tokens": 64, "truncation_side": "left"})
     assert caught.value.param == "truncation_side"
 
 
