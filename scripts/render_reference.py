@@ -62,9 +62,10 @@ API_REFERENCE = """\
 
 <!-- generated from the routes by scripts/render_reference.py -->
 
-Every request that the gateway answers, by the API that it belongs to, and the page that it follows. Each path may end in a
-slash, and HEAD goes wherever GET goes. [api-compatibility.md](api-compatibility.md) says what is done where several APIs have
-one path; fields and answers are in the OpenAPI document, `/docs` and `/openapi.json` of a running gateway.
+Every request that the gateway answers, by the API that it belongs to, and the page that it follows. Each path may end
+in a slash, and HEAD goes wherever GET goes. [api-compatibility.md](api-compatibility.md) says what is done where
+several APIs have one path; fields and answers are in the OpenAPI document, `/docs` and `/openapi.json` of a running
+gateway.
 """
 
 OWN_PAGES = "the gateway itself"
@@ -111,13 +112,17 @@ def metrics_table() -> str:
 def api_reference() -> str:
     """A section an API, a row a route."""
     app = create_app(Settings.model_construct(), start_services=lambda _: nullcontext())
-    parts = [API_REFERENCE]
-    for dialect in app.dialects:
-        parts.append(f"## {dialect.name}\n\n{routes_table(dialect_entries(dialect))}\n")
+    sections = [(dialect.name, routes_table(dialect_entries(dialect))) for dialect in app.dialects]
     own = other_routes(app.routes, app.dialects)
-    pages = ", ".join(f"`{path}`" for path in undocumented_routes(own))
-    parts.append(f"## {OWN_PAGES}\n\n{routes_table(route_entries(own, source=''))}\n\nFor browsers: {pages}.\n")
-    return "\n".join(parts)
+    pages = ", ".join(dict.fromkeys(f"`{folder_or_page(path)}`" for path in undocumented_routes(own)))
+    sections.append((OWN_PAGES, f"{routes_table(route_entries(own, source=''))}\n\nFor browsers: {pages}."))
+    return API_REFERENCE + "".join(f"\n## {title}\n\n{text}\n" for title, text in sections)
+
+
+def folder_or_page(path: str) -> str:
+    """`/folder/...` for what lies in one."""
+    folder, slash, _ = path.removeprefix("/").partition("/")
+    return f"/{folder}/..." if slash else path
 
 
 def routes_table(entries: Sequence[Entry]) -> str:

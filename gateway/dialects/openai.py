@@ -21,7 +21,6 @@ from gateway.dialects.model_schema import ModelResponse, ModelsResponse
 from gateway.dialects.pages import Page
 from gateway.dialects.routing import serve
 
-
 _MODELS_PAGE = "https://platform.openai.com/docs/api-reference/models"
 
 

@@ -28,12 +28,20 @@ def test_what_is_generated_is_current() -> None:
 def test_the_check_notices_a_change(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "docs").mkdir()
-    for name in ("scripts/render_reference.py", "README.md", "docs/operations.md", "docs/api-reference.md", ".env.example"):
+    for name in (
+        "scripts/render_reference.py",
+        "README.md",
+        "docs/operations.md",
+        "docs/api-reference.md",
+        ".env.example",
+    ):
         (tmp_path / name).write_text((ROOT / name).read_text())
     assert check(tmp_path).returncode == 0
     (tmp_path / "README.md").write_text(README.read_text().replace("`GATEWAY_PORT`", "`GATEWAY_HARBOUR`"))
     (tmp_path / ".env.example").write_text("")
-    (tmp_path / "docs/api-reference.md").write_text(API_REFERENCE.read_text().replace("POST /v2/embed`", "POST /v3/embed`"))
+    (tmp_path / "docs/api-reference.md").write_text(
+        API_REFERENCE.read_text().replace("POST /v2/embed`", "POST /v3/embed`")
+    )
     result = check(tmp_path)
     assert result.returncode == 1
     assert "README.md is out of date" in result.stdout

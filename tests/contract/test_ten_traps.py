@@ -36,7 +36,8 @@ RERANKER = "jina-reranker-v2-base-multilingual"
 TEXTS = ["Berlin is the capital of Germany.", "Paris is the capital of France.", "A boat."]
 TOLERANCE = 1e-5
 EMBEDDINGS = (
-    "/v1/embeddings", "/embeddings", "/v1/v1/embeddings", "/openai/v1/embeddings", f"/openai/deployments/{V3}/embeddings",
+    "/v1/embeddings", "/embeddings", "/v1/v1/embeddings", "/openai/v1/embeddings",
+    f"/openai/deployments/{V3}/embeddings",
 )  # fmt: skip
 REDUCE = "Please reduce your prompt; or completion length."
 
@@ -259,10 +260,11 @@ def test_8_bits_begin_with_the_first_value_and_zero_is_no_bit(served: Edge) -> N
     served.services.embedder.fixed = np.array([values], np.float32)
     try:
         jina = {
-            name: served.embed(embedding_type=name).json()["data"][0]["embedding"]
-            for name in ("ubinary", "binary")
+            name: served.embed(embedding_type=name).json()["data"][0]["embedding"] for name in ("ubinary", "binary")
         }
-        [cohere] = [answer(served.client, "/v2/embed", texts=["a"], embedding_types=["ubinary", "binary"])["embeddings"]]
+        [cohere] = [
+            answer(served.client, "/v2/embed", texts=["a"], embedding_types=["ubinary", "binary"])["embeddings"]
+        ]
         listed = served.embed(embedding_type=["binary"]).json()["data"][0]["embedding"]
     finally:
         served.services.embedder.fixed = None

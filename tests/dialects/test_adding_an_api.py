@@ -154,7 +154,9 @@ def test_the_others_are_as_they_were(running: Edge) -> None:
 
 
 def test_it_is_in_the_reference_the_openapi_document_and_the_metrics(running: Edge) -> None:
-    repeating = Entry("POST", "/parrot/{model}/repeat", ("/polly/{model}",), "Say it again, as a vector.", f"{PAGE}/repeat")
+    repeating = Entry(
+        "POST", "/parrot/{model}/repeat", ("/polly/{model}",), "Say it again, as a vector.", f"{PAGE}/repeat"
+    )
     listing = Entry("GET", "/parrot/words", (), "What it can say.", PAGE)
     assert dialect_entries(with_parrot(settings())[-1]) == [repeating, listing]
     paths = running.client.get("/openapi.json", headers=KEY).json()["paths"]
