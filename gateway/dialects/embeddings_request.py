@@ -1,7 +1,8 @@
 """Checks an embeddings request by hand, field by field: the fields of OpenAI and of Jina, on one path.
 
 Nothing on the wire says which API a client means, so the fields of both are taken together, the names that Voyage and
-Gemini have for them, and what vLLM adds. Where one thing is said twice, the first of its names wins, in the order written here.
+Gemini have for them, and what vLLM adds. Where one thing is said twice, the first of its names wins, in the order
+written here.
 """
 
 from __future__ import annotations

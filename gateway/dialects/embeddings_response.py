@@ -55,9 +55,7 @@ def _list_text(row: Any) -> bytes:
     return orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY)
 
 
-async def encode_answer(
-    result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None
-) -> Body:
+async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None) -> Body:
     """The JSON body for `result`. Large ones are made row by row in a thread, so that the event loop has its turns.
     `packing` is what is in base64, None for little-endian float32."""
     numbers = result.vectors.size + sum([vectors.size for vectors in result.token_vectors or ()])
@@ -67,9 +65,7 @@ async def encode_answer(
     return await asyncio.to_thread(encode_answer_now, result, encodings, packing=packing)
 
 
-def encode_answer_now(
-    result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None
-) -> Body:
+def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None) -> Body:
     """As `encode_answer`, in one go. With several encodings a vector is an object keyed by their names, in order."""
     end = b',"model":%b,"usage":%b}' % (orjson.dumps(result.model), _usage(result.usage))
     if result.token_vectors is not None:

@@ -95,8 +95,8 @@ class EmbeddingsRequest(BaseModel):
     )
     encoding_format: str | list[str] | None = Field(
         None,
-        description="OpenAI's name for `embedding_type`. vLLM's `bytes`, under this name alone, asks for an answer that "
-        "is no JSON: the numbers of all vectors, and the header `metadata`, which says in JSON which are whose; "
+        description="OpenAI's name for `embedding_type`. vLLM's `bytes`, under this name alone, asks for an answer "
+        "that is no JSON: the numbers of all vectors, and the header `metadata`, which says in JSON which are whose; "
         "`bytes_only` is without it.",
         examples=["float", "base64", "bytes"],
     )

@@ -42,7 +42,7 @@ class BytesForm:
         if self.described and inputs > _MOST_DESCRIBED:
             raise InvalidField(
                 f"With '{ENCODING_FORMAT}' \"{_BYTES}\" a request may have {_MOST_DESCRIBED} inputs, because a header "
-                f"describes each of them. Send fewer, or ask for \"{_BYTES_ONLY}\".",
+                f'describes each of them. Send fewer, or ask for "{_BYTES_ONLY}".',
                 param=ENCODING_FORMAT,
             )
 
@@ -73,7 +73,9 @@ def packing_of(fields: Fields) -> Packing | None:
     return Packing(number, big_endian=is_big)
 
 
-async def bytes_answer(result: EmbedResult, form: BytesForm, *, answer_id: str, headers: Sequence[Header] = ()) -> Answer:
+async def bytes_answer(
+    result: EmbedResult, form: BytesForm, *, answer_id: str, headers: Sequence[Header] = ()
+) -> Answer:
     """The vectors of `result` one after the other, in input order; of an input that has one a token, all of them. Large
     answers are made in a thread."""
     matrices = [result.vectors] if result.token_vectors is None else list(result.token_vectors)

@@ -36,9 +36,7 @@ def read_messages(value: Any, *, name: str, limits: InputLimits) -> tuple[TextIn
     )
 
 
-def only_part(
-    parts: Any, *, where: str, param: str, limits: InputLimits
-) -> TextInput | ImageInput | None:
+def only_part(parts: Any, *, where: str, param: str, limits: InputLimits) -> TextInput | ImageInput | None:
     """The one text or image among the parts of a message's `content`, None where all of them are empty texts. Raises
     `InvalidField`, also for more than one."""
     found = list(_parts(parts, where=where, param=param, limits=limits))
@@ -53,9 +51,7 @@ def _of_conversation(value: Any, *, where: str, param: str, limits: InputLimits)
             f'{where} has to be a list of messages, each an object {{"role": ..., "content": ...}}.', param=param
         )
     contents = [message.get("content") for message in value if message.get("role") not in _INSTRUCTING_ROLES]
-    found = [
-        part for content in contents for part in _parts(content, where=where, param=param, limits=limits)
-    ]
+    found = [part for content in contents for part in _parts(content, where=where, param=param, limits=limits)]
     if len(found) > 1:
         raise _several(where, param)
     if not found:

@@ -47,15 +47,16 @@ class _Kept(BaseModel):
 class VllmScoreRequest(_Kept):
     model_config = ConfigDict(
         extra="allow",
-        json_schema_extra={"examples": [{"queries": "What is the capital of France?", "documents": ["Paris.", "Rome."]}]},
+        json_schema_extra={"examples": [{"queries": "What is the capital of France?", "documents": ["Paris."]}]},
     )
 
     queries: ScoreItem | list[ScoreItem] | None = Field(
         None, description="One for all documents, or as many. Also `data_1`, `text_1`."
     )
     documents: ScoreItem | list[ScoreItem] | None = Field(
-        None, description='Texts, or objects `{"content": [...]}`. Also `items`; beside `data_1` `data_2`, beside '
-        "`text_1` `text_2`."
+        None,
+        description='Texts, or objects `{"content": [...]}`. Also `items`; beside `data_1` `data_2`, beside '
+        "`text_1` `text_2`.",
     )
     max_tokens_per_doc: int | None = Field(
         None, ge=0, description="For rerankers: cut documents to this many tokens first; 0 does not."

@@ -101,9 +101,7 @@ async def _by_reranker(call: Call, asked: ScoreCall) -> _Scores:
     """The model's own score from 0 to 1, or with `use_activation` false its logit."""
     is_raw = not flag(call.fields, "use_activation", default=True)
     _refuse_lengths(call.fields, MAX_QUERY_TOKENS)
-    texts = [
-        (_text(query, asked.names[0]), _text(document, asked.names[1])) for query, document in asked.pairs()
-    ]
+    texts = [(_text(query, asked.names[0]), _text(document, asked.names[1])) for query, document in asked.pairs()]
     long_documents, most = pairs_cut_to(call.fields)
     most_of_document = _length(call.fields, MAX_DOCUMENT_TOKENS)
 
@@ -139,9 +137,7 @@ def _refuse_lengths(fields: Fields, *names: str) -> None:
 def _text(item: Item, name: str) -> str:
     if isinstance(item, TextInput):
         return item.text
-    raise InvalidField(
-        f"'{name}' holds an image, and the rerankers here read text only.", param=name, code=UNSUPPORTED
-    )
+    raise InvalidField(f"'{name}' holds an image, and the rerankers here read text only.", param=name, code=UNSUPPORTED)
 
 
 async def _by_vectors(call: Call, asked: ScoreCall) -> _Scores:

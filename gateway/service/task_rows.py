@@ -83,9 +83,7 @@ async def read_rows(
     """
     table = model.card.tasks
     if not table.tasks:
-        rows = await model.reader.rows(
-            inputs, overflow=overflow, max_tokens=max_tokens, images=images, portion=portion
-        )
+        rows = await model.reader.rows(inputs, overflow=overflow, max_tokens=max_tokens, images=images, portion=portion)
         if output is RowOutput.VECTOR and not images:
             return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
         return _routed(rows, [None] * len(rows), model=model, output=output)

@@ -47,7 +47,8 @@ def score(running: Edge, queries: Any, documents: Any, **fields: Any) -> httpx.R
 
 def scores_of(answer: httpx.Response) -> list[float]:
     body = answer.raise_for_status().json()
-    assert [(item["index"], item["object"]) for item in body["data"]] == [(n, "score") for n in range(len(body["data"]))]
+    assert [item["index"] for item in body["data"]] == list(range(len(body["data"])))
+    assert {item["object"] for item in body["data"]} == {"score"}
     return [item["score"] for item in body["data"]]
 
 

@@ -55,9 +55,9 @@ def described(answer: httpx.Response) -> list[np.ndarray]:
     assert [item["index"] for item in items] == list(range(len(items)))
     assert items[-1]["end"] == len(answer.content)
     return [
-        read(
-            answer.content[item["start"] : item["end"]], kind=item["embed_dtype"], order=item["endianness"]
-        ).reshape(item["shape"])
+        read(answer.content[item["start"] : item["end"]], kind=item["embed_dtype"], order=item["endianness"]).reshape(
+            item["shape"]
+        )
         for item in items
     ]
 

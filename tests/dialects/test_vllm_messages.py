@@ -67,9 +67,9 @@ def test_several_parts_have_no_vector_together(conversation: list[Any]) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        [], {}, "a", 1, [[]], [1], ["a"], [None], [user(1)], [user({})], [user([1])], [user("")], [user([])], [user(None)],
-        [INSTRUCTION], [user([EMPTY])], [[user("a")], 1], [user("a"), 1], [user([{"type": "input_audio"}])],
-        [user([{"type": "text"}])],
+        [], {}, "a", 1, [[]], [1], ["a"], [None], [user(1)], [user({})], [user([1])], [user("")], [user([])],
+        [user(None)], [INSTRUCTION], [user([EMPTY])], [[user("a")], 1], [user("a"), 1],
+        [user([{"type": "input_audio"}])], [user([{"type": "text"}])],
     ],
 )  # fmt: skip
 def test_refused(value: Any) -> None:
