@@ -114,8 +114,8 @@ def rerank_documents(body: RerankRequest) -> RerankResponse:  # type: ignore[emp
 
 
 def rerank_bare(body: RerankRequest | TeiRerankRequest) -> RerankResponse | list[TeiRank]:  # type: ignore[empty-body]
-    """As `/v1/rerank`, with documents as objects; with `texts` in place of `documents` it is TEI's: the answer is a bare
-    list, an error TEI's."""
+    """As `/v1/rerank`, with documents as objects; with `texts` in place of `documents` it is TEI's: the answer is a
+    bare list, an error TEI's."""
 
 
 def classify_inputs(body: ClassifyRequest) -> ClassifyResponse:  # type: ignore[empty-body]

@@ -25,8 +25,8 @@ _MOST_RANK_FIELDS = 100
 
 @dataclass(frozen=True, slots=True)
 class RerankCall:
-    """`given` holds the documents in the form they came in; `top_n` None asks for all of them. `raw_scores` asks for what
-    the model gives, before the sigmoid."""
+    """`given` holds the documents in the form they came in; `top_n` None asks for all of them. `raw_scores` asks for
+    what the model gives, before the sigmoid."""
 
     request: RerankRequest
     given: Sequence[Any]

@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-
 _SLASHES = re.compile("//+")
 
 

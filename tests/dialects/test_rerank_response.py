@@ -22,9 +22,7 @@ async def ranked(scores: list[float], **fields: Any) -> dict[str, Any]:
     call = parse_rerank_call({"query": "q", "documents": documents, **fields}, max_inputs=10_000, deadline=1.0)
     given_scores = np.array(scores, np.float32)
     result = RerankResult(model="m", scores=given_scores, logits=2 * given_scores - 1, usage=Usage(7, 7))
-    answer: dict[str, Any] = json.loads(
-        await encode_ranking(result, call, request_id='id "1"', as_objects=as_objects)
-    )
+    answer: dict[str, Any] = json.loads(await encode_ranking(result, call, request_id='id "1"', as_objects=as_objects))
     return answer
 
 
@@ -52,7 +50,7 @@ async def test_documents_that_are_not_asked_for_are_left_out_not_null() -> None:
 async def test_as_objects_texts_are_made_some_and_objects_come_back_whole() -> None:
     documents = ["a", {"text": "b", "id": 3}, {"title": "c", "text": "d"}, {"title": "e"}]
     fields = {"rank_fields": ["title"], "as_objects": True}
-    rows = (await ranked([0.4, 0.3, 0.2, 0.1], documents=documents[:2], as_objects=True))["results"]
+    rows = (await ranked([0.2, 0.1], documents=documents[:2], as_objects=True))["results"]
     assert [row["document"] for row in rows] == [{"text": "a"}, {"text": "b", "id": 3}]
     rows = (await ranked([0.2, 0.1], documents=documents[2:], **fields))["results"]
     assert [row["document"] for row in rows] == [{"title": "c", "text": "d"}, {"text": "e", "title": "e"}]
