@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 pytestmark = pytest.mark.triton
 
 MODELS = [
-    "jina-embeddings-v3", "jina-embeddings-v3:latest", "jinaai/jina-embeddings-v3-query", "jina-embeddings-v5-text-nano",
-    "jina-embeddings-v2-base-en:latest",
+    "jina-embeddings-v3", "jina-embeddings-v3:latest", "jinaai/jina-embeddings-v3-query",
+    "jina-embeddings-v5-text-nano", "jina-embeddings-v2-base-en:latest",
 ]  # fmt: skip
 RERANKER = "jina-reranker-v2-base-multilingual"
 SIDES = ["query", "document", "search_query", "classification", "clustering", "image", "RETRIEVAL_QUERY", "sideways"]
@@ -34,7 +34,7 @@ anything = st.recursive(
     plain,
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["text", "type", "content", "inputs", "sentences", "task"]), inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["text", "type", "content", "inputs", "task"]), inner, max_size=2)
     ),
     max_leaves=6,
 )
@@ -94,7 +94,7 @@ SHAPES: dict[str, tuple[Shape, Fields, Fields]] = {
     "/": (teis, {"inputs": texts | some_texts | sentences, "model": models}, OF_TEI),
     "/vertex": (teis, {"instances": INSTANCES | st.lists(st.fixed_dictionaries(ranking), max_size=2)}, {}),
     "/tokenize": (teis, {"model": models, "inputs": texts | some_texts}, {"prompt_name": sides}),
-    "/decode": (teis, {"model": models, "ids": ids | st.lists(ids, max_size=3)}, {"skip_special_tokens": st.booleans()}),
+    "/decode": (teis, {"model": models, "ids": ids | st.lists(ids, max_size=3)}, {"skip_special_tokens": plain}),
 }  # fmt: skip
 
 
