@@ -1,4 +1,4 @@
-"""Gemini's embedding calls: checks contents and their parts by hand, one of them or a batch, and writes their values."""
+"""Gemini's embedding calls: checks contents and their options by hand, one or a batch, and writes their values."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _values(groups: Sequence[_Group], *, count: int) -> list[bytes]:
     texts = [b""] * count
     for group in groups:
         for index, row in zip(group.indices, float_lists(group.result.vectors), strict=True):
-            texts[index] = b'{"values":%b}' % row
+            texts[index] = b"".join((b'{"values":', row, b"}"))
     return texts
 
 

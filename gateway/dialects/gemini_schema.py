@@ -60,7 +60,7 @@ class GeminiContent(BaseModel):
 
 
 class GeminiRequest(BaseModel):
-    """Names may be written in snake case as well. Unknown fields are ignored, and null means the same as leaving a field
+    """Names may be written in snake case as well. Unknown fields are ignored, and null means the same as leaving one
     out."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
@@ -74,9 +74,7 @@ class GeminiRequest(BaseModel):
         "one.",
     )
     title: str | None = Field(None, description="Ignored.")
-    output_dimensionality: int | None = Field(
-        None, description="Cut vectors to this size, at unit length again."
-    )
+    output_dimensionality: int | None = Field(None, description="Cut vectors to this size, at unit length again.")
     auto_truncate: bool | None = Field(
         None, description="False refuses a text that is longer than the model's window. Left out: it is cut."
     )
@@ -86,7 +84,9 @@ class GeminiRequest(BaseModel):
 
 
 class GeminiBatchRequest(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, extra="allow", json_schema_extra={"examples": [{"requests": [_EXAMPLE]}]})
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="allow", json_schema_extra={"examples": [{"requests": [_EXAMPLE]}]}
+    )
 
     requests: list[GeminiRequest]
 
@@ -119,9 +119,7 @@ class GeminiCountRequest(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
     contents: list[GeminiContent] | None = None
-    generate_content_request: dict[str, Any] | None = Field(
-        None, description="An object with `contents` in it."
-    )
+    generate_content_request: dict[str, Any] | None = Field(None, description="An object with `contents` in it.")
 
 
 class GeminiCountResponse(BaseModel):

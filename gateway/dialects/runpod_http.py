@@ -1,4 +1,4 @@
-"""RunPod's serverless API, of its cloud and of its package's local server: jobs that are waited for, or asked for later.
+"""RunPod's serverless API, of its cloud and of its package's local server: jobs waited for, or asked for later.
 
 A job's input means what it means to a worker, `gateway runpod`: `gateway.dialects.runpod_jobs`.
 """
@@ -44,7 +44,7 @@ _DEFAULT_WAIT_MILLISECONDS = 90_000
 _MIN_WAIT_MILLISECONDS, _MAX_WAIT_MILLISECONDS = 1_000, 300_000
 _NOT_FOUND = Fault(
     status=404,
-    message="There is no such job: it never was, is another caller's, or its answer was kept for as long as answers are.",
+    message="There is no such job: it never was, is another caller's, or is over for longer than answers are kept.",
     code="job_not_found",
 )
 
@@ -125,6 +125,8 @@ class RunPod:
             # The id went out to nobody, so nobody could ask for what comes of it.
             self._runner.discard(submission.stored)
             raise
+        if not submission.over.is_set():
+            return Answer(_job_json(submission.stored, status=submission.stored.status, answer=b""))
         outcome = submission.outcome
         if outcome is not None:
             facts, fault = outcome.facts, outcome.fault
@@ -138,9 +140,7 @@ class RunPod:
         return Answer(_job_json(submission.stored, status=submission.status, answer=submission.answer))
 
     def _submit(self, call: Call, *, is_awaited: bool) -> Submission:
-        return self._runner.submit(
-            _job(call.fields), services=call.services, caller=call.caller, is_awaited=is_awaited
-        )
+        return self._runner.submit(_job(call.fields), services=call.services, caller=call.caller, is_awaited=is_awaited)
 
     def _find(self, scope: Scope) -> StoredJob | None:
         return self._runner.find(scope["path_params"]["job"], caller=caller_of(scope))

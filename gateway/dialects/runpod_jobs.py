@@ -19,7 +19,6 @@ from gateway.dialects.embeddings_request import parse_embeddings_call
 from gateway.dialects.faults import Fault
 from gateway.dialects.fields import flag
 from gateway.dialects.rerank_request import parse_rerank_call
-from gateway.errors import EngineUnavailable, InvalidField, NotServing, Overloaded, UnknownModel
 from gateway.dialects.runpod_embeddings import embeddings_json
 from gateway.dialects.runpod_faults import failed, job_fault, openai_error
 from gateway.dialects.runpod_limits import Job, JobLimits
@@ -27,6 +26,7 @@ from gateway.dialects.runpod_openai import ROUTE, answer_route
 from gateway.dialects.runpod_outcome import JobFacts, JobOutcome, JobOutput
 from gateway.dialects.runpod_output_size import embed_within
 from gateway.dialects.runpod_ranking import ranking_output
+from gateway.errors import EngineUnavailable, InvalidField, NotServing, Overloaded, UnknownModel
 
 # Of bare texts nobody knows what else was said: what stood beside them never got here.
 INPUT_FORM = (
@@ -89,9 +89,7 @@ class JobHandler:
         self._tell(job, facts)
         return JobOutcome(facts, output)
 
-    async def _patiently(
-        self, asked: _Asked, facts: JobFacts, waits_for: tuple[type[NotServing], ...]
-    ) -> JobOutput:
+    async def _patiently(self, asked: _Asked, facts: JobFacts, waits_for: tuple[type[NotServing], ...]) -> JobOutput:
         """While Triton is away a job waits as long as it may take: unlike an HTTP client nobody would send it again."""
         while True:
             try:
@@ -155,9 +153,7 @@ class JobHandler:
         result = await self._services.reranker.rerank(call.request)
         facts.note(model=result.model, inputs=len(call.request.documents), usage=result.usage, stages=result.stages)
         return JobOutput(
-            value=ranking_output(
-                result, call, with_documents=with_documents, max_bytes=self._limits.max_output_bytes
-            )
+            value=ranking_output(result, call, with_documents=with_documents, max_bytes=self._limits.max_output_bytes)
         )
 
     def _check_reranker(self) -> None:

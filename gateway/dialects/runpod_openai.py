@@ -13,9 +13,9 @@ from gateway.dialects.base import Services
 from gateway.dialects.embeddings_request import parse_embeddings_call
 from gateway.dialects.embeddings_response import encode_answer
 from gateway.dialects.model_objects import model_object
-from gateway.errors import InvalidField
 from gateway.dialects.runpod_limits import JobLimits
 from gateway.dialects.runpod_output_size import OutputBudget, embed_within
+from gateway.errors import InvalidField
 
 ROUTE, BODY = "openai_route", "openai_input"
 
@@ -46,9 +46,7 @@ async def answer_route(
 async def _embeddings(body: object, services: Services, limits: JobLimits, *, deadline: float, caller: str) -> Any:
     if not isinstance(body, dict):
         raise InvalidField('The request body has to be a JSON object such as {"input": "some text"}.', param=BODY)
-    asked = parse_embeddings_call(
-        body, vocabulary_header=None, limits=limits.inputs, deadline=deadline, caller=caller
-    )
+    asked = parse_embeddings_call(body, vocabulary_header=None, limits=limits.inputs, deadline=deadline, caller=caller)
     result = await embed_within(asked, services, max_bytes=limits.max_output_bytes)
     answer = await encode_answer(result, asked.encodings)
     return await asyncio.to_thread(_parsed, answer, max_bytes=limits.max_output_bytes)

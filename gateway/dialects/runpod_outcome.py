@@ -11,6 +11,8 @@ import orjson
 from gateway.dialects.faults import Fault
 from gateway.types import StageSeconds, Usage
 
+_NO_USAGE = Usage(prompt_tokens=0, total_tokens=0)
+
 
 @dataclass(frozen=True, slots=True)
 class JobOutput:
@@ -37,7 +39,7 @@ class JobFacts:
     kind: str = "none"
     model: str = ""
     inputs: int = 0
-    usage: Usage = Usage(prompt_tokens=0, total_tokens=0)
+    usage: Usage = _NO_USAGE
     stages: StageSeconds = field(default_factory=StageSeconds)
     started: float = field(default_factory=time.perf_counter)
 

@@ -7,9 +7,11 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
+import structlog
 
 from gateway.dialects.base import Services
 from gateway.dialects.bodies import parse_object
@@ -28,7 +30,7 @@ QUEUE_SECONDS = 1800.0
 
 _SWEEP_SECONDS = 5.0
 _TOO_LATE = "deadline_exceeded"
-_NO_ROOM = b'"The answer is larger than the room that is left for answers. Ask for base64, or send fewer inputs in a job."'
+_NO_ROOM = b'"There is no room left for an answer of this size. Ask for base64, or send fewer inputs in a job."'
 _EXPIRED = b'"The job waited in the queue for longer than it was to live."'
 _BROKEN = b'"The gateway failed in a way it did not foresee."'
 
@@ -66,6 +68,7 @@ class JobRunner:
         self._store = store
         self._line: Line[Submission] = Line()
         self._running: dict[str, tuple[Submission, asyncio.Task[None]]] = {}
+        self._log = structlog.get_logger("gateway.runpod")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -137,15 +140,17 @@ class JobRunner:
             submission = self._line.next()
             if submission is None:
                 return
-            if self._store.clock() > submission.latest_start:
+            if self._is_too_late(submission):
                 self._end(submission, JobStatus.TIMED_OUT, _EXPIRED)
                 continue
             task = asyncio.create_task(self._work(submission))
             self._running[submission.stored.id] = (submission, task)
-            task.add_done_callback(lambda _, done=submission: self._leave(done))
+            task.add_done_callback(partial(self._leave, submission))
 
-    def _leave(self, submission: Submission) -> None:
+    def _leave(self, submission: Submission, task: asyncio.Task[None]) -> None:
         self._running.pop(submission.stored.id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("unexpected error", exc_info=error)
         if not submission.over.is_set():
             self._end(submission, JobStatus.FAILED, _BROKEN)
         self._fill()
@@ -171,10 +176,12 @@ class JobRunner:
     async def _sweep_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            now = self._store.clock()
-            for submission in self._line.take_out(lambda one: now > one.latest_start):
+            for submission in self._line.take_out(self._is_too_late):
                 self._end(submission, JobStatus.TIMED_OUT, _EXPIRED)
             self._store.forget_expired()
+
+    def _is_too_late(self, submission: Submission) -> bool:
+        return self._store.clock() > submission.latest_start
 
 
 def _as_json(job: Mapping[str, Any]) -> bytes:

@@ -106,8 +106,7 @@ class JobStore:
         room = _Room(self.limits.max_jobs, self.limits.max_bytes * _ADMITTED)
         if not self._make_room(caller, jobs=1, size=size, room=room):
             raise Overloaded(
-                "As many jobs are held as there is room for. Fetch the answers of earlier ones by `/status`, or try again "
-                "later.",
+                "There is no room for another job. Fetch the answers of earlier ones by `/status`, or try again later.",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
                 code="too_many_jobs",
             )

@@ -1,5 +1,5 @@
-"""Voyage's multimodal embeddings, under the path that Jina's own server has for them too. Its other calls share OpenAI's
-and Jina's paths."""
+"""Voyage's multimodal embeddings, under the path that Jina's own server has for them too. Its other calls share paths
+of OpenAI's and Jina's."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _item(item: Any, *, where: str, param: str, limits: InputLimits) -> Item:
 def _encoded(result: EmbedResult, texts_of: Texts) -> bytes:
     """The answer. Pixels are not counted here, so they are told as none; an image's tokens are in the total."""
     rows = [
-        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, text)
+        b"".join((b'{"object":"embedding","index":%d,"embedding":' % index, text, b"}"))
         for index, text in enumerate(texts_of(result.vectors))
     ]
     usage = result.usage

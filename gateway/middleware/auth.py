@@ -16,7 +16,8 @@ from gateway.telemetry.callers import attach_caller, attach_key_defaults
 from gateway.types import KeyDefaults
 
 _KEY_HEADERS = frozenset({b"api-key", b"x-api-key", b"x-goog-api-key"})
-_QUERY_FIELD = b"key"
+_QUERY_FIELD = "key"
+_BYTES = "latin-1"  # a letter a byte: keys are compared as bytes
 _MAX_QUERY_FIELDS = 32
 _SCHEME = b"bearer"
 _LOOKING = ("GET", "HEAD")
@@ -115,12 +116,12 @@ def presented_keys(headers: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
 def query_keys(query: bytes) -> Iterator[bytes]:
     """Every non-empty `key` of a query string; none of one that has too many fields to be looked at."""
     try:
-        fields = parse_qsl(query, max_num_fields=_MAX_QUERY_FIELDS) if _QUERY_FIELD in query else []
+        fields = parse_qsl(query.decode(_BYTES), encoding=_BYTES, max_num_fields=_MAX_QUERY_FIELDS)
     except ValueError:
         return
     for name, value in fields:
         if name == _QUERY_FIELD and value.strip():
-            yield value.strip()
+            yield value.strip().encode(_BYTES)
 
 
 def _digest(key: bytes) -> bytes:

@@ -153,8 +153,8 @@ TASKS = [
 @pytest.mark.parametrize("name", ["taskType", "task_type"])
 def test_a_task_is_a_side_that_the_card_reads_by_name_or_number(shared: Edge, name: str, number: int) -> None:
     """As a side, so that a model which lacks the task takes the next best one: every model of Google's has them all."""
-    for given in (TASKS[number], number):
-        assert embed(shared, content=content("a"), **{name: given}).status_code == 200
+    for task in (TASKS[number], number):
+        assert embed(shared, content=content("a"), **{name: task}).status_code == 200
         assert (seen(shared).side, seen(shared).task) == (TASKS[number], None)
 
 
@@ -192,9 +192,7 @@ def test_requests_of_a_batch_with_the_same_options_share_a_call(own: Edge) -> No
 def test_each_row_is_that_of_its_own_text_whatever_stands_beside_it(
     shared: Edge, texts: list[str], picks: list[int]
 ) -> None:
-    requests = [
-        {"content": content(text), "taskType": pick} for text, pick in zip(texts, picks, strict=False)
-    ]
+    requests = [{"content": content(text), "taskType": pick} for text, pick in zip(texts, picks, strict=False)]
     rows = batch(shared, *requests).json()["embeddings"]
     assert [np.float32(row["values"]).tolist() for row in rows] == [
         expected_vector(TextInput(text)).tolist() for text in texts
@@ -212,12 +210,17 @@ def test_the_model_may_be_repeated(shared: Edge, name: str | None) -> None:
 
 
 def test_another_model_than_the_addresses_is_refused(shared: Edge) -> None:
-    assert "address" in check_error(embed(shared, model="models/b", content=content("a")), 400, "INVALID_ARGUMENT")["message"]
+    assert (
+        "address"
+        in check_error(embed(shared, model="models/b", content=content("a")), 400, "INVALID_ARGUMENT")["message"]
+    )
     answer = batch(shared, {"content": content("a")}, {"model": "models/b", "content": content("a")})
     assert "requests[1].model" in check_error(answer, 400, "INVALID_ARGUMENT")["message"]
 
 
-@pytest.mark.parametrize("name", ["acme/Tiny-Model", "acme%2FTiny-Model", "text-embedding-tiny", "models/tiny", "tiny:latest"])
+@pytest.mark.parametrize(
+    "name", ["acme/Tiny-Model", "acme%2FTiny-Model", "text-embedding-tiny", "models/tiny", "tiny:latest"]
+)
 def test_models_go_by_all_their_names(shared: Edge, name: str) -> None:
     assert embed(shared, f"/v1beta/models/{name}:embedContent", content=content("a")).status_code == 200
 
@@ -258,9 +261,7 @@ def test_a_batch_is_a_list_of_so_many_objects(shared: Edge, requests: Any) -> No
     ],
 )
 @pytest.mark.parametrize("version", ["/v1beta", "/v1"])
-def test_googles_words_for_what_goes_wrong(
-    own: Edge, raised: Exception, status: int, word: str, version: str
-) -> None:
+def test_googles_words_for_what_goes_wrong(own: Edge, raised: Exception, status: int, word: str, version: str) -> None:
     """Under `/v1` too, where OpenAI's models are."""
     own.services.embedder.error = raised
     answer = embed(own, f"{version}/models/tiny:embedContent", content=content("a"))
@@ -274,7 +275,7 @@ def test_googles_words_for_what_goes_wrong(
 
 
 def test_what_nobody_serves_below_googles_versions_is_told_in_googles_words(shared: Edge) -> None:
-    check_error(shared.client.post("/v1beta/models/tiny:generateContent", json={}), 404, "NOT_FOUND")
+    check_error(shared.client.post("/v1beta/models/tiny:generateContent", json={}), 405, "UNIMPLEMENTED")
     check_error(shared.client.post("/v1beta/files", json={}), 404, "NOT_FOUND")
 
 

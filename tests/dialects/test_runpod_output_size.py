@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.embeddings_request import Encoding
-from gateway.errors import InvalidField
-from gateway.dialects.runpod_embeddings import embeddings_output
+from gateway.dialects.runpod_embeddings import embeddings_json
 from gateway.dialects.runpod_output_size import OutputBudget, refuse_hopeless
+from gateway.errors import InvalidField
 from gateway.types import EmbedResult, Usage
 
 ENCODINGS = st.lists(st.sampled_from(list(Encoding)), min_size=1, max_size=4, unique=True)
@@ -22,6 +22,10 @@ NONE = Usage(prompt_tokens=1, total_tokens=1)
 def result_of(rows: int, size: int, seed: int = 0) -> EmbedResult:
     vectors = np.random.default_rng(seed).standard_normal((rows, size)).astype(np.float32)
     return EmbedResult(model="m", vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True), usage=NONE)
+
+
+def embeddings_output(result: EmbedResult, encodings: list[Encoding], *, model: str, max_bytes: int) -> object:
+    return json.loads(embeddings_json(result, encodings, model=model, max_bytes=max_bytes))
 
 
 def sent(output: object) -> int:

@@ -1,4 +1,4 @@
-"""Jobs in the background: so many at a time, callers in turn, cancelled wherever they are, none lost, none left over."""
+"""Jobs in the background: so many at a time, callers in turn, cancelled wherever they are, none lost or left over."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def bench(*, concurrency: int = 2, store: JobStore | None = None) -> Async
 
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 

@@ -15,6 +15,7 @@ from gateway.errors import Overloaded
 LIMITS = StoreLimits(max_jobs=8, max_bytes=16 * LEAST_BYTES, callers_share=0.5)
 CALLERS = ("ann", "bob", "")
 KEEPS = (60.0, 1800.0)
+SIZES = st.integers(0, 10 * LEAST_BYTES)
 
 
 class Clock:
@@ -59,7 +60,7 @@ class Holding(RuleBasedStateMachine):
                 assert shadow.is_delivered
                 shadow.is_gone = True
 
-    @rule(target=jobs, caller=st.sampled_from(CALLERS), size=st.integers(0, 10 * LEAST_BYTES), keep=st.sampled_from(KEEPS))
+    @rule(target=jobs, caller=st.sampled_from(CALLERS), size=SIZES, keep=st.sampled_from(KEEPS))
     def add(self, caller: str, size: int, keep: float) -> object:
         self.count += 1
         try:
@@ -77,7 +78,7 @@ class Holding(RuleBasedStateMachine):
         if shadow.job.status is JobStatus.IN_QUEUE:
             self.store.start(shadow.job)
 
-    @rule(shadow=jobs, size=st.integers(0, 10 * LEAST_BYTES), status=st.sampled_from(JobStatus))
+    @rule(shadow=jobs, size=SIZES, status=st.sampled_from(JobStatus))
     def end(self, shadow: Shadow, size: int, status: JobStatus) -> None:
         if not status.is_final:
             return

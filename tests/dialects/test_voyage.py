@@ -84,7 +84,8 @@ def test_numbers_unless_base64_is_asked_for(shared: Edge, fields: dict[str, Any]
             TextInput(f"data:image/png;base64,{PNG}")),
         ({"content": [{"type": "image_url", "image_url": ADDRESS}]}, ImageInput(url=ADDRESS)),
         ({"content": [{"type": "image_base64", "image_base64": f"data:image/png;base64,{PNG}"}]}, IMAGE),
-        ({"content": [{"type": "image_base64", "image_base64": PNG}]}, IMAGE), ({"image": ADDRESS}, ImageInput(url=ADDRESS)),
+        ({"content": [{"type": "image_base64", "image_base64": PNG}]}, IMAGE),
+        ({"image": ADDRESS}, ImageInput(url=ADDRESS)),
     ],
 )  # fmt: skip
 def test_the_forms_of_an_input(shared: Edge, given: Any, meant: Any) -> None:

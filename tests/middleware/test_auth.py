@@ -92,7 +92,7 @@ async def test_more_than_four_keys_are_refused_and_none_of_them_is_looked_at(mon
     wrong = ("api-key", "wrong")
     assert await enter(wrong, ("x-api-key", ""), wrong, wrong, ("api-key", "first-key"))
     looked_at: list[bytes] = []
-    monkeypatch.setattr(Auth, "_name", lambda _, key: looked_at.append(key))
+    monkeypatch.setattr(Auth, "_holder_of", lambda _, key: looked_at.append(key))
     for count in (5, 2_700):
         with pytest.raises(Unauthenticated, match="More than 4 API keys"):
             await enter(*[("api-key", "first-key")] * count)
