@@ -105,11 +105,11 @@ def _encoded(result: EmbedResult, packing: Packing | None, *, answer_id: str) ->
     return b'%b,"data":[%b]}' % (about[:-1], b",".join(items))
 
 
-def _data(result: EmbedResult, packing: Packing | None) -> Iterator[bytes | memoryview]:
+def _data(result: EmbedResult, packing: Packing | None) -> Iterator[bytes]:
     """JSON for each input: its vector, or a list of its tokens' vectors; in base64 all its numbers as one string."""
     if result.token_vectors is None:
         if packing is None:
-            yield from float_lists(result.vectors)
+            yield from map(bytes, float_lists(result.vectors))
         else:
             yield from (orjson.dumps(text) for text in packing.strings(result.vectors))
         return

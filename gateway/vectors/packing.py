@@ -70,7 +70,8 @@ def _fp8(vectors: Float32Array, *, mantissa_bits: int) -> UInt8Array:
     below = np.searchsorted(limits, sizes, side="left")
     is_tie = below != np.searchsorted(limits, sizes, side="right")
     codes = (below + (is_tie & (below % 2 == 1))).astype(np.uint8)
-    return codes | (np.signbit(vectors).astype(np.uint8) << 7)
+    signs = np.signbit(vectors).astype(np.uint8)
+    return np.bitwise_or(codes, signs << 7, dtype=np.uint8)
 
 
 def _fp8_magnitudes(mantissa_bits: int) -> npt.NDArray[np.float64]:
