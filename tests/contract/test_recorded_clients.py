@@ -68,6 +68,13 @@ def client(twin_gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
+def plain_client(gateway_url: str) -> Iterator[httpx.Client]:
+    """Of a gateway with one embedding model, for clients that have no word for which."""
+    with httpx.Client(base_url=gateway_url, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def v4_client(v4_gateway_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=v4_gateway_url, timeout=60) as made:
         yield made
@@ -97,18 +104,32 @@ def with_images(value: Any) -> Any:
     return IMAGES.get(value, value) if isinstance(value, str) else value
 
 
-def exchanges_with(*, images: bool) -> list[Any]:
-    return [one for one in EXCHANGES if (one.values[0].body.get("model") == READS_IMAGES) is images]
+def exchanges_at(place: str) -> list[Any]:
+    return [one for one in EXCHANGES if place_of(one.values[0].body) == place]
 
 
-@pytest.mark.parametrize("exchange", exchanges_with(images=False))
+def place_of(body: dict[str, Any]) -> str:
+    """Which gateway has what a request needs."""
+    if body.get("model") == READS_IMAGES:
+        return "images"
+    return "one model" if "inputs" in body and "model" not in body else "models"
+
+
+@pytest.mark.parametrize("exchange", exchanges_at("models"))
 def test_every_recorded_request_is_answered_as_its_client_reads_it(
     exchange: Exchange, client: httpx.Client, cl100k_base: tiktoken.Encoding
 ) -> None:
     check_exchange(exchange, client, cl100k_base)
 
 
-@pytest.mark.parametrize("exchange", exchanges_with(images=True))
+@pytest.mark.parametrize("exchange", exchanges_at("one model"))
+def test_so_is_every_one_that_names_no_model(
+    exchange: Exchange, plain_client: httpx.Client, cl100k_base: tiktoken.Encoding
+) -> None:
+    check_exchange(exchange, plain_client, cl100k_base)
+
+
+@pytest.mark.parametrize("exchange", exchanges_at("images"))
 def test_so_is_every_one_with_images(
     exchange: Exchange, v4_client: httpx.Client, cl100k_base: tiktoken.Encoding
 ) -> None:
