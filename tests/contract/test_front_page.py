@@ -18,7 +18,7 @@ from tests.support.chromium import Tab, chromium, missing_chromium
 
 pytestmark = pytest.mark.triton
 
-TEXTS = ["It's a \"quoted\" harbour.", "Boats lie at the quay; $HOME is far.", "A recipe for bread\\butter."]
+TEXTS = ['It\'s a "quoted" harbour.', "Boats lie at the quay; $HOME is far.", "A recipe for bread\\butter."]
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +75,13 @@ def test_stages_of_a_real_model_are_told(compared: Tab) -> None:
 
 def test_curl_gives_the_same(compared: Tab, gateway_url: str) -> None:
     answer = json.loads(run("bash", "-euo", "pipefail", "-c", code(compared, "curl") + " --silent --show-error"))
-    np.testing.assert_allclose(
-        [row["embedding"] for row in answer["data"]], vectors_of(gateway_url, TEXTS), atol=1e-5
-    )
+    np.testing.assert_allclose([row["embedding"] for row in answer["data"]], vectors_of(gateway_url, TEXTS), atol=1e-5)
 
 
 def test_python_gives_the_same(compared: Tab, gateway_url: str, tmp_path: Path) -> None:
     program = tmp_path / "copied.py"
     program.write_text(code(compared, "python") + "\nimport json\nprint(json.dumps(vectors))\n")
-    np.testing.assert_allclose(
-        json.loads(run(sys.executable, str(program))), vectors_of(gateway_url, TEXTS), atol=1e-5
-    )
+    np.testing.assert_allclose(json.loads(run(sys.executable, str(program))), vectors_of(gateway_url, TEXTS), atol=1e-5)
 
 
 def test_javascript_gives_the_same(compared: Tab, gateway_url: str) -> None:

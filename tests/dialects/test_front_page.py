@@ -70,7 +70,7 @@ def test_no_file_names_an_address_elsewhere_or_makes_markup_of_text(name: str) -
 def test_files_are_short_and_scripts_say_why_they_exist(name: str) -> None:
     lines = source(name).splitlines()
     assert len(lines) <= MAX_LINES
-    assert max(map(len, lines)) <= 140
+    assert max(map(len, lines)) <= 120
     if name.endswith(".js"):
         assert lines[0].startswith("/**")
 

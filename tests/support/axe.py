@@ -35,7 +35,16 @@ def axe_script() -> str:
 
 
 def _install() -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+    ]
     result = subprocess.run(
         [*command, str(FOLDER), PACKAGE], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
     )

@@ -74,7 +74,9 @@ class Browser:
             message: Message = {"id": number, "method": method, "params": parameters}
             self._commands.write(json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
             self._commands.flush()
-            assert self._news.wait_for(lambda: number in self._results or self._ended, SECONDS), f"no answer to {method}"
+            assert self._news.wait_for(lambda: number in self._results or self._ended, SECONDS), (
+                f"no answer to {method}"
+            )
             assert number in self._results, "Chromium ended"
             answer = self._results.pop(number)
         assert "error" not in answer, (method, answer["error"])
@@ -168,9 +170,7 @@ class Tab:
         self.ask("Input.insertText", text=text)
 
     def resize(self, width: int, height: int) -> None:
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def screenshot(self, *, whole: bool = False) -> bytes:
         """PNG, of what is in view or of the whole page."""
@@ -181,9 +181,11 @@ class Tab:
         return [str(event["request"]["url"]) for event in self.events("Network.requestWillBeSent")]
 
     def said(self) -> list[str]:
-        """Every complaint in the console: errors and warnings, exceptions, what the policy stopped, what did not load."""
+        """Every complaint in the console: errors, warnings, exceptions, what the policy stopped, what did not load."""
         logged = [one["entry"] for one in self.events("Log.entryAdded")]
-        spoken = [one for one in self.events("Runtime.consoleAPICalled") if one["type"] in ("error", "warning", "assert")]
+        spoken = [
+            one for one in self.events("Runtime.consoleAPICalled") if one["type"] in ("error", "warning", "assert")
+        ]
         return [
             *(f"{one['level']}: {one['text']}" for one in logged if one["level"] in ("error", "warning")),
             *(str([value.get("value", value.get("description")) for value in one["args"]]) for one in spoken),

@@ -19,7 +19,9 @@ export function tokenVectorsIn(content, count) {
 /** The places of `count` documents, the best first, each with its score from 0 to 1. */
 export function rankingIn(content, count) {
   const rows = itemsIn(content?.results, count).map((row) => ({ index: row.index, score: row.relevance_score }));
-  check(rows.every(({ index, score }) => Number.isInteger(index) && index >= 0 && index < count && Number.isFinite(score)));
+  check(
+    rows.every(({ index, score }) => Number.isInteger(index) && index >= 0 && index < count && Number.isFinite(score)),
+  );
   check(new Set(rows.map(({ index }) => index)).size === count);
   return rows.sort((one, other) => other.score - one.score);
 }
@@ -30,17 +32,20 @@ export function tokensIn(content) {
 }
 
 function itemsIn(list, count) {
-  check(Array.isArray(list) && list.length === count && list.every((item) => item !== null && typeof item === "object"));
+  check(
+    Array.isArray(list) && list.length === count && list.every((item) => item !== null && typeof item === "object"),
+  );
   return list;
 }
 
 function areVectors(vectors) {
   const size = vectors[0]?.length;
   return (
-    size > 0 && vectors.every((one) => Array.isArray(one) && one.length === size && one.every((value) => Number.isFinite(value)))
+    size > 0 &&
+    vectors.every((one) => Array.isArray(one) && one.length === size && one.every((value) => Number.isFinite(value)))
   );
 }
 
 function check(holds) {
-  if (!holds) throw new Trouble("The answer is not what was asked for. Is this page of the same version as the gateway?");
+  if (!holds) throw new Trouble("The answer is not what was asked for. Reload this page: the gateway may be newer.");
 }

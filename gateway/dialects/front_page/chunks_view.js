@@ -45,7 +45,11 @@ function tableOf(rows) {
     "table",
     { class: "plain chunks" },
     element("caption", { class: "unseen" }, "Likeness of each part to the question, without and with late chunking"),
-    element("thead", {}, element("tr", {}, ...heads.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)))),
+    element(
+      "thead",
+      {},
+      element("tr", {}, ...heads.map(([name, kind]) => element("th", { scope: "col", class: kind }, name))),
+    ),
     element("tbody", {}, ...rows.map(rowOf)),
   );
 }
@@ -68,7 +72,10 @@ function track(before, after) {
   const span = element("span", { class: "span" });
   span.style.left = `${Math.min(start, end)}%`;
   span.style.width = `${Math.abs(end - start)}%`;
-  const dots = [["before", start], ["after", end]].map(([name, place]) => {
+  const dots = [
+    ["before", start],
+    ["after", end],
+  ].map(([name, place]) => {
     const dot = element("span", { class: `dot ${name}` });
     dot.style.left = `${place}%`;
     return dot;

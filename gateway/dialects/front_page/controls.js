@@ -4,18 +4,22 @@ import { element } from "./elements.js";
 import { factsOf } from "./models.js";
 import { documentParts, separateTexts } from "./texts.js";
 
+// prettier-ignore
 const IDS = [
   "form", "views", "view-compare", "view-chunks", "view-note", "query-field", "query", "texts-label", "texts",
   "texts-count", "paragraphs-field", "paragraphs", "model", "model-facts", "task-field", "task", "dimensions-field",
   "dimensions", "dimensions-note", "sizes", "tokens-field", "tokens", "key-details", "key", "run", "stop",
-]; // prettier-ignore
+];
+
+const NO_CHUNKS = "Late chunking needs a model whose vectors are means; this one's are not.";
 
 export class Controls {
   #models = [];
 
   constructor() {
     this.parts = Object.fromEntries(IDS.map((id) => [id, document.getElementById(id)]));
-    for (const id of ["view-compare", "view-chunks", "tokens"]) this.parts[id].addEventListener("change", () => this.fit());
+    for (const id of ["view-compare", "view-chunks", "tokens"])
+      this.parts[id].addEventListener("change", () => this.fit());
     this.parts.model.addEventListener("change", () => this.fit({ isOtherModel: true }));
     for (const id of ["texts", "paragraphs"]) this.parts[id].addEventListener("input", () => this.#count());
   }
@@ -57,11 +61,16 @@ export class Controls {
     const { model } = this.parts;
     const chosen = model.value;
     this.#models = models;
-    const groups = [["Embeddings", models.filter((one) => !one.isReranker)], ["Rerankers", models.filter((one) => one.isReranker)]];
+    const groups = [
+      ["Embeddings", models.filter((one) => !one.isReranker)],
+      ["Rerankers", models.filter((one) => one.isReranker)],
+    ];
     model.replaceChildren(
       ...groups
         .filter(([, members]) => members.length)
-        .map(([label, members]) => element("optgroup", { label }, ...members.map(({ id }) => element("option", { value: id }, id)))),
+        .map(([label, members]) =>
+          element("optgroup", { label }, ...members.map(({ id }) => element("option", { value: id }, id))),
+        ),
     );
     if (models.some(({ id }) => id === chosen)) model.value = chosen;
     model.disabled = !models.length;
@@ -108,7 +117,7 @@ export class Controls {
     parts.views.hidden = isReranker;
     parts["view-chunks"].disabled = !mayChunk;
     if (!mayChunk && parts["view-chunks"].checked) parts["view-compare"].checked = true;
-    parts["view-note"].textContent = mayChunk || isReranker ? "" : "Late chunking needs a model whose vectors are means; this one's are not.";
+    parts["view-note"].textContent = mayChunk || isReranker ? "" : NO_CHUNKS;
     const isChunks = !isReranker && this.view === "chunks";
     parts["query-field"].hidden = !isReranker && !isChunks;
     parts["paragraphs-field"].hidden = isChunks;
@@ -143,7 +152,9 @@ export class Controls {
   #count() {
     const { texts, paragraphs } = this.parts;
     const isChunks = this.view === "chunks" && !(this.model?.isReranker ?? false);
-    const found = isChunks ? documentParts(texts.value) : separateTexts(texts.value, { paragraphs: paragraphs.checked });
+    const found = isChunks
+      ? documentParts(texts.value)
+      : separateTexts(texts.value, { paragraphs: paragraphs.checked });
     const word = isChunks ? "part" : "text";
     this.parts["texts-count"].textContent = `${found.length} ${word}${found.length === 1 ? "" : "s"}`;
   }

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element; attributes that are null or false are left out, true ones are empty. Children: nodes and strings. */
+/** An HTML element of nodes and strings; attributes that are null or false are left out, true ones are empty. */
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
@@ -19,9 +19,15 @@ export function quoted(text, limit = 300, name = "span") {
 
 /** The beginning of a text, on one line, with an ellipsis where something is left out; no character is cut in two. */
 export function clipped(text, limit) {
-  const line = text.slice(0, 4 * limit).replace(/\s+/gu, " ").trim();
+  const line = text
+    .slice(0, 4 * limit)
+    .replace(/\s+/gu, " ")
+    .trim();
   if (line.length <= limit && text.length <= 4 * limit) return line;
-  return `${line.slice(0, limit).replace(/[\ud800-\udbff]$/u, "").trimEnd()}…`;
+  return `${line
+    .slice(0, limit)
+    .replace(/[\ud800-\udbff]$/u, "")
+    .trimEnd()}…`;
 }
 
 function filled(node, attributes, children) {

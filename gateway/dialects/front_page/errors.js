@@ -1,8 +1,11 @@
 /** What went wrong, in sentences for the person at the page. */
 
+export const KEY_WANTED =
+  "This gateway asks for an API key. Type yours into the field “API key”; it stays in this page's memory.";
+
 const LONGEST = 600;
 
-/** `kind`: `key` (an API key is missing or wrong), `busy` (trying again helps) or `other`. Its message is for people. */
+/** Its message is for people. `kind`: `key` (one is missing or wrong), `busy` (trying again helps) or `other`. */
 export class Trouble extends Error {
   constructor(message, kind = "other") {
     super(message);
@@ -17,7 +20,7 @@ export function troubleOf({ status, body, retryAfter, hadKey }) {
   if (status === 401) {
     const advice = hadKey
       ? "The gateway does not know this API key. Check it for missing characters, or ask the gateway's operator."
-      : "This gateway asks for an API key. Type yours into the field “API key”; it stays in this page's memory.";
+      : KEY_WANTED;
     return new Trouble(advice, "key");
   }
   if (status === 429 || status === 503) {
@@ -26,7 +29,7 @@ export function troubleOf({ status, body, retryAfter, hadKey }) {
   }
   if (said !== null) return new Trouble(said);
   return new Trouble(
-    `Something on the way answered with status ${status}, and not in the gateway's words. Try again, or tell its operator.`,
+    `Something on the way answered with status ${status}, not in the gateway's words. Try again, or tell its operator.`,
   );
 }
 

@@ -13,9 +13,9 @@ export function base() {
 /**
  * What the gateway says to a GET (`body` left out) or a POST of `body` as JSON: `{content, timing, warnings}`.
  *
- * Throws a `Trouble` with a message for people, or the signal's `AbortError`. `timing` is in milliseconds: `waiting` to the
- * answer's headers, `receiving` its body, `parsing` it; `stages` and `processing` are the gateway's own word, where it
- * gives one.
+ * Throws a `Trouble` with a message for people, or the signal's `AbortError`. `timing` is in milliseconds: `waiting` to
+ * the answer's headers, `receiving` its body, `parsing` it; `stages` and `processing` are the gateway's own word, where
+ * it gives one.
  */
 export async function ask(path, { body, key = "", signal } = {}) {
   const started = performance.now();

@@ -26,7 +26,10 @@ export function heatMap(texts, similarities) {
 
 /** Two decimals, with the minus sign that is as wide as a digit. */
 export function number(value) {
-  return value.toFixed(2).replace(/^-(?=0\.00$)/u, "").replace("-", "−");
+  return value
+    .toFixed(2)
+    .replace(/^-(?=0\.00$)/u, "")
+    .replace("-", "−");
 }
 
 /** Which of the colours a value has between `low` and `high`: 0 to LEVELS - 1. */

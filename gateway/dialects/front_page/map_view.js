@@ -22,14 +22,23 @@ export function mapView(texts, vectors, similarities) {
   const groups = places.map((place, index) => pointOf(place, index));
   const image = drawn(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "map", role: "img", "aria-label": `Map of the ${texts.length} vectors` },
+    {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      class: "map",
+      role: "img",
+      "aria-label": `Map of the ${texts.length} vectors`,
+    },
     drawn("rect", { class: "ground", x: 0.5, y: 0.5, width: WIDTH - 1, height: HEIGHT - 1, rx: 8 }),
     ...linesOf(places, neighbours),
     ...labelsOf(texts, places),
     ...groups,
   );
   return [
-    element("p", { class: "lead" }, `These two directions hold ${percent(shares)} of how the vectors differ. ${JOINED}`),
+    element(
+      "p",
+      { class: "lead" },
+      `These two directions hold ${percent(shares)} of how the vectors differ. ${JOINED}`,
+    ),
     image,
     listOf(texts, points, neighbours, groups),
   ];
@@ -44,7 +53,9 @@ function placesOf(points) {
   const [columns, rows] = [0, 1].map((axis) => points.map((point) => point[axis]));
   const [left, right] = [Math.min(...columns), Math.max(...columns)];
   const [bottom, top] = [Math.min(...rows), Math.max(...rows)];
-  const fitting = [(WIDTH - 2 * MARGIN) / (right - left), (HEIGHT - 2 * MARGIN) / (top - bottom)].filter(Number.isFinite);
+  const fitting = [(WIDTH - 2 * MARGIN) / (right - left), (HEIGHT - 2 * MARGIN) / (top - bottom)].filter(
+    Number.isFinite,
+  );
   const scale = fitting.length ? Math.min(...fitting) : 0;
   return points.map(([x, y]) => ({
     x: WIDTH / 2 + (x - (left + right) / 2) * scale,
@@ -108,7 +119,12 @@ function meet(one, other) {
 
 function listOf(texts, points, neighbours, groups) {
   const items = texts.map((text, index) => {
-    const item = element("li", {}, quoted(text, 140), element("span", { class: "dim" }, where(points[index], neighbours[index])));
+    const item = element(
+      "li",
+      {},
+      quoted(text, 140),
+      element("span", { class: "dim" }, where(points[index], neighbours[index])),
+    );
     item.addEventListener("pointerenter", () => groups[index].classList.add("lit"));
     item.addEventListener("pointerleave", () => groups[index].classList.remove("lit"));
     return item;

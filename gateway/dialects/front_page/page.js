@@ -4,7 +4,7 @@ import { rankingIn, tokensIn, tokenVectorsIn, vectorsIn } from "./answers.js";
 import { chunksView } from "./chunks_view.js";
 import { Controls } from "./controls.js";
 import { element } from "./elements.js";
-import { Trouble } from "./errors.js";
+import { KEY_WANTED, Trouble } from "./errors.js";
 import { EXAMPLES, RANKING_EXAMPLE } from "./examples.js";
 import { ask, base } from "./gateway.js";
 import { heatMap, number } from "./heat_map.js";
@@ -40,7 +40,7 @@ async function start() {
     introduce(content);
     if (content.api_key_required === true && !controls.key) {
       controls.showKeyField();
-      tell("This gateway asks for an API key. Type yours into the field “API key”; it stays in this page's memory.");
+      tell(KEY_WANTED);
     } else await loadModels();
   });
 }
@@ -144,7 +144,11 @@ const VIEWS = {
   },
   chunks({ texts, query }, [asked, alone, inContext]) {
     const [question] = vectorsIn(asked.content, 1);
-    const vectors = { question, alone: vectorsIn(alone.content, texts.length), inContext: vectorsIn(inContext.content, texts.length) };
+    const vectors = {
+      question,
+      alone: vectorsIn(alone.content, texts.length),
+      inContext: vectorsIn(inContext.content, texts.length),
+    };
     return {
       panels: { chunks: chunksView(texts, query, vectors) },
       news: [`${texts.length} parts, each by itself and in context.`],
@@ -154,7 +158,9 @@ const VIEWS = {
     const ranking = rankingIn(content, texts.length);
     return {
       panels: { ranking: rankingView(texts, query, ranking) },
-      news: [`${texts.length} texts ranked. The best is number ${ranking[0].index + 1}, with ${ranking[0].score.toFixed(3)}.`],
+      news: [
+        `${texts.length} texts ranked. Number ${ranking[0].index + 1} is best, with ${ranking[0].score.toFixed(3)}.`,
+      ],
     };
   },
 };
@@ -192,7 +198,12 @@ function offerExamples() {
   const examples = controls.hasReranker ? [...EXAMPLES, { ...RANKING_EXAMPLE, ranking: true }] : EXAMPLES;
   place("examples").replaceChildren(
     ...examples.map((example) => {
-      const button = element("button", { type: "button", class: "card" }, element("b", {}, example.title), element("span", {}, example.hint));
+      const button = element(
+        "button",
+        { type: "button", class: "card" },
+        element("b", {}, example.title),
+        element("span", {}, example.hint),
+      );
       button.addEventListener("click", () => take(example));
       return element("li", {}, button);
     }),

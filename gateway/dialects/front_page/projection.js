@@ -1,8 +1,8 @@
 /**
  * Vectors as points on a plane, by principal component analysis: the two directions along which they differ most.
  *
- * Of n vectors the n by n table of their dot products is enough (the coordinates are its eigenvectors times the roots of
- * its eigenvalues), so a few texts cost little however many dimensions there are.
+ * Of n vectors the n by n table of their dot products is enough (the coordinates are its eigenvectors times the roots
+ * of its eigenvalues), so a few texts cost little however many dimensions there are.
  */
 
 import { dot } from "./similarity.js";
@@ -18,7 +18,9 @@ export function project(vectors, size = 2) {
   const { values, columns } = eigen(products(centred(vectors)));
   const total = values.reduce((sum, value) => sum + Math.max(0, value), 0);
   const noise = SMALL * Math.max(1, total);
-  const axes = Array.from({ length: size }, (_, axis) => coordinates(values[axis] ?? 0, columns[axis], vectors.length, noise));
+  const axes = Array.from({ length: size }, (_, axis) =>
+    coordinates(values[axis] ?? 0, columns[axis], vectors.length, noise),
+  );
   return {
     points: vectors.map((_, index) => axes.map((axis) => axis[index])),
     shares: axes.map((_, axis) => (total > noise ? Math.max(0, values[axis] ?? 0) / total : 0)),
@@ -44,12 +46,13 @@ function centred(vectors) {
 function products(vectors) {
   const rows = vectors.map(() => new Array(vectors.length));
   vectors.forEach((vector, row) => {
-    for (let column = 0; column <= row; column += 1) rows[row][column] = rows[column][row] = dot(vector, vectors[column]);
+    for (let column = 0; column <= row; column += 1)
+      rows[row][column] = rows[column][row] = dot(vector, vectors[column]);
   });
   return rows;
 }
 
-/** Eigenvalues of a symmetric matrix, the largest first, and a unit eigenvector for each: Jacobi's method, in sweeps. */
+/** Eigenvalues of a symmetric matrix, the largest first, and their unit eigenvectors: Jacobi's method, in sweeps. */
 function eigen(matrix) {
   const size = matrix.length;
   const rows = matrix.map((row) => [...row]);

@@ -14,9 +14,20 @@ export function rankingView(documents, query, ranking) {
       element("td", { class: "number dim" }, String(index + 1)),
     ),
   );
-  const heads = [["Rank", "number"], ["Score", "number"], ["Text", ""], ["Given as", "number"]];
+  const heads = [
+    ["Rank", "number"],
+    ["Score", "number"],
+    ["Text", ""],
+    ["Given as", "number"],
+  ];
   return [
-    element("p", { class: "lead" }, "How well each text answers ", element("q", {}, quoted(query, 160)), ", from 0 to 1."),
+    element(
+      "p",
+      { class: "lead" },
+      "How well each text answers ",
+      element("q", {}, quoted(query, 160)),
+      ", from 0 to 1.",
+    ),
     element(
       "div",
       { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of the ranking" },
@@ -24,7 +35,11 @@ export function rankingView(documents, query, ranking) {
         "table",
         { class: "plain" },
         element("caption", { class: "unseen" }, "The texts by how well they answer the question"),
-        element("thead", {}, element("tr", {}, ...heads.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)))),
+        element(
+          "thead",
+          {},
+          element("tr", {}, ...heads.map(([name, kind]) => element("th", { scope: "col", class: kind }, name))),
+        ),
         element("tbody", {}, ...rows),
       ),
     ),

@@ -82,7 +82,7 @@ function withHttpx(request) {
     "",
     "answer = httpx.post(",
     `    ${pythonString(address(request))},`,
-    ...(request.hasKey ? ["    headers={\"Authorization\": f\"Bearer {os.environ['API_KEY']}\"},"] : []),
+    ...(request.hasKey ? ['    headers={"Authorization": f"Bearer {os.environ[\'API_KEY\']}"},'] : []),
     `    json=${python(request.body, 1)},`,
     "    timeout=60,",
     ")",

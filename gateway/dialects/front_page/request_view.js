@@ -8,6 +8,7 @@ const LANGUAGES = [
   { id: "python", name: "Python", text: asPython },
   { id: "javascript", name: "JavaScript", text: asJavaScript },
 ];
+const KEY_NOTE = "Your key is not written out: put it into the environment variable API_KEY.";
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
 
 /** Elements to show `request`, as `request_text.js` has it; `tell` says aloud whether copying worked. */
@@ -33,14 +34,9 @@ export function requestView(request, tell) {
   const copy = element("button", { type: "button", class: "quiet" }, "Copy");
   copy.addEventListener("click", () => copied(code, tell));
   return [
-    element(
-      "div",
-      { class: "tabs" },
-      element("div", { role: "tablist", "aria-label": "Language" }, ...tabs),
-      copy,
-    ),
+    element("div", { class: "tabs" }, element("div", { role: "tablist", "aria-label": "Language" }, ...tabs), copy),
     panel,
-    request.hasKey ? element("p", { class: "dim" }, "Your key is not written out: put it into the environment variable API_KEY.") : null,
+    request.hasKey ? element("p", { class: "dim" }, KEY_NOTE) : null,
   ].filter((part) => part !== null);
 }
 

@@ -2,7 +2,7 @@
 
 /** The cosine of the angle between two vectors of one size, -1 to 1; 0 where one of them has no length. */
 export function cosine(one, other) {
-  const lengths = Math.sqrt(dot(one, one)) * Math.sqrt(dot(other, other));
+  const lengths = Math.sqrt(dot(one, one) * dot(other, other));
   return lengths > 0 ? Math.max(-1, Math.min(1, dot(one, other) / lengths)) : 0;
 }
 

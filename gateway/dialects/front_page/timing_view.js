@@ -1,4 +1,4 @@
-/** Where the time went: what the gateway says of itself, what the way there and back took, and this page's own share. */
+/** Where the time went: the gateway by its own word, the way there and back, and this page's share. */
 
 import { element } from "./elements.js";
 
@@ -10,15 +10,25 @@ const STAGES = [
   ["infer", "compute the vectors"],
 ];
 
-/** `timings` is a list of `{name, timing}`, a request each; `drawing` the milliseconds that this page took afterwards. */
+/** `timings` is a list of `{name, timing}`, a request each; `drawing` the milliseconds that the page took then. */
 export function timingView(timings, drawing) {
   const rows = timings.flatMap(({ name, timing }) => partsOf(timing).map((part) => ({ name, ...part })));
   rows.push({ name: "This page", label: "compare and draw", kind: "page", milliseconds: drawing });
   const total = rows.reduce((sum, row) => sum + row.milliseconds, 0);
   return [
-    element("p", { class: "lead" }, `${inMilliseconds(total)} in all, ${inMilliseconds(sumOf(rows, "gateway"))} of them in the gateway.`),
+    element(
+      "p",
+      { class: "lead" },
+      `${inMilliseconds(total)} in all, ${inMilliseconds(sumOf(rows, "gateway"))} of them in the gateway.`,
+    ),
     barOf(rows, total),
-    element("p", { class: "legend" }, ...key("gateway", "gateway"), ...key("way", "way there and back"), ...key("page", "this page")),
+    element(
+      "p",
+      { class: "legend" },
+      ...key("gateway", "gateway"),
+      ...key("way", "way there and back"),
+      ...key("page", "this page"),
+    ),
     tableOf(rows, timings.length > 1),
   ];
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,20 +71,41 @@ Showing = Callable[..., AbstractContextManager[Shown]]
 
 
 @pytest.fixture(scope="session")
-def showing(browser: Browser) -> Showing:
-    """`with showing(setting=...) as shown:` a page over services of its own; `tab` are a tab's options, `ready` waits
-    until models are offered."""
+def showing(browser: Browser) -> Iterator[Showing]:
+    """`with showing(setting=...) as shown:` the page in a tab of its own; `tab` are the tab's options, `ready` waits until
+    models are offered. A server stays for all tests with its settings, and forgets between them."""
+    with ExitStack() as running:
+        started: dict[str, tuple[InstantServices, str]] = {}
 
-    @contextmanager
-    def show(*, tab: dict[str, Any] | None = None, ready: bool = True, **changes: Any) -> Iterator[Shown]:
-        chosen = settings(**changes)
-        services = InstantServices(models=ScriptedModels(listings=LISTINGS))
-        with live_server(chosen, create_app(chosen, start_services=services.start)) as server:
+        @contextmanager
+        def show(*, tab: dict[str, Any] | None = None, ready: bool = True, **changes: Any) -> Iterator[Shown]:
+            if repr(changes) not in started:
+                started[repr(changes)] = running.enter_context(serving(**changes))
+            services, url = started[repr(changes)]
+            forget(services)
             with browser.tab(**tab or {}) as opened:
-                opened.open(server.url + "/")
+                opened.open(url + "/")
                 opened.wait("document.querySelectorAll('#examples button').length")
                 if ready:
                     opened.wait("!document.querySelector('#model').disabled")
-                yield Shown(opened, services, server.url)
+                yield Shown(opened, services, url)
 
-    return show
+        yield show
+
+
+@contextmanager
+def serving(**changes: Any) -> Iterator[tuple[InstantServices, str]]:
+    """Services, and the address of a gateway with settings of these changes in front of them."""
+    chosen = settings(**changes)
+    services = InstantServices(models=ScriptedModels(listings=LISTINGS))
+    with live_server(chosen, create_app(chosen, start_services=services.start)) as server:
+        yield services, server.url
+
+
+def forget(services: InstantServices) -> None:
+    """What an earlier test saw, and what it set up."""
+    for part in (services.embedder, services.reranker):
+        part.seen.clear()
+        part.error, part.hold = None, False
+        part.cancelled.clear()
+    services.embedder.warnings = ()

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.dialects.front_page.conftest import Shown, Showing
+from tests.dialects.front_page.conftest import Showing, Shown
 from tests.support.axe import axe_script, violations
 from tests.support.instant_models import RERANKER
 
 pytestmark = pytest.mark.network
 
-KEY = "a-long-and-secret-key"
 TEXTS = [f"This is text number {number}, which is a little longer than others." for number in range(14)]
 
 
@@ -85,5 +84,7 @@ def test_axe_would_find_something(showing: Showing, axe: str) -> None:
         shown.tab.open(shown.url + "/")
         shown.tab.wait("!document.querySelector('#model').disabled")
         shown.tab.evaluate("document.querySelector('label[for=model]').remove()")
-        shown.tab.evaluate("document.querySelector('#status').textContent = 'x', document.querySelector('#status').style.color = '#ccc'")
+        shown.tab.evaluate(
+            "{ const status = document.querySelector('#status'); status.textContent = 'x'; status.style.color = '#ccc' }"
+        )
         assert {one["rule"] for one in violations(shown.tab, axe)} == {"select-name", "color-contrast"}

@@ -103,18 +103,16 @@ def test_vectors_on_a_line_have_one_axis(tab: Tab) -> None:
     assert steps == pytest.approx([2**0.5, 3 * 2**0.5])
 
 
-@pytest.mark.parametrize(
-    ("value", "level"), [(0.2, 0), (0.8, 11), (0.5, 6), (-1, 0), (2, 11), (0.21, 0), (0.79, 11)]
-)
+@pytest.mark.parametrize(("value", "level"), [(0.2, 0), (0.8, 11), (0.51, 6), (-1, 0), (2, 11), (0.21, 0), (0.79, 11)])
 def test_colours_are_in_proportion(tab: Tab, value: float, level: int) -> None:
     assert tab.call("heat_map.js", "level", value, {"low": 0.2, "high": 0.8}) == level
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0.00"), (-0.001, "0.00"), (-0.126, "−0.13"), (1, "1.00"), (0.555, "0.56")]
+    ("value", "text"), [(0, "0.00"), (-0.001, "0.00"), (-0.126, "−0.13"), (1, "1.00"), (0.554, "0.55")]
 )
 def test_numbers_are_written_with_two_decimals(tab: Tab, value: float, text: str) -> None:
-    assert tab.call("heat_map.js", "number", value) in (text, "0.55" if text == "0.56" else text)
+    assert tab.call("heat_map.js", "number", value) == text
 
 
 TIMING = {"waiting": 12.0, "receiving": 1.0, "parsing": 0.5}
@@ -143,7 +141,10 @@ def test_every_millisecond_is_somewhere_and_none_is_negative(
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("tokenize;dur=0.41, infer;dur=3.10, total;dur=4.00", {"stages": {"tokenize": 0.41, "infer": 3.1}, "processing": 4}),
+        (
+            "tokenize;dur=0.41, infer;dur=3.10, total;dur=4.00",
+            {"stages": {"tokenize": 0.41, "infer": 3.1}, "processing": 4},
+        ),
         ("cdn;desc=x;dur=1, infer;dur=-3, total;dur=x", {"stages": {}, "processing": 7}),
         ("", {"stages": {}, "processing": 7}),
     ],

@@ -34,7 +34,7 @@ HOSTILE = [
     "",
 ]
 BODY: dict[str, Any] = {"model": "m'o\"d", "task": "retrieval.query", "dimensions": 32, "input": HOSTILE}
-RANKING: dict[str, Any] = {"model": "m", "query": "it's \"that\"", "return_documents": False, "documents": HOSTILE}
+RANKING: dict[str, Any] = {"model": "m", "query": 'it\'s "that"', "return_documents": False, "documents": HOSTILE}
 TOKENS: dict[str, Any] = {"model": "m", "return_multivector": True, "input": HOSTILE}
 CASES = [("v1/embeddings", BODY), ("v1/rerank", RANKING), ("v1/embeddings", TOKENS)]
 
@@ -70,7 +70,9 @@ def call_of(source: str, name: str) -> dict[str, Any]:
 
 def sent_by_javascript(tab: Tab, source: str) -> dict[str, Any]:
     """What the code hands to `fetch`."""
-    stub = "const fetch = async (url, options) => { sent = {url, ...options}; return {ok: true, json: async () => ({})} };"
+    stub = (
+        "const fetch = async (url, options) => { sent = {url, ...options}; return {ok: true, json: async () => ({})} };"
+    )
     process = "const process = {env: {API_KEY: 'secret'}};"
     sent: dict[str, Any] = tab.evaluate(f"(async () => {{ let sent; {stub} {process} {source}\n return sent; }})()")
     return sent
@@ -85,7 +87,9 @@ def test_curl_sends_the_same(tab: Tab, path: str, body: dict[str, Any], has_key:
     assert json.loads(words[-1]) == body
 
 
-@pytest.mark.parametrize("body", [BODY, {"model": "m", "input": ["a", "b"], "late_chunking": True, "input_type": "document"}])
+@pytest.mark.parametrize(
+    "body", [BODY, {"model": "m", "input": ["a", "b"], "late_chunking": True, "input_type": "document"}]
+)
 def test_python_sends_the_same_by_the_official_client(tab: Tab, body: dict[str, Any]) -> None:
     source = written(tab, "asPython", "v1/embeddings", body)
     arguments = call_of(source, "create")
@@ -156,7 +160,11 @@ def test_texts_are_told_apart(tab: Tab, typed: str, paragraphs: bool, texts: lis
 
 
 def test_a_document_of_one_line_is_cut_into_sentences(tab: Tab) -> None:
-    assert tab.call("texts.js", "documentParts", "One. Two is here!  And three?") == ["One.", "Two is here!", "And three?"]
+    assert tab.call("texts.js", "documentParts", "One. Two is here!  And three?") == [
+        "One.",
+        "Two is here!",
+        "And three?",
+    ]
     assert tab.call("texts.js", "documentParts", "One. Two.\nThree.") == ["One. Two.", "Three."]
 
 
