@@ -48,7 +48,7 @@ def route_entries(routes: Sequence[BaseRoute], *, source: str) -> list[Entry]:
         )
         for route in routes
         if isinstance(route, DocumentedRoute)
-        for method in sorted(route.methods - {_HEAD})
+        for method in sorted(_methods(route) - {_HEAD})
     ]
 
 
@@ -59,7 +59,11 @@ def other_routes(routes: Sequence[BaseRoute], dialects: Sequence[Dialect]) -> li
 
 
 def _request(route: BaseRoute) -> tuple[str, frozenset[str]]:
-    return getattr(route, "path", ""), frozenset(getattr(route, "methods", None) or ())
+    return getattr(route, "path", ""), _methods(route)
+
+
+def _methods(route: BaseRoute) -> frozenset[str]:
+    return frozenset(getattr(route, "methods", None) or ())
 
 
 def undocumented_routes(routes: Sequence[BaseRoute]) -> list[str]:
@@ -84,7 +88,7 @@ def _is_spelling(route: BaseRoute, documented: DocumentedRoute) -> TypeGuard[Rou
         isinstance(route, Route)
         and not isinstance(route, DocumentedRoute)
         and route.app is documented.app
-        and documented.methods <= (route.methods or set())
+        and _methods(documented) <= _methods(route)
     )
 
 
