@@ -56,6 +56,14 @@ def through_every_api(client: httpx.Client, model: str) -> dict[str, Rows]:
         "cohere base64": np.stack([np.frombuffer(base64.b64decode(one), "<f4") for one in cohere["base64"]]),
         "cohere v1": rows(answer(client, "/v1/embed", model=model, texts=TEXTS)["embeddings"]),
         "tei": rows(answer(client, "/embed", model=model, inputs=TEXTS)),
+        "azure": rows(
+            [one["embedding"] for one in answer(client, f"/openai/deployments/{model}/embeddings", input=TEXTS)["data"]]
+        ),
+        "vllm bytes": np.frombuffer(
+            client.post("/v1/embeddings", json={"model": model, "input": TEXTS, "encoding_format": "bytes"}).content,
+            "<f4",
+        ).reshape(len(TEXTS), -1),
+        "vllm pooling": rows([one["data"] for one in answer(client, "/pooling", model=model, input=TEXTS)["data"]]),
     }
 
 
@@ -120,6 +128,9 @@ def test_which_end_of_a_long_text_is_lost(plain: httpx.Client) -> None:
     assert answer(plain, "/embed", inputs=both) == [start]
     assert answer(plain, "/embed", inputs=[both], truncation_direction="Left") == [end]
     assert answer(plain, "/v2/embed", texts=[both])["embeddings"]["float"] == [start]
+    for side, vector in (("right", start), ("left", end)):
+        asked = {"truncate_prompt_tokens": -1, "truncation_side": side}
+        assert answer(plain, "/v1/embeddings", input=both, **asked)["data"][0]["embedding"] == vector
     assert answer(plain, "/v2/embed", texts=[both], truncate="START")["embeddings"]["float"] == [end]
     assert answer(plain, "/api/embed", input=both)["embeddings"] == [start]
     refused = plain.post("/embed", json={"inputs": first + last, "truncate": False})
@@ -128,6 +139,25 @@ def test_which_end_of_a_long_text_is_lost(plain: httpx.Client) -> None:
     assert (refused.status_code, set(refused.json())) == (400, {"message", "id"})
     refused = plain.post("/api/embed", json={"input": first + last, "truncate": False})
     assert refused.json()["error"].startswith("the input length exceeds the context length")
+
+
+def test_a_text_cut_to_a_length_is_as_good_as_sent_that_short(plain: httpx.Client) -> None:
+    words = "the harbour lies in the fog and a violin plays"
+    cut = answer(plain, "/v1/embeddings", input=words, truncate_prompt_tokens=7)
+    short = answer(plain, "/v1/embeddings", input="the harbour lies in the")
+    assert cut["usage"]["prompt_tokens"] == short["usage"]["prompt_tokens"] == 7
+    assert cut["data"][0]["embedding"] == short["data"][0]["embedding"]
+
+
+def test_scores_are_cosines_of_the_same_vectors_or_those_of_rerank(twins: httpx.Client) -> None:
+    query, documents = TEXTS[0], TEXTS[:2]
+    scored = answer(twins, "/score", model=V3, queries=query, documents=documents)["data"]
+    [one], many = openai(twins, V3, input_type="query")[:1], openai(twins, V3, input_type="document")[:2]
+    assert [item["score"] for item in scored] == pytest.approx((many @ one).tolist(), abs=1e-6)
+    scored = answer(twins, "/score", model=RERANKER, queries=query, documents=documents)["data"]
+    ranked = answer(twins, "/v1/rerank", model=RERANKER, query=query, documents=documents)["results"]
+    expected = {item["index"]: item["relevance_score"] for item in ranked}
+    assert {item["index"]: item["score"] for item in scored} == pytest.approx(expected, abs=1e-6)
 
 
 def test_tokens_go_to_text_and_back_and_give_the_same_vector(plain: httpx.Client) -> None:
