@@ -88,9 +88,7 @@ class GatewayApp(FastAPI):
     cost more than the rest of a short request.
     """
 
-    def __init__(
-        self, *, middleware_stack: Sequence[Middleware], dialects: Sequence[Dialect], **options: Any
-    ) -> None:
+    def __init__(self, *, middleware_stack: Sequence[Middleware], dialects: Sequence[Dialect], **options: Any) -> None:
         super().__init__(**options)
         self.dialects = tuple(dialects)
         self.startup_error: SetupError | None = None
@@ -152,9 +150,7 @@ def create_app(
                 assert isinstance(app, GatewayApp)
                 app.startup_error = error
                 raise
-            for dialect in dialects:
-                if isinstance(dialect, WorksBetweenRequests):
-                    await running.enter_async_context(dialect.running())
+            await running.enter_async_context(_work_of(dialects))
             yield services.as_state()
 
     app = GatewayApp(
@@ -170,6 +166,16 @@ def create_app(
     )
     app.router.routes.extend(_routes(app, settings, metrics, dialects))
     return app
+
+
+@asynccontextmanager
+async def _work_of(dialects: Sequence[Dialect]) -> AsyncIterator[None]:
+    """What dialects do that no request waits for."""
+    async with AsyncExitStack() as running:
+        for dialect in dialects:
+            if isinstance(dialect, WorksBetweenRequests):
+                await running.enter_async_context(dialect.running())
+        yield
 
 
 def public_dialects(settings: Settings) -> list[Dialect]:
