@@ -173,10 +173,10 @@ def _inputs_of(instance: Fields) -> int:
     if isinstance(inputs, dict):
         sentences = inputs.get("sentences")
         return 1 + len(sentences) if isinstance(sentences, list) else 1
-    if texts is not None:
-        inputs = texts
-    is_one = not isinstance(inputs, list) or not inputs or type(inputs[0]) is int
-    return 1 if is_one else len(inputs)
+    items = inputs if texts is None else texts
+    if not isinstance(items, list) or not items or type(items[0]) is int:
+        return 1
+    return len(items)
 
 
 def _no_sparse(_scope: Scope) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +37,7 @@ class Counting:
         return RerankResult("m", scores, scores.astype(np.float32), Usage(tokens, tokens))
 
 
-def request_of(query: str, documents: list[str]) -> RerankRequest:
+def request_of(query: str, documents: Sequence[str]) -> RerankRequest:
     return RerankRequest(query=query, documents=documents, deadline=1.0)
 
 
