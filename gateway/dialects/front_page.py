@@ -32,6 +32,7 @@ ASSETS = (
     "controls.js",
     "elements.js",
     "errors.js",
+    "example_pictures.js",
     "examples.js",
     "gateway.js",
     "heat_map.js",

@@ -10,7 +10,6 @@ export function chunksView(parts, query, { question, alone, inContext }) {
     part,
     before: cosine(question, alone[index]),
     after: cosine(question, inContext[index]),
-    kept: cosine(alone[index], inContext[index]),
   }));
   const closer = rows.filter(({ before, after }) => after > before).length;
   return [
@@ -39,7 +38,6 @@ function tableOf(rows) {
     ["By itself", "number"],
     ["In context", "number"],
     ["Change", "number"],
-    ["Both alike", "number"],
   ];
   return element(
     "table",
@@ -54,7 +52,7 @@ function tableOf(rows) {
   );
 }
 
-function rowOf({ part, before, after, kept }) {
+function rowOf({ part, before, after }) {
   const change = after - before;
   return element(
     "tr",
@@ -63,7 +61,6 @@ function rowOf({ part, before, after, kept }) {
     element("td", { class: "number" }, number(before)),
     element("td", { class: "number" }, number(after)),
     element("td", { class: `number ${change >= 0 ? "up" : "down"}` }, `${change >= 0 ? "+" : ""}${number(change)}`),
-    element("td", { class: "number dim" }, number(kept)),
   );
 }
 

@@ -3,6 +3,7 @@
 export const EXAMPLES = [
   {
     title: "Three subjects",
+    picture: "groups",
     hint: "Nine sentences about the sea, the kitchen and the night sky. Do they find one another?",
     view: "compare",
     texts: [
@@ -18,21 +19,24 @@ export const EXAMPLES = [
     ],
   },
   {
-    title: "Same word, other meaning",
-    hint: "“Bank”, “bat” and “spring” mean two things each. The vectors know which.",
+    title: "Word or meaning",
+    picture: "pairs",
+    hint: "Does “bank” find the other “bank”, or the sentence that means the same without the word?",
     view: "compare",
     texts: [
       "The bank raised its interest rates again.",
-      "She deposited the cheque at her bank.",
+      "Lenders now charge more for a loan.",
       "We had a picnic on the bank of the river.",
+      "They ate their lunch at the water's edge.",
       "A bat flew out of the cave at dusk.",
+      "Small winged mammals leave their roost at nightfall.",
       "He swung the bat and missed the ball.",
-      "Wild flowers come up in spring.",
-      "The spring in the old mattress is broken.",
+      "The baseball player struck out.",
     ],
   },
   {
     title: "Late chunking",
+    picture: "shift",
     hint: "“The city” in a sentence of its own could be any. Read in context it is Berlin.",
     view: "chunks",
     query: "Berlin",
@@ -48,6 +52,7 @@ export const EXAMPLES = [
 /** Offered where a reranker is chosen. */
 export const RANKING_EXAMPLE = {
   title: "A question and its answers",
+  picture: "ranking",
   hint: "Which of six sentences says when ice melts?",
   query: "At what temperature does ice melt?",
   texts: [

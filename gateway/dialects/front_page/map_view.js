@@ -5,32 +5,36 @@ import { number } from "./heat_map.js";
 import { project } from "./projection.js";
 import { nearest } from "./similarity.js";
 
-const WIDTH = 640;
-const HEIGHT = 420;
-const MARGIN = 42;
+const WIDTHS = { least: 300, most: 720 };
+const SHAPE = 0.62;
+const MARGIN = 40;
 const RADIUS = 11;
-const LABEL_LETTERS = 24;
+/* Long labels where there is room, short ones else. */
+const LABEL_LETTERS = [34, 14];
 const LETTER_WIDTH = 6.6;
 const LABEL_HEIGHT = 15;
 const JOINED = "A line joins each text to the one nearest to it in all dimensions.";
 
-/** Elements to show `vectors`, one for each of `texts`; `similarities` say which are nearest to one another. */
-export function mapView(texts, vectors, similarities) {
+/** Elements to show `vectors`, one for each of `texts`; `similarities` say which are nearest to one another. `room` is
+ * how many pixels the map may take in width, so that its letters keep their size. */
+export function mapView(texts, vectors, similarities, room) {
   const { points, shares } = project(vectors);
+  const width = Math.round(Math.max(WIDTHS.least, Math.min(WIDTHS.most, room)));
+  const frame = { width, height: Math.round(SHAPE * width) };
   const neighbours = texts.map((_, index) => nearest(similarities, index));
-  const places = placesOf(points);
+  const places = placesOf(points, frame);
   const groups = places.map((place, index) => pointOf(place, index));
   const image = drawn(
     "svg",
     {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      viewBox: `0 0 ${frame.width} ${frame.height}`,
       class: "map",
       role: "img",
       "aria-label": `Map of the ${texts.length} vectors`,
     },
-    drawn("rect", { class: "ground", x: 0.5, y: 0.5, width: WIDTH - 1, height: HEIGHT - 1, rx: 8 }),
+    drawn("rect", { class: "ground", x: 0.5, y: 0.5, width: frame.width - 1, height: frame.height - 1, rx: 8 }),
     ...linesOf(places, neighbours),
-    ...labelsOf(texts, places),
+    ...labelsOf(texts, places, frame),
     ...groups,
   );
   return [
@@ -49,17 +53,17 @@ function percent([first, second]) {
 }
 
 /** One scale for both axes, so that distances mean the same in all directions; centred. */
-function placesOf(points) {
+function placesOf(points, { width, height }) {
   const [columns, rows] = [0, 1].map((axis) => points.map((point) => point[axis]));
   const [left, right] = [Math.min(...columns), Math.max(...columns)];
   const [bottom, top] = [Math.min(...rows), Math.max(...rows)];
-  const fitting = [(WIDTH - 2 * MARGIN) / (right - left), (HEIGHT - 2 * MARGIN) / (top - bottom)].filter(
+  const fitting = [(width - 2 * MARGIN) / (right - left), (height - 2 * MARGIN) / (top - bottom)].filter(
     Number.isFinite,
   );
   const scale = fitting.length ? Math.min(...fitting) : 0;
   return points.map(([x, y]) => ({
-    x: WIDTH / 2 + (x - (left + right) / 2) * scale,
-    y: HEIGHT / 2 - (y - (bottom + top) / 2) * scale,
+    x: width / 2 + (x - (left + right) / 2) * scale,
+    y: height / 2 - (y - (bottom + top) / 2) * scale,
   }));
 }
 
@@ -82,35 +86,34 @@ function linesOf(places, neighbours) {
 }
 
 /** A label for each point beside which there is room for one. */
-function labelsOf(texts, places) {
+function labelsOf(texts, places, frame) {
   const taken = places.map(({ x, y }) => box(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS));
+  const isFree = ({ area }) => inside(area, frame) && !taken.some((other) => meet(area, other));
   return places.flatMap((place, index) => {
-    const label = clipped(texts[index], LABEL_LETTERS);
-    const spot = spotsFor(place, label.length * LETTER_WIDTH).find(
-      ({ area }) => inside(area) && !taken.some((other) => meet(area, other)),
-    );
+    const spot = LABEL_LETTERS.flatMap((letters) => spotsFor(place, clipped(texts[index], letters))).find(isFree);
     if (!spot) return [];
     taken.push(spot.area);
-    return [drawn("text", { class: "name", x: spot.x, y: spot.y, "text-anchor": spot.anchor }, label)];
+    return [drawn("text", { class: "name", x: spot.x, y: spot.y, "text-anchor": spot.anchor }, spot.label)];
   });
 }
 
-function spotsFor({ x, y }, width) {
+function spotsFor({ x, y }, label) {
+  const width = label.length * LETTER_WIDTH;
   const [aside, up] = [RADIUS + 5, LABEL_HEIGHT / 2];
   return [
     { x: x + aside, y: y + 4, anchor: "start", area: box(x + aside, y - up, width, LABEL_HEIGHT) },
     { x: x - aside, y: y + 4, anchor: "end", area: box(x - aside - width, y - up, width, LABEL_HEIGHT) },
     { x, y: y - aside, anchor: "middle", area: box(x - width / 2, y - aside - 12, width, LABEL_HEIGHT) },
     { x, y: y + aside + 11, anchor: "middle", area: box(x - width / 2, y + aside, width, LABEL_HEIGHT) },
-  ];
+  ].map((spot) => ({ ...spot, label }));
 }
 
 function box(left, top, width, height) {
   return { left, top, right: left + width, bottom: top + height };
 }
 
-function inside({ left, top, right, bottom }) {
-  return left >= 6 && top >= 6 && right <= WIDTH - 6 && bottom <= HEIGHT - 6;
+function inside({ left, top, right, bottom }, { width, height }) {
+  return left >= 6 && top >= 6 && right <= width - 6 && bottom <= height - 6;
 }
 
 function meet(one, other) {

@@ -5,6 +5,7 @@ import { chunksView } from "./chunks_view.js";
 import { Controls } from "./controls.js";
 import { element } from "./elements.js";
 import { KEY_WANTED, Trouble } from "./errors.js";
+import { pictureOf } from "./example_pictures.js";
 import { EXAMPLES, RANKING_EXAMPLE } from "./examples.js";
 import { ask, base } from "./gateway.js";
 import { heatMap, number } from "./heat_map.js";
@@ -46,7 +47,7 @@ async function start() {
 }
 
 function introduce({ version, links }) {
-  place("version").textContent = typeof version === "string" ? `version ${version}` : "";
+  place("version").textContent = typeof version === "string" ? `Version ${version}.` : "";
   for (const name of ["docs", "reference"]) place(`link-${name}`).hidden = typeof links?.[name] !== "string";
 }
 
@@ -83,6 +84,13 @@ async function run() {
   running = null;
   controls.busy(false);
   place("shown").removeAttribute("aria-busy");
+  bringIntoView();
+}
+
+/** On a small screen what came of it stands below the form. */
+function bringIntoView() {
+  const results = place("results");
+  if (results.getBoundingClientRect().top > 0.8 * innerHeight) results.scrollIntoView({ block: "start" });
 }
 
 async function loadModelsFor(signal) {
@@ -135,7 +143,10 @@ const VIEWS = {
     const similarities = tokens ? lateInteractions(tokens) : cosines(vectors);
     const [closest] = pairs(similarities);
     return {
-      panels: { heat: heatMap(texts, similarities), map: mapView(texts, vectors, similarities) },
+      panels: {
+        heat: heatMap(texts, similarities),
+        map: mapView(texts, vectors, similarities, place("status").clientWidth - 48),
+      },
       news: [
         `${texts.length} texts, ${describedVectors(tokens, vectors)}${described(tokensIn(content))}.`,
         `Closest are ${closest.one + 1} and ${closest.other + 1}, with ${number(closest.similarity)}.`,
@@ -198,12 +209,8 @@ function offerExamples() {
   const examples = controls.hasReranker ? [...EXAMPLES, { ...RANKING_EXAMPLE, ranking: true }] : EXAMPLES;
   place("examples").replaceChildren(
     ...examples.map((example) => {
-      const button = element(
-        "button",
-        { type: "button", class: "card" },
-        element("b", {}, example.title),
-        element("span", {}, example.hint),
-      );
+      const words = [element("b", {}, example.title), element("span", {}, example.hint)];
+      const button = element("button", { type: "button", class: "card" }, pictureOf(example.picture), ...words);
       button.addEventListener("click", () => take(example));
       return element("li", {}, button);
     }),

@@ -10,26 +10,32 @@ const STAGES = [
   ["infer", "compute the vectors"],
 ];
 
+const KINDS = [
+  ["gateway", "gateway"],
+  ["way", "way there and back"],
+  ["page", "this page"],
+];
+
 /** `timings` is a list of `{name, timing}`, a request each; `drawing` the milliseconds that the page took then. */
 export function timingView(timings, drawing) {
-  const rows = timings.flatMap(({ name, timing }) => partsOf(timing).map((part) => ({ name, ...part })));
-  rows.push({ name: "This page", label: "compare and draw", kind: "page", milliseconds: drawing });
-  const total = rows.reduce((sum, row) => sum + row.milliseconds, 0);
+  const columns = timings.map(({ name, timing }) => ({ name, parts: partsOf(timing) }));
+  columns.at(-1).parts.push({ label: "compare and draw", kind: "page", milliseconds: drawing });
+  const parts = columns.flatMap((column) => column.parts);
+  const own = parts.filter(({ kind }) => kind === "gateway");
+  const longest = Math.max(...columns.map((column) => sumOf(column.parts)));
   return [
     element(
       "p",
       { class: "lead" },
-      `${inMilliseconds(total)} in all, ${inMilliseconds(sumOf(rows, "gateway"))} of them in the gateway.`,
+      `${inMilliseconds(sumOf(parts))} in all, ${inMilliseconds(sumOf(own))} of them in the gateway.`,
     ),
-    barOf(rows, total),
+    ...columns.map((column) => barOf(column.parts, longest)),
+    element("p", { class: "legend" }, ...KINDS.map(([kind, label]) => key(kind, label))),
     element(
-      "p",
-      { class: "legend" },
-      ...key("gateway", "gateway"),
-      ...key("way", "way there and back"),
-      ...key("page", "this page"),
+      "div",
+      { class: "scroll", role: "region", tabindex: "0", "aria-label": "Table of times" },
+      tableOf(columns),
     ),
-    tableOf(rows, timings.length > 1),
   ];
 }
 
@@ -59,41 +65,55 @@ export function inMilliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }
 
-function sumOf(rows, kind) {
-  return rows.filter((row) => row.kind === kind).reduce((sum, row) => sum + row.milliseconds, 0);
+function sumOf(parts) {
+  return parts.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
-function barOf(rows, total) {
-  const pieces = rows.map(({ kind, milliseconds }) => {
+/** As long as its part of the longest one. */
+function barOf(parts, longest) {
+  const pieces = parts.map(({ kind, milliseconds }) => {
     const piece = element("span", { class: kind });
-    piece.style.flexGrow = String(total > 0 ? milliseconds / total : 0);
+    piece.style.width = `${longest > 0 ? (100 * milliseconds) / longest : 0}%`;
     return piece;
   });
   return element("div", { class: "timeline", "aria-hidden": "true" }, ...pieces);
 }
 
 function key(kind, label) {
-  return [element("span", { class: `chip ${kind}`, "aria-hidden": "true" }), ` ${label} `];
+  return element("span", { class: "key" }, element("span", { class: `chip ${kind}`, "aria-hidden": "true" }), label);
 }
 
-function tableOf(rows, severalRequests) {
-  const body = rows.map(({ name, label, milliseconds }, index) =>
+/** A row a stage, a column a request; requests differ in their stages only where the gateway leaves one out. */
+function tableOf(columns) {
+  const labels = [...new Set(columns.flatMap(({ parts }) => parts.map(({ label }) => label)))];
+  const names = columns.length > 1 ? columns.map(({ name }) => name) : ["Time"];
+  const rows = labels.map((label) =>
     element(
       "tr",
       {},
-      severalRequests ? element("td", { class: "dim" }, name === rows[index - 1]?.name ? "" : name) : null,
       element("th", { scope: "row" }, label),
-      element("td", { class: "number" }, inMilliseconds(milliseconds)),
+      ...columns.map(({ parts }) => element("td", { class: "number" }, timeIn(parts, label))),
     ),
-  );
-  const heads = [...(severalRequests ? ["Request"] : []), "Stage", "Time"].map((name) =>
-    element("th", { scope: "col", class: name === "Time" ? "number" : "" }, name),
   );
   return element(
     "table",
     { class: "plain timings" },
     element("caption", { class: "unseen" }, "Time by stage"),
-    element("thead", {}, element("tr", {}, ...heads)),
-    element("tbody", {}, ...body),
+    element(
+      "thead",
+      {},
+      element(
+        "tr",
+        {},
+        element("th", { scope: "col" }, "Stage"),
+        ...names.map((name) => element("th", { scope: "col", class: "number" }, name)),
+      ),
+    ),
+    element("tbody", {}, ...rows),
   );
+}
+
+function timeIn(parts, label) {
+  const found = parts.find((part) => part.label === label);
+  return found ? inMilliseconds(found.milliseconds) : "";
 }

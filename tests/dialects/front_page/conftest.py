@@ -72,8 +72,8 @@ Showing = Callable[..., AbstractContextManager[Shown]]
 
 @pytest.fixture(scope="session")
 def showing(browser: Browser) -> Iterator[Showing]:
-    """`with showing(setting=...) as shown:` the page in a tab of its own; `tab` are the tab's options, `ready` waits until
-    models are offered. A server stays for all tests with its settings, and forgets between them."""
+    """`with showing(setting=...) as shown:` the page in a tab of its own; `tab` are the tab's options, `ready` waits
+    until models are offered. A server stays for all tests with its settings, and forgets between them."""
     with ExitStack() as running:
         started: dict[str, tuple[InstantServices, str]] = {}
 

@@ -85,6 +85,6 @@ def test_axe_would_find_something(showing: Showing, axe: str) -> None:
         shown.tab.wait("!document.querySelector('#model').disabled")
         shown.tab.evaluate("document.querySelector('label[for=model]').remove()")
         shown.tab.evaluate(
-            "{ const status = document.querySelector('#status'); status.textContent = 'x'; status.style.color = '#ccc' }"
+            "{ const one = document.querySelector('#status'); one.textContent = 'x'; one.style.color = '#ccc' }"
         )
         assert {one["rule"] for one in violations(shown.tab, axe)} == {"select-name", "color-contrast"}

@@ -304,6 +304,15 @@ def test_nothing_runs_over_the_edge(showing: Showing, width: int) -> None:
         assert shown.tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_on_a_small_screen_the_results_come_into_view(showing: Showing) -> None:
+    with showing(tab={"width": 380, "height": 700}) as shown:
+        assert (
+            shown.tab.evaluate("document.querySelector('#results').getBoundingClientRect().top > innerHeight") is True
+        )
+        shown.embed(*TEXTS)
+        assert shown.tab.evaluate("document.querySelector('#status').getBoundingClientRect().top < innerHeight") is True
+
+
 # Hostile input
 
 
