@@ -363,6 +363,20 @@ def test_10_durations_are_whole_nanoseconds(served: Edge) -> None:
     assert told["total_duration"] > 1000  # a microsecond: smaller is another unit
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_10_runpods_jobs_are_asked_for_as_in_the_cloud_and_as_by_its_local_server(served: Edge, method: str) -> None:
+    """The package's own local server wants POST where the cloud wants GET."""
+    job = answer(served.client, "/run", input={"model": "tiny", "input": ["a"]})["id"]
+    found: Json = {}
+    for _ in range(1000):
+        found = served.client.request(method, f"/status/{job}").json()
+        if found["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
+            break
+    assert found["status"] == "COMPLETED"
+    vector = np.float32(found["output"]["data"][0]["embedding"])
+    np.testing.assert_array_equal(vector, expected_vector(TextInput("a")))
+
+
 @pytest.mark.parametrize("header", ["", "Bearer ", "Bearer", "Basic ", "Bearer anything"])
 def test_10_a_key_that_is_empty_or_not_asked_for_does_no_harm(served: Edge, header: str) -> None:
     plain = served.client.post("/v1/embeddings", json={"input": "a"}, headers={"authorization": header})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +20,8 @@ from gateway.dialects.reference import Entry, dialect_entries, other_routes, rou
 from gateway.dialects.routing import serve
 from tests.support.edge import settings
 from tests.support.instant_services import InstantServices
+
+ROOT = Path(__file__).parents[2]
 
 
 def app() -> GatewayApp:
@@ -69,9 +73,13 @@ def test_every_entry_says_what_it_does_and_which_page_it_follows() -> None:
         assert "." in source.netloc
 
 
-def test_every_api_has_a_name_of_its_own() -> None:
-    names = [dialect.name for dialect in app().dialects]
+def test_every_api_has_a_name_of_its_own_and_imports_no_other() -> None:
+    dialects = app().dialects
+    names = [dialect.name for dialect in dialects]
     assert len(names) == len(set(names))
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [independent] = [contract["modules"] for contract in contracts if contract["type"] == "independence"]
+    assert {type(dialect).__module__ for dialect in dialects} == set(independent)
 
 
 class Made:
