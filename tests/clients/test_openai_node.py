@@ -85,7 +85,9 @@ def test_dimensions_and_fields_of_the_gateways_own(node: Node, twin_gateway_url:
     asked = {"task": "retrieval.query", "dimensions": 16}
     [answer] = ask(node, twin_gateway_url, {"model": TWIN, "input": TEXTS, **asked})
     assert np.array_equal(rows(answer["vectors"]), plain(twin_gateway_url, TWIN, TEXTS, **asked))
-    assert not np.allclose(rows(answer["vectors"]), plain(twin_gateway_url, TWIN, TEXTS, task="separation", dimensions=16))
+    assert not np.allclose(
+        rows(answer["vectors"]), plain(twin_gateway_url, TWIN, TEXTS, task="separation", dimensions=16)
+    )
 
 
 def test_many_inputs_keep_their_order(node: Node, gateway_url: str) -> None:

@@ -1,5 +1,5 @@
-"""Every block of docs/clients works as printed: with the clients' own packages, against the running gateway in front of a
-real Triton, and with PostgreSQL and Qdrant for what keeps vectors there.
+"""Every block of docs/clients works as printed: with the clients' own packages, against the running gateway in front of
+a real Triton, and with PostgreSQL and Qdrant where a page keeps vectors there.
 
 What cannot be installed, Elasticsearch and Open WebUI, is stood in for by what it puts on the wire.
 """
@@ -170,9 +170,7 @@ def test_works_with_a_database(block: Block, programs: Programs, url: str, datab
 
 
 @pytest.mark.parametrize("block", marked("run: client postgres twins"))
-def test_works_with_a_database_and_tasks(
-    block: Block, programs: Programs, twins: httpx.Client, database: str
-) -> None:
+def test_works_with_a_database_and_tasks(block: Block, programs: Programs, twins: httpx.Client, database: str) -> None:
     check_printed(block, programs.run(for_twins(block, twins), url=address_of(twins), DATABASE_URL=database))
 
 

@@ -14,7 +14,7 @@ PAGES = [
 ]
 OUTPUT_MARK = "output of the block above"
 RUNNABLE = {"bash", "sh", "python", "powershell", "console", "javascript", "sql", "ini"}
-# By tests/docs/test_client_pages.py, with the clients' own packages; `twins` against the tiny twins of the shipped models.
+# By tests/docs/test_client_pages.py, with the clients' own packages; `twins`: against the tiny twins of shipped models.
 CLIENT_MARKS = {
     "run: client", "run: client twins", "run: client postgres", "run: client postgres twins",
     "checked: elasticsearch", "checked: open-webui",
