@@ -67,6 +67,7 @@ _EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
     "x-gateway-warning",
+    "metadata",
     "server-timing",
 )
 _PREFLIGHT_SECONDS = 600
