@@ -23,6 +23,10 @@ from gateway.dialects.routing import serve
 
 _MODELS_PAGE = "https://platform.openai.com/docs/api-reference/models"
 
+# Where clients look: the API's version, what misconfigured base URLs make of it, and the way by which an endpoint of
+# RunPod's passes it on.
+_BASES = ("/v1", "", "/v1/v1", "/v2/{endpoint}/openai/v1", "/{endpoint}/openai/v1")
+
 
 class OpenAI:
     """The dialect of `/v1` and the default one for paths that belong to nobody."""
@@ -35,10 +39,10 @@ class OpenAI:
         self._limits = limits
 
     def routes(self) -> list[BaseRoute]:
-        """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, and the spellings of misconfigured base URLs."""
+        """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, below each of the bases."""
         return [
             *serve(
-                ("/v1/embeddings", "/embeddings", "/v1/v1/embeddings"),
+                tuple(f"{base}/embeddings" for base in _BASES),
                 JsonEndpoint("embeddings", answer_embeddings, limits=self._limits),
                 method="POST",
                 describe=create_embeddings,
@@ -46,7 +50,7 @@ class OpenAI:
                 tags=["Embeddings"],
             ),
             *serve(
-                ("/v1/models", "/models", "/v1/v1/models"),
+                tuple(f"{base}/models" for base in _BASES),
                 Page("models", models_page),
                 method="GET",
                 describe=list_models,
@@ -55,7 +59,7 @@ class OpenAI:
                 source=_MODELS_PAGE,
             ),
             *serve(
-                ("/v1/models/{model:path}", "/models/{model:path}", "/v1/v1/models/{model:path}"),
+                tuple(f"{base}/models/{{model:path}}" for base in _BASES),
                 Page("model", model_page),
                 method="GET",
                 describe=retrieve_model,

@@ -21,7 +21,7 @@ from gateway.dialects.inputs import InputLimits
 from gateway.dialects.runpod_http import RunPod
 from gateway.dialects.runpod_store import JobStore
 from gateway.types import TextInput
-from tests.support.edge import Edge, edge
+from tests.support.edge import Edge, check_error, edge
 from tests.support.instant_services import InstantServices, expected_score, expected_vector
 
 BASES = ["", "/v2/an-endpoint", "/an-endpoint"]
@@ -262,6 +262,17 @@ def test_a_jobs_own_timeout_is_its_deadline(own: Edge) -> None:
     before = time.monotonic()
     post(own, "/runsync", job() | {"policy": {"executionTimeout": 5000}})
     assert before + 5 <= own.services.embedder.seen[0].deadline <= time.monotonic() + 5
+
+
+@pytest.mark.parametrize("base", ["/v2/an-endpoint/openai/v1", "/an-endpoint/openai/v1"])
+def test_openais_api_below_an_endpoint_is_openais(guarded: Edge, base: str) -> None:
+    answer = post(guarded, f"{base}/embeddings", {"input": "a"}, **ANN)
+    assert answer.json() == post(guarded, "/v1/embeddings", {"input": "a"}, **ANN).json()
+    models = guarded.client.get(f"{base}/models", headers=ANN).json()
+    assert models == guarded.client.get("/v1/models", headers=ANN).json()
+    assert guarded.client.get(f"{base}/models/acme/Tiny-Model", headers=ANN).json()["id"] == "tiny"
+    check_error(post(guarded, f"{base}/embeddings", {"input": "a", "model": "none"}, **ANN), 404)
+    check_error(post(guarded, f"{base}/embeddings", {"input": "a"}), 401)
 
 
 async def test_who_hangs_up_leaves_no_job_behind() -> None:
