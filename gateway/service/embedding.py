@@ -80,9 +80,9 @@ class EmbeddingService:
         default_task = None if request.task or request.side else request.default_task
         model = self._models.find(request.model, task=request.task, side=request.side, preferred=default_task)
         check_token_vectors(request, model)
-        check_input_limit(request, model)
         dimensions = _checked_dimensions(request.dimensions, model)
         choice = model.choose_task(task=request.task, side=request.side, preferred=request.default_task)
+        check_input_limit(request, model, choice)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
         request = with_images_known(request, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.cards.tasks import TaskChoice, prompt_of
 from gateway.errors import InvalidField
 from gateway.service.public_model import PublicModel
 from gateway.text.pairs import PairWindow
@@ -12,9 +13,9 @@ from gateway.types import EmbedRequest
 _FIELD = "truncate_prompt_tokens"
 
 
-def check_input_limit(request: EmbedRequest, model: PublicModel) -> None:
+def check_input_limit(request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> None:
     """Raises `InvalidField` for more tokens than the model reads, for so few that nothing is left of a text beside the
-    special tokens, and for parts of one document, which are read whole."""
+    special tokens and the task's prefix, and for parts of one document, which are read whole."""
     if request.max_input_tokens is None:
         return
     if request.late_chunking:
@@ -23,7 +24,9 @@ def check_input_limit(request: EmbedRequest, model: PublicModel) -> None:
             param=_FIELD,
         )
     tokenizer = model.reader.tokenizer
-    least = len(tokenizer.prefix_ids) + len(tokenizer.suffix_ids) + 1
+    prefix = prompt_of(model.card.tasks, choice.task, choice.role).rstrip()
+    [before] = tokenizer.encode_bare([prefix], most=tokenizer.max_tokens)
+    least = len(tokenizer.prefix_ids) + len(before.ids) + len(tokenizer.suffix_ids) + 1
     _check(request.max_input_tokens, least=least, most=tokenizer.max_tokens, model=model)
 
 

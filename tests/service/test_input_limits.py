@@ -76,6 +76,19 @@ async def test_lengths_that_cannot_be_are_refused(tmp_path: Path, engine: Script
     assert refused.value.param == "truncate_prompt_tokens"
 
 
+async def test_so_few_that_a_tasks_prefix_is_all_that_is_left_are_refused(tmp_path: Path) -> None:
+    """All texts would have the same vector."""
+    engine = ScriptedEngine(states={"adapters": "READY"})
+    async with running(tmp_path, engine, known=[tiny_model(adapter_card(tmp_path))]) as service:
+        with pytest.raises(InvalidField, match="must be from 5 to 12"):
+            await service.embedding.embed(request("sat on", side="query", overflow=END, max_input_tokens=4))
+        least = await service.embedding.embed(request("sat on", side="query", overflow=END, max_input_tokens=5))
+        other = await service.embedding.embed(request("sat on", task="separation", overflow=END, max_input_tokens=3))
+    kept = [CLS, *[VOCABULARY[word] for word in ("the", "cat", "sat")], SEP]
+    np.testing.assert_allclose(least.vectors, [vector_of(kept, 0)], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other.vectors, [vector_of([CLS, VOCABULARY["sat"], SEP], 2)], rtol=0, atol=1e-6)
+
+
 async def test_a_document_read_as_a_whole_is_not_cut(tmp_path: Path, engine: ScriptedEngine) -> None:
     async with running(tmp_path, engine) as service:
         with pytest.raises(InvalidField, match="late_chunking"):
