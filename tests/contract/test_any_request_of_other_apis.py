@@ -1,5 +1,5 @@
-"""Requests that nobody sends on purpose, in the words of Ollama, Cohere and TEI, to the whole gateway: an answer of the
-right shape with finite numbers, or a refusal in that API's own words, never a failure."""
+"""Requests that nobody sends on purpose, in the words of Ollama, Cohere, TEI, Azure and vLLM, to the whole gateway: an
+answer of the right shape with finite numbers, or a refusal in that API's own words, never a failure."""
 
 from __future__ import annotations
 
@@ -57,6 +57,14 @@ def teis(body: Any) -> bool:
     return set(body) == {"error", "error_type"} and isinstance(body["error"], str)
 
 
+def azures(body: Any) -> bool:
+    return set(body["error"]) == {"code", "message", "param", "type"} and isinstance(body["error"]["code"], str)
+
+
+def vllms(body: Any) -> bool:
+    return set(body["error"]) == {"code", "message", "param", "type"} and isinstance(body["error"]["code"], int)
+
+
 OF_OLLAMA: Fields = {
     "truncate": st.booleans(), "dimensions": counts, "keep_alive": plain,
     "options": st.dictionaries(st.sampled_from(["task", "input_type", "num_ctx"]), plain, max_size=2),
@@ -69,6 +77,17 @@ OF_TEI: Fields = {
     "truncate": st.booleans(), "truncation_direction": st.sampled_from(["Left", "Right"]), "prompt_name": sides,
     "normalize": st.booleans(), "dimensions": counts, "token_vocabulary": st.sampled_from(["cl100k_base", "model"]),
     "parameters": st.dictionaries(st.sampled_from(["truncate", "normalize", "prompt_name"]), plain, max_size=2),
+}  # fmt: skip
+CONVERSATIONS = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "system", "assistant"]), "content": texts | some_texts}),
+    max_size=3,
+)
+OF_VLLM: Fields = {
+    "truncate_prompt_tokens": numbers, "truncation_side": st.sampled_from(["left", "right"]), "dimensions": counts,
+    "use_activation": st.booleans(), "encoding_format": st.sampled_from(["float", "base64", "bytes", "bytes_only"]),
+    "embed_dtype": st.sampled_from(["float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2", "int8"]),
+    "endianness": st.sampled_from(["native", "little", "big"]), "messages": CONVERSATIONS | st.lists(CONVERSATIONS),
+    "task": sides | st.sampled_from(["embed", "token_embed", "classify"]), "input_type": sides,
 }  # fmt: skip
 INSTANCES = st.lists(st.fixed_dictionaries({"inputs": some_texts, "model": models}), min_size=1, max_size=3)
 
@@ -94,6 +113,12 @@ SHAPES: dict[str, tuple[Shape, Fields, Fields]] = {
     "/": (teis, {"inputs": texts | some_texts | sentences, "model": models}, OF_TEI),
     "/vertex": (teis, {"instances": INSTANCES | st.lists(st.fixed_dictionaries(ranking), max_size=2)}, {}),
     "/tokenize": (teis, {"model": models, "inputs": texts | some_texts}, {"prompt_name": sides}),
+    "/openai/deployments/jina-embeddings-v3/embeddings": (azures, {"input": texts | some_texts | ids}, OF_VLLM),
+    "/pooling": (vllms, {"model": models, "input": texts | some_texts | ids | st.lists(ids)}, OF_VLLM),
+    "/score": (
+        vllms, {"model": models | st.just(RERANKER), "queries": texts | some_texts, "documents": texts | some_texts},
+        OF_VLLM | {"max_tokens_per_doc": numbers, "max_tokens_per_query": numbers},
+    ),
     "/decode": (teis, {"model": models, "ids": ids | st.lists(ids, max_size=3)}, {"skip_special_tokens": plain}),
 }  # fmt: skip
 
@@ -137,7 +162,10 @@ def test_any_request_is_answered_or_refused_in_the_words_of_its_api(
     is_refusal, needed, further = SHAPES[path]
     body = data.draw(requests(needed, further))
     answer = client.post(path, json=body)
-    if answer.status_code == 200:
+    if answer.headers["content-type"] == "application/octet-stream":
+        assert answer.status_code == 200
+        assert any(answer.content), body
+    elif answer.status_code == 200:
         assert is_finite(answer.json()), body
     else:
         assert answer.status_code in (400, 404, 413, 422, 424), (body, answer.text)
