@@ -53,7 +53,13 @@ ERRORS = [
     Errors("langchain_packages", "langchain-cohere", COHERE),
     Errors("llama_index_packages", "llama-index-openai", OPENAI),
     Errors("llama_index_packages", "llama-index-jinaai", ("RuntimeError",) * 4, NO_STATUSES),
-    Errors("llama_index_packages", "llama-index-tei", ("JSONDecodeError", None, "KeyError", "KeyError"), NO_STATUSES, has_words=False),
+    Errors(
+        "llama_index_packages",
+        "llama-index-tei",
+        ("JSONDecodeError", None, "KeyError", "KeyError"),
+        NO_STATUSES,
+        has_words=False,
+    ),
     Errors("llama_index_packages", "llama-index-ollama", OLLAMA, OLLAMA_STATUSES),
     Errors("llama_index_packages", "llama-index-cohere", COHERE),
     Errors("haystack_packages", "haystack-openai", OPENAI),
@@ -61,9 +67,17 @@ ERRORS = [
     Errors("ollama_sdk", "ollama", OLLAMA, OLLAMA_STATUSES),
     Errors("cohere_sdk", "cohere", COHERE),
     Errors("cohere_sdk", "cohere-v2", COHERE),
-    Errors("voyage_sdk", "voyageai", ("AuthenticationError", "InvalidRequestError", "RateLimitError", "ServiceUnavailableError")),
+    Errors(
+        "voyage_sdk",
+        "voyageai",
+        ("AuthenticationError", "InvalidRequestError", "RateLimitError", "ServiceUnavailableError"),
+    ),
     Errors("google_genai_sdk", "google-genai", ("ClientError", "ClientError", "ClientError", "ServerError")),
-    Errors("litellm_package", "litellm-openai", ("AuthenticationError", "NotFoundError", "RateLimitError", "ServiceUnavailableError")),
+    Errors(
+        "litellm_package",
+        "litellm-openai",
+        ("AuthenticationError", "NotFoundError", "RateLimitError", "ServiceUnavailableError"),
+    ),
 ]
 
 

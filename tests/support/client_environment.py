@@ -1,5 +1,5 @@
 """The environment that official clients run in, apart from the gateway's own: `.run/clients`, made once of
-`tests/clients/requirements.txt` and made anew when that file changes."""
+`tests/clients/requirements.txt` and `newest.txt` beside it, and made anew when they change."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "tests/clients/requirements.txt"
+NEWEST = ROOT / "tests/clients/newest.txt"
 FOLDER = ROOT / ".run/clients"
+NEWEST_FOLDER = FOLDER / "newest"
 DOWNLOAD = "150 MB"
-INSTALL_SECONDS = 1500
+INSTALL_SECONDS = 600
 
 _STAMP = "made-of"
 # Where tiktoken looks for the vocabulary that langchain-openai counts tokens by: a file named after a digest of this.
@@ -68,7 +70,7 @@ def client_variables(home: Path) -> dict[str, str]:
 
 def _fingerprint() -> str:
     """Of the requirements, of the Python, and of the folder, whose path an environment keeps in itself."""
-    requirements = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    requirements = hashlib.sha256(REQUIREMENTS.read_bytes() + NEWEST.read_bytes()).hexdigest()
     return f"{requirements} {sys.version_info.major}.{sys.version_info.minor} {FOLDER}\n"
 
 
@@ -78,7 +80,9 @@ def _make(python: Path) -> None:
     _run(sys.executable, "-m", "venv", "--without-pip", str(FOLDER))
     pip = (sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check")
     # Most of what is installed is never imported, so nothing is compiled before it is.
-    _run(*pip, "install", "--quiet", "--no-compile", "--only-binary", ":all:", "--requirement", str(REQUIREMENTS))
+    install = (*pip, "install", "--quiet", "--no-compile", "--no-deps", "--only-binary", ":all:")
+    _run(*install, "--requirement", str(REQUIREMENTS))
+    _run(*install, "--target", str(NEWEST_FOLDER), "--requirement", str(NEWEST))
 
 
 def _run(*command: str) -> None:

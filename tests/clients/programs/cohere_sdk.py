@@ -63,9 +63,7 @@ def second_version(plan: Plan) -> dict[str, Case]:
 
     async def embed_async() -> Any:
         made = cohere.AsyncClientV2(KEY, base_url=plan.url)
-        found = await made.embed(
-            model=MODEL, texts=plan.texts, input_type="search_document", embedding_types=["float"]
-        )
+        found = await made.embed(model=MODEL, texts=plan.texts, input_type="search_document", embedding_types=["float"])
         return found.embeddings.float_
 
     def of_every_type() -> Any:
