@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
 from gateway.dialects.inputs import InputLimits
+from gateway.dialects.keeping import keeping_nothing
 from gateway.dialects.key_defaults import with_key_defaults
 from gateway.errors import MalformedBody
 from gateway.telemetry.callers import caller_of, key_defaults_of
@@ -51,8 +52,10 @@ class Call:
 
     @property
     def services(self) -> Services:
-        """What answers, with the defaults of the caller's API key filled in."""
-        return with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
+        """What answers, with the defaults of the caller's API key filled in; it keeps nothing of a request that forbids
+        it."""
+        services = with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
+        return services if self.may_keep else keeping_nothing(services)
 
     @property
     def request_id(self) -> str:

@@ -319,7 +319,9 @@ def test_who_wants_nothing_kept_says_so_to_any_api(own: Edge, words: list[str], 
         ("/v1/embeddings", {"input": "a"}), ("/api/embed", {"input": "a"}), ("/api/embeddings", {"prompt": "a"}),
         ("/v1/embed", {"texts": ["a"]}), ("/v2/embed", {"texts": ["a"]}), ("/embed", {"inputs": "a"}),
         ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}), ("/", {"inputs": "a"}),
-        ("/vertex", {"instances": [{"inputs": "a"}]}),
+        ("/vertex", {"instances": [{"inputs": "a"}]}), ("/runsync", {"input": {"input": ["a"]}}),
+        ("/v1/multimodalembeddings", {"inputs": ["a"]}), ("/pooling", {"input": "a"}),
+        ("/v1beta/models/tiny:embedContent", {"content": {"parts": [{"text": "a"}]}}),
     ]  # fmt: skip
     for path, fields in calls:
         assert own.client.post(path, json=fields, headers=headers).status_code == 200
