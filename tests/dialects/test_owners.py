@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.testclient import TestClient
 
+from gateway.app import GatewayApp
 from gateway.dialects.base import Dialect
 from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
 from gateway.dialects.faults import Fault
@@ -102,3 +105,33 @@ def test_a_wrong_method_is_told_all_that_the_path_takes() -> None:
         for path, methods in (("/", "GET, HEAD, POST"), ("/info/", "GET, HEAD"), ("/v1/segment", "GET, HEAD, POST")):
             answer = running.client.put(path)
             assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+@pytest.mark.parametrize("key", ["", "right"])
+def test_every_route_of_every_api_words_its_own_errors(key: str) -> None:
+    """Without a key, and with one for a body that is no JSON, whatever the path looks like."""
+    told = 0
+    with edge(api_keys=("right",)) as running:
+        app = running.client.app
+        assert isinstance(app, GatewayApp)
+        for dialect in app.dialects:
+            for path, method in {(route.path, method) for route, method in calls_of(dialect)}:
+                url = re.sub(r"{\w+(:path)?}", "tiny", path)
+                answer = running.client.request(method, url, headers={"authorization": f"Bearer {key}"}, content=b"[1")
+                if answer.status_code < 400:
+                    continue
+                own = dialect.render_fault(Fault(answer.status_code, "m", "c"), request_id="r")
+                assert answer.status_code < 500, path
+                assert keys_of(answer.content) == keys_of(bytes(own.body)), (path, method, answer.text)
+                told += 1
+    assert told > 100
+
+
+def calls_of(dialect: Dialect) -> Iterator[tuple[Route, str]]:
+    for route in dialect.routes():
+        assert isinstance(route, Route)
+        yield from ((route, method) for method in (route.methods or set()) - {"HEAD"})
+
+
+def keys_of(body: bytes) -> set[str]:
+    return set(json.loads(body)) if body else set()
