@@ -14,7 +14,7 @@ export const EXAMPLES = [
       "She seasoned the soup with thyme and lemon.",
       "Fry the onions slowly until they turn golden.",
       "Jupiter's moons are visible through a small telescope.",
-      "The comet will not return for another eighty years.",
+      "Through the telescope we saw a comet with a long tail.",
       "Astronomers measured the light of a distant star.",
     ],
   },
