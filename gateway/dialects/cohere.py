@@ -31,7 +31,7 @@ from gateway.dialects.faults import Fault
 from gateway.dialects.json_rows import json_list, written
 from gateway.dialects.pages import Page, json_response
 from gateway.dialects.rerank_request import RerankCall, parse_rerank_call
-from gateway.dialects.rerank_response import ranked
+from gateway.dialects.rerank_response import ranked, repeated_bytes
 from gateway.dialects.routing import serve
 from gateway.types import RerankResult
 
@@ -143,8 +143,7 @@ async def _encoded(result: RerankResult, call: RerankCall, *, request_id: str) -
             orjson.dumps(meta("2", {"search_units": 1})),
         )
 
-    echoed = sum(map(len, call.request.documents)) if call.return_documents else 0
-    return await written(make, expected_bytes=_BYTES_PER_RESULT * len(result.scores) + echoed)
+    return await written(make, expected_bytes=_BYTES_PER_RESULT * len(result.scores) + repeated_bytes(call))
 
 
 def _check_key(_scope: Scope) -> Response:

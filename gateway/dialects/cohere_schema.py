@@ -99,8 +99,10 @@ class CohereRerankRequest(BaseModel):
 
 class CohereRerankItem(BaseModel):
     index: int
-    relevance_score: float = Field(ge=0, le=1)
-    document: dict[str, str] | None = Field(None, description="Left out where it is not asked for.")
+    relevance_score: float = Field(description="From 0 to 1, unless `raw_scores` asks for what the model gives.")
+    document: dict[str, Any] | None = Field(
+        None, description="`text`, and what else was sent. Left out where it is not asked for."
+    )
 
 
 class CohereRerankResponse(BaseModel):

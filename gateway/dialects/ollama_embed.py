@@ -51,7 +51,8 @@ async def embed_one(call: Call) -> Answer:
             return Answer(b'{"embedding":[]}')
         result = await _embedded(call, name, (text,))
     [vector] = float_rows(result.vectors)
-    return Answer(b'{"embedding":%b}' % orjson.dumps(vector, None, orjson.OPT_SERIALIZE_NUMPY))
+    body = b'{"embedding":%b}' % orjson.dumps(vector, None, orjson.OPT_SERIALIZE_NUMPY)
+    return Answer(body, warnings=result.warnings)
 
 
 async def rerank(call: Call) -> Answer:

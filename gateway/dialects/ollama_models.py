@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from datetime import time as time_of_day
@@ -82,9 +83,16 @@ def _entry(name: str, listing: ModelListing) -> dict[str, Any]:
         "name": tagged(name),
         "model": tagged(name),
         "size": listing.size_bytes,
-        "digest": listing.digest,
+        "digest": listing.digest or _digest_of_card(listing),
         "details": _details(listing),
     }
+
+
+def _digest_of_card(listing: ModelListing) -> str:
+    """For a model of whose files nothing is known: `ollama list` cuts the first characters off a digest unasked. A
+    sha256 in hex of which model it is."""
+    model = listing.model
+    return hashlib.sha256(f"{model.hub_id}@{model.card.revision}".encode()).hexdigest()
 
 
 def _details(listing: ModelListing) -> dict[str, Any]:

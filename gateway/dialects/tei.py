@@ -39,6 +39,7 @@ from gateway.dialects.tei_schema import (
 )
 from gateway.dialects.tei_tokens import decode, detokenize, tokenize
 from gateway.errors import InvalidField, NotOffered, TooManyInputs
+from gateway.telemetry.callers import key_defaults_of
 from gateway.telemetry.requests import record_of
 
 _TAGS = ["TEI"]
@@ -111,9 +112,10 @@ class Tei:
         )
 
     async def _info(self, call: Call) -> Answer:
+        own = key_defaults_of(call.scope)  # here of either kind, as this is how clients learn which it is
         facts = model_info(
             call.services.models,
-            name=call.fields.get("model"),
+            name=call.fields.get("model") or (own.model if own is not None else None),
             max_inputs=self._limits.inputs.max_inputs,
             tokenizer_threads=self._tokenizer_threads,
         )

@@ -62,6 +62,8 @@ async def similarity(call: Call) -> Answer:
     started = time.monotonic()
     given = _object(call.fields, INPUTS)
     source = required_text(given, "source_sentence", what="the sentence to compare the others with")
+    if given.get("sentences") == []:
+        raise InvalidField("`inputs.sentences` cannot be empty. Give at least one.", param=INPUTS, code=EMPTY)
     sentences = read_text_list(given.get("sentences"), name="sentences", max_inputs=call.limits.inputs.max_inputs - 1)
     inputs = tuple(map(TextInput, (source, *sentences)))
     result = await _embedded(call, inputs)

@@ -41,12 +41,11 @@ def truncation_direction(fields: Fields) -> str:
 def compute_headers(
     *, characters: int, usage: Usage, stages: StageSeconds, seconds: float
 ) -> list[tuple[bytes, bytes]]:
-    """TEI's headers, times in milliseconds; `seconds` is the whole call. Triton knows what device it computes on, the
-    gateway does not, so the type is Triton's name."""
-    computing = max(0.0, seconds - stages.queue)
+    """TEI's headers, times in milliseconds; `seconds` is the whole call, which TEI has under two names. Triton knows
+    what device it computes on, the gateway does not, so the type is Triton's name."""
     return [
         (b"x-compute-type", b"triton"),
-        (b"x-compute-time", _milliseconds(computing)),
+        (b"x-compute-time", _milliseconds(seconds)),
         (b"x-compute-characters", b"%d" % characters),
         (b"x-compute-tokens", b"%d" % usage.total_tokens),
         (b"x-total-time", _milliseconds(seconds)),

@@ -19,15 +19,20 @@ from gateway.errors import InvalidField, TooManyInputs
 from gateway.service.deadlines import before
 from gateway.types import StageSeconds, TextToken, Usage
 
+VLLM = "vllm"
+"""The dialect's name, for its part of these paths."""
+
+_VLLM_FIELDS = ("prompt", "messages")
 _BYTES_PER_TOKEN = 64
 _BYTES_PER_ID = 8
 
 
 async def tokenize(call: Call) -> Answer:
     """The answer of `POST /tokenize`, in the shape of whose field it has."""
-    if call.fields.get("inputs") is None and call.fields.get("prompt") is not None:
-        return await _tokenize_prompt(call)
     value = call.fields.get("inputs")
+    if value is None and any(call.fields.get(name) is not None for name in _VLLM_FIELDS):
+        call.speak(VLLM)
+        return await _tokenize_prompt(call)
     if value == []:
         raise InvalidField("`inputs` cannot be empty. Give at least one text.", param="inputs", code=EMPTY)
     texts = (
@@ -46,6 +51,12 @@ async def tokenize(call: Call) -> Answer:
 
 
 async def _tokenize_prompt(call: Call) -> Answer:
+    if call.fields.get("prompt") is None:
+        raise InvalidField(
+            "'messages' are not tokenized: the models here put no conversations into words of their own. Send each "
+            "text as 'prompt'.",
+            param="messages",
+        )
     prompt = required_text(call.fields, "prompt", what="the text to tokenize")
     [row] = await _tokens(call, (prompt,))
     max_tokens = call.services.models.resolve(model_name(call.fields)).max_tokens
@@ -95,6 +106,7 @@ async def decode(call: Call) -> Answer:
 
 async def detokenize(call: Call) -> Answer:
     """The answer of `POST /detokenize`, which is vLLM's alone."""
+    call.speak(VLLM)
     rows = _rows(call.fields.get("tokens"), name="tokens", max_inputs=1)
     [text] = await _decoded(call, rows, skip_special_tokens=False)
     return Answer(orjson.dumps({"prompt": text}))

@@ -62,8 +62,12 @@ def test_a_model_that_is_not_served_is_missed_by_who_needs_it(running: Edge) -> 
 
 
 def test_a_keys_model_is_the_one_that_is_asked_about(running: Edge) -> None:
-    info = running.client.get("/info", headers={"authorization": "Bearer images"})
-    assert info.json()["served_model_name"] == IMAGE_MODEL
+    for key, model in (("plain", "tiny"), ("images", IMAGE_MODEL), ("ranks", RERANKER)):
+        info = running.client.get("/info", headers={"authorization": f"Bearer {key}"})
+        assert info.json()["served_model_name"] == model
+        named = running.client.get("/info", params={"model": "tiny"}, headers={"authorization": f"Bearer {key}"})
+        assert named.json()["served_model_name"] == "tiny"
+    assert running.client.get("/info", headers={"authorization": "Bearer gone"}).status_code == 404
     assert post(running, "plain", "/tokenize", inputs="a").status_code == 200
     assert post(running, "images", "/detokenize", tokens=[101]).status_code == 200
     for path, fields in (("/tokenize", {"inputs": "a"}), ("/decode", {"ids": [101]})):

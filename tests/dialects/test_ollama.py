@@ -130,6 +130,13 @@ def test_the_call_of_old_clients(shared: Edge, name: str) -> None:
     assert np.array_equal(np.asarray(answer.json()["embedding"], np.float32), expected_vector(TextInput("one")))
 
 
+def test_warnings_become_headers_in_both_calls(own: Edge) -> None:
+    own.services.embedder.warnings = ("cut short",)
+    assert embed(own).headers["x-gateway-warning"] == "cut short"
+    old = own.client.post("/api/embeddings", json={"model": "tiny", "prompt": "one"})
+    assert old.headers["x-gateway-warning"] == "cut short"
+
+
 @pytest.mark.parametrize("prompt", ["", None])
 def test_old_clients_may_send_nothing_too(shared: Edge, prompt: str | None) -> None:
     answer = shared.client.post("/api/embeddings", json={"model": "tiny", "prompt": prompt})
@@ -173,6 +180,14 @@ def test_tags_name_every_model_with_its_tag_and_the_operators_names() -> None:
         "capabilities": ["embedding"],
     }
     assert models[3]["capabilities"] == ["embedding", "vision"]
+
+
+def test_a_model_of_whose_files_nothing_is_known_has_a_digest_too(shared: Edge) -> None:
+    """Ollama's own client takes the first 12 characters of it without looking."""
+    for path in ("/api/tags", "/api/ps"):
+        digests = [model["digest"] for model in shared.client.get(path).json()["models"]]
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in digests)
+        assert len(set(digests)) == len(digests)
 
 
 def test_when_a_model_was_last_proved_is_when_it_was_modified() -> None:
