@@ -36,7 +36,14 @@ from gateway.dialects.routing import serve
 from gateway.types import RerankResult
 
 _TAGS = ["Cohere"]
-_PAGES = "https://docs.cohere.com"
+_SITE = "https://docs.cohere.com"
+_PAGES = {
+    "embed_v2": f"{_SITE}/reference/embed",
+    "embed_v1": f"{_SITE}/v1/reference/embed",
+    "rerank_v2": f"{_SITE}/reference/rerank",
+    "tokenize": f"{_SITE}/reference/tokenize",
+    "detokenize": f"{_SITE}/reference/detokenize",
+}
 _BYTES_PER_RESULT = 64
 
 
@@ -44,7 +51,7 @@ class Cohere:
     """What clients of api.cohere.com call that is no other API's path."""
 
     name = "cohere"
-    source = f"{_PAGES}/reference/about"
+    source = f"{_SITE}/reference/about"
     path_prefixes: Sequence[str] = ("/v2/",)
 
     def __init__(self, limits: EndpointLimits) -> None:
@@ -52,41 +59,11 @@ class Cohere:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            *self._post(
-                ("/v2/embed", "/v1/v2/embed", "/v2/v2/embed"),
-                "embed_v2",
-                embed_v2,
-                embed_by_type,
-                source=f"{_PAGES}/reference/embed",
-            ),
-            *self._post(
-                ("/v1/embed", "/v1/v1/embed"),
-                "embed_v1",
-                embed_v1,
-                embed_floats,
-                source=f"{_PAGES}/v1/reference/embed",
-            ),
-            *self._post(
-                ("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank"),
-                "rerank_v2",
-                _rerank,
-                rerank_documents,
-                source=f"{_PAGES}/reference/rerank",
-            ),
-            *self._post(
-                ("/v1/tokenize", "/v1/v1/tokenize"),
-                "tokenize",
-                tokenize,
-                list_tokens,
-                source=f"{_PAGES}/reference/tokenize",
-            ),
-            *self._post(
-                ("/v1/detokenize", "/v1/v1/detokenize"),
-                "detokenize",
-                detokenize,
-                join_tokens,
-                source=f"{_PAGES}/reference/detokenize",
-            ),
+            *self._post(("/v2/embed", "/v1/v2/embed", "/v2/v2/embed"), "embed_v2", embed_v2, embed_by_type),
+            *self._post(("/v1/embed", "/v1/v1/embed"), "embed_v1", embed_v1, embed_floats),
+            *self._post(("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank"), "rerank_v2", _rerank, rerank_documents),
+            *self._post(("/v1/tokenize", "/v1/v1/tokenize"), "tokenize", tokenize, list_tokens),
+            *self._post(("/v1/detokenize", "/v1/v1/detokenize"), "detokenize", detokenize, join_tokens),
             *serve(
                 ("/v1/check-api-key", "/v1/v1/check-api-key"),
                 Page("cohere_check", _check_key),
@@ -94,7 +71,7 @@ class Cohere:
                 describe=check_api_key,
                 responses=error_responses(401, model=CohereError),
                 tags=_TAGS,
-                source=f"{_PAGES}/reference/checkapikey",
+                source=f"{_SITE}/reference/checkapikey",
             ),
         ]
 
@@ -104,8 +81,6 @@ class Cohere:
         route: str,
         answer: Callable[[Call], Awaitable[Answer]],
         describe: Callable[..., Any],
-        *,
-        source: str,
     ) -> list[BaseRoute]:
         return serve(
             paths,
@@ -114,7 +89,7 @@ class Cohere:
             describe=describe,
             responses=error_responses(*POST_ERRORS, model=CohereError),
             tags=_TAGS,
-            source=source,
+            source=_PAGES[route],
         )
 
     def render_fault(self, fault: Fault, *, request_id: str) -> Response:
