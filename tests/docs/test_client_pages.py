@@ -25,7 +25,14 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.conftest import REPOSITORY, VOCABULARIES, ServedTriton, need
 from tests.contract.client_parsers import floats_in_order, ranking
-from tests.support.client_environment import REQUIREMENTS, ClientEnvironmentError, client_python, client_variables
+from tests.support.client_environment import (
+    NEWEST,
+    NEWEST_FOLDER,
+    REQUIREMENTS,
+    ClientEnvironmentError,
+    client_python,
+    client_variables,
+)
 from tests.support.code_blocks import CLIENT_MARKS, ROOT, Block, blocks_of, expected_output
 from tests.support.elasticsearch_console import Console
 from tests.support.live_server import live_server
@@ -37,6 +44,8 @@ INDEX = FOLDER / "README.md"
 PAGES = sorted(FOLDER.glob("*.md"))
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 DOCUMENTED = "http://localhost:8000"
+# Pages of packages that other clients want in an older version than `pip install` brings.
+NEWEST_NAMES = {line.partition("==")[0] for line in NEWEST.read_text().splitlines() if "==" in line}
 INSTALLING = (pytest.mark.network, pytest.mark.triton, pytest.mark.timeout(1800))
 # Matryoshka sizes of the full models, and what the twins have in their place.
 SIZES = {"256": "16", "1024": "@native"}
@@ -67,6 +76,8 @@ class Programs:
         code = block.code.replace(DOCUMENTED, url)
         assert "localhost:8000" not in code
         values = {**self.environment, **environment}
+        if block.page.stem in NEWEST_NAMES:
+            values["PYTHONPATH"] = str(NEWEST_FOLDER)
         if block.language == "javascript":
             result = self.node.run(code, environment=values)
         else:
@@ -116,7 +127,7 @@ def url(embedded_triton: ServedTriton) -> Iterator[str]:
 @contextmanager
 def postgres(python: Path, folder: Path) -> Iterator[str]:
     """The address of a PostgreSQL with pgvector that ends with the block."""
-    command = [python, "-c", POSTGRES, folder]
+    command: list[str | Path] = [python, "-c", POSTGRES, folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -76,7 +76,15 @@ def _make(node: Node, *, npm: Path) -> None:
     node.folder.mkdir(parents=True)
     for file in PACKAGES:
         shutil.copy(file, node.folder)
-    command = [node.program, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    command: list[str | Path] = [
+        node.program,
+        npm,
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+    ]
     result = subprocess.run(
         command, cwd=node.folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
     )
