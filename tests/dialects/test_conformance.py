@@ -11,6 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from gateway import errors
 from tests.support.edge import Edge, edge
@@ -90,7 +93,7 @@ class Row:
         """Where it is sent, and the body."""
         fields, path = dict(fields), self.path
         if "{model}" in path:
-            path = path.replace("{model}", fields.pop("model", None) or self.model)
+            path = path.replace("{model}", str(fields.pop("model", None) or self.model))
         return path, {self.inside: fields} if self.inside else fields
 
 
@@ -258,3 +261,29 @@ def test_neither_redirects_nor_slashes_matter(running: Edge, row: Row, end: str)
     path = path.rstrip("/") + end or "/"
     answer = running.client.post(path, json=body, headers=KEY, follow_redirects=False)
     assert answer.status_code == 200
+
+
+NAMES = (
+    "input", "inputs", "texts", "prompt", "content", "parts", "requests", "text", "inlineData", "data", "fileData",
+    "type", "image_url", "image", "query", "docs", "documents", "labels", "model", "taskType", "options",
+    "embedding_types", "outputDimensionality", "embedContentConfig", "policy", "webhook", "truncate", "encoding_format",
+    "source_sentence",
+)  # fmt: skip
+PLAIN = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(-9, 9) | st.text("a\u4e2d\x00:/ ", max_size=5)
+)
+ANYTHING = st.recursive(
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=4), keeps=st.booleans())
+def test_whatever_is_sent_is_answered_or_refused_in_words(running: Edge, row: Row, fields: Json, keeps: bool) -> None:
+    """With the fields that would succeed beside it or without: never a failure that nobody foresaw."""
+    path, body = row.request((row.fields if keeps else {}) | fields)
+    answer = running.client.post(path, json=body, headers=KEY)
+    assert answer.status_code < 500 or answer.status_code in row.statuses, answer.text
+    assert "did not foresee" not in answer.text

@@ -133,7 +133,7 @@ class Holding(RuleBasedStateMachine):
             assert sum(job.held_bytes for job in own) <= LIMITS.max_bytes * LIMITS.callers_share
 
 
-Holding.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Holding.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestHolding = Holding.TestCase
 
 
