@@ -60,6 +60,7 @@ async function sent(path, { body, key, signal }) {
 
 /** The body as text; read piece by piece, so that one without end is given up. */
 async function received(answer, signal) {
+  if (answer.body === null) return "";
   const decoder = new TextDecoder();
   const reader = answer.body.getReader();
   let text = "";

@@ -476,6 +476,7 @@ def test_a_gateway_that_is_gone(showing: Showing) -> None:
 
 ODD_ANSWERS: dict[str, tuple[str, str]] = {
     "no JSON": ("new Response('<html>')", "The answer is no JSON."),
+    "nothing": ("new Response(null, {status: 204})", "The answer is no JSON."),
     "a proxy's error": ("new Response('<h1>Bad</h1>', {status: 502})", "Something on the way answered with status 502"),
     "no data": ("Response.json({})", "The answer is not what was asked for."),
     "too few": ("Response.json({data: [{embedding: [1]}]})", "The answer is not what was asked for."),
