@@ -8,9 +8,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.dialects.tei_fields import compute_headers
@@ -390,35 +387,3 @@ def test_a_request_to_the_front_page_needs_a_key_unless_it_only_looks() -> None:
     with edge(api_keys=(KEY,)) as running:
         assert running.client.get("/").status_code == 200
         assert post(running, "/", inputs="a").status_code == 401
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["source_sentence", "sentences", "inputs"]), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-FIELDS = (
-    "inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions", "query", "texts",
-    "raw_scores", "return_text", "parameters", "ids", "tokens", "prompt", "instances", "model", "add_special_tokens",
-)  # fmt: skip
-PATHS = (
-    "/", "/embed", "/embed_all", "/predict", "/similarity", "/tokenize", "/decode", "/detokenize", "/vertex",
-)  # fmt: skip
-
-
-@hypothesis_settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-@given(path=st.sampled_from(PATHS), fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=5))
-def test_any_json_is_answered_or_refused_in_teis_words(shared: Edge, path: str, fields: dict[str, Any]) -> None:
-    answer = shared.client.post(path, json=fields)
-    is_vllms = path == "/detokenize" or (path == "/tokenize" and fields.get("inputs") is None and "prompt" in fields)
-    if answer.status_code != 200:
-        assert answer.status_code in (400, 404, 413, 422, 424)
-        if is_vllms and isinstance(answer.json()["error"], dict):
-            assert answer.json()["error"]["code"] == answer.status_code
-        else:
-            check_error(answer, answer.status_code, answer.json()["error_type"])

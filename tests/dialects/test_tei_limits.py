@@ -7,6 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from gateway.types import Overflow, TokenInput, Vocabulary
 from tests.support.edge import Edge, edge
@@ -14,6 +17,13 @@ from tests.support.edge import Edge, edge
 
 @pytest.fixture
 def own() -> Iterator[Edge]:
+    with edge(max_inputs=32) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def many() -> Iterator[Edge]:
+    """For very many requests."""
     with edge(max_inputs=32) as running:
         yield running
 
@@ -81,8 +91,41 @@ def test_ids_are_of_the_models_vocabulary_unless_the_request_says_otherwise(own:
 def test_what_only_reads_tokens_has_a_deadline_too() -> None:
     with edge(request_timeout_seconds=0.05) as running:
         running.services.tokenizer.hold = True
-        for path, fields in (("/tokenize", {"inputs": "a"}), ("/tokenize", {"prompt": "a"}), ("/decode", {"ids": [1]})):
-            check_error(post(running, path, **fields), 504)
-        for path, fields in (("/v1/tokenize", {"text": "a"}), ("/v1/detokenize", {"tokens": [1]})):
-            answer = post(running, path, **fields)
-            assert (answer.status_code, set(answer.json())) == (504, {"message", "id"})
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("/tokenize", {"inputs": "a"}), ("/tokenize", {"prompt": "a"}), ("/decode", {"ids": [1]}),
+            ("/detokenize", {"tokens": [1]}), ("/v1/tokenize", {"text": "a"}), ("/v1/detokenize", {"tokens": [1]}),
+        ]  # fmt: skip
+        for path, fields in calls:
+            assert post(running, path, **fields).status_code == 504
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["source_sentence", "sentences", "inputs"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+FIELDS = (
+    "inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions", "query", "texts",
+    "raw_scores", "return_text", "parameters", "ids", "tokens", "prompt", "instances", "model", "add_special_tokens",
+)  # fmt: skip
+PATHS = (
+    "/", "/embed", "/embed_all", "/predict", "/similarity", "/tokenize", "/decode", "/detokenize", "/vertex",
+)  # fmt: skip
+
+
+@hypothesis_settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(path=st.sampled_from(PATHS), fields=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=5))
+def test_any_json_is_answered_or_refused_in_teis_words(many: Edge, path: str, fields: dict[str, Any]) -> None:
+    answer = many.client.post(path, json=fields)
+    is_vllms = path == "/detokenize" or (path == "/tokenize" and fields.get("inputs") is None and "prompt" in fields)
+    if answer.status_code != 200:
+        assert answer.status_code in (400, 404, 413, 422, 424)
+        if is_vllms and isinstance(answer.json()["error"], dict):
+            assert answer.json()["error"]["code"] == answer.status_code
+        else:
+            check_error(answer, answer.status_code)
