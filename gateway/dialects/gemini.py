@@ -7,15 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Scope
 
-from gateway.cards.schema import ModelKind
-from gateway.dialects.base import services_of
 from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
 from gateway.dialects.error_schema import POST_ERRORS, error_responses
 from gateway.dialects.faults import Fault
-from gateway.dialects.gemini_embed import MODEL_PREFIX, batch_embed_contents, count_tokens, embed_content
-from gateway.dialects.gemini_models import model_resources
+from gateway.dialects.gemini_embed import batch_embed_contents, count_tokens, embed_content
+from gateway.dialects.gemini_models import GEMINI, gemini_model_page, gemini_models_page
 from gateway.dialects.gemini_schema import (
     GeminiBatchRequest,
     GeminiBatchResponse,
@@ -57,7 +54,7 @@ _STATUS_WORDS = {
 class Gemini:
     """The calls of generativelanguage.googleapis.com that concern embeddings."""
 
-    name = "gemini"
+    name = GEMINI
     source = "https://ai.google.dev/api/embeddings"
     path_prefixes: Sequence[str] = ("/v1beta/", "/v1alpha/", "/v1beta1/")
 
@@ -75,10 +72,12 @@ class Gemini:
             *self._post("embedContent", embed_content, embed_one_content),
             *self._post("batchEmbedContents", batch_embed_contents, embed_several_contents),
             *self._post("countTokens", count_tokens, count_texts_tokens, source="https://ai.google.dev/api/tokens"),
-            *serve(lists, Page("gemini_models", _models_page), method="GET", describe=list_gemini_models, **models),
+            *serve(
+                lists, Page("gemini_models", gemini_models_page), method="GET", describe=list_gemini_models, **models
+            ),
             *serve(
                 tuple(f"{path}/{{model:path}}" for path in lists),
-                Page("gemini_model", _model_page),
+                Page("gemini_model", gemini_model_page),
                 method="GET",
                 describe=get_gemini_model,
                 **models,
@@ -126,19 +125,6 @@ def _details(fault: Fault, *, request_id: str) -> list[dict[str, Any]]:
     if seconds is not None:
         details.append({"@type": f"{_DETAIL}RetryInfo", "retryDelay": f"{seconds}s"})
     return details
-
-
-def _models_page(scope: Scope) -> Response:
-    """All on one page, whatever `pageSize` says: there are few. Only embedding models have a call here."""
-    listings = [one for one in services_of(scope).models.list() if one.model.card.kind is ModelKind.EMBEDDING]
-    return json_response({"models": [model for listing in listings for model in model_resources(listing)]})
-
-
-def _model_page(scope: Scope) -> Response:
-    name = scope["path_params"]["model"].rstrip("/").removeprefix(MODEL_PREFIX)
-    resources = list(model_resources(services_of(scope).models.resolve(name)))
-    asked = f"{MODEL_PREFIX}{name}".lower()
-    return json_response(next((one for one in resources if one["name"].lower() == asked), resources[0]))
 
 
 def embed_one_content(model: str, body: GeminiRequest) -> GeminiResponse:  # type: ignore[empty-body]

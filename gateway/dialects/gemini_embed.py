@@ -11,12 +11,11 @@ import orjson
 from gateway.dialects.endpoint import Answer, Call
 from gateway.dialects.fields import Fields, flag, given, kind_of, whole_number, word
 from gateway.dialects.gemini_content import Item, read_content, read_text
+from gateway.dialects.gemini_models import MODEL_PREFIX
 from gateway.dialects.json_rows import written
 from gateway.errors import InvalidField, TooManyInputs
 from gateway.types import EmbedRequest, EmbedResult, Overflow, TextInput, Usage
 from gateway.vectors.encoders import float_lists
-
-MODEL_PREFIX = "models/"
 
 _BYTES_PER_NUMBER = 12
 _TASK_NAMES = ("taskType", "task_type")

@@ -135,7 +135,7 @@ def _encoded(result: EmbedResult, texts_of: Texts) -> bytes:
         for index, text in enumerate(texts_of(result.vectors))
     ]
     usage = result.usage
-    counts = b'{"text_tokens":%d,"image_pixels":0,"total_tokens":%d}' % (
+    counts = b'{"text_tokens":%d,"image_pixels":0,"video_pixels":0,"total_tokens":%d}' % (
         usage.total_tokens - usage.image_tokens,
         usage.total_tokens,
     )

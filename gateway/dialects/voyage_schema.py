@@ -56,6 +56,7 @@ class VoyageItem(BaseModel):
 class VoyageUsage(BaseModel):
     text_tokens: int
     image_pixels: int = Field(description="Always 0: pixels are not counted here.")
+    video_pixels: int = Field(description="Always 0.")
     total_tokens: int = Field(description="Those of images among them.")
 
 

@@ -325,6 +325,16 @@ def test_the_models_are_listed_as_google_does(shared: Edge) -> None:
     check_error(shared.client.get("/v1beta/models/none"), 404, "NOT_FOUND")
 
 
+def test_googles_own_clients_get_googles_list_where_openais_is(shared: Edge) -> None:
+    """Their default version is `/v1` since google-genai 3."""
+    header = {"x-goog-api-client": "google-genai-sdk/3.3.0 gl-python/3.11"}
+    for path in ("/v1/models", "/v1/models/tiny"):
+        theirs = shared.client.get(path, headers=header).json()
+        assert theirs == shared.client.get(path.replace("v1", "v1beta")).json()
+        assert shared.client.get(path).json()["object"] in ("list", "model")
+    check_error(shared.client.get("/v1/models/none", headers=header), 404, "NOT_FOUND")
+
+
 def test_tokens_are_counted(shared: Edge) -> None:
     contents = [content("one two"), {"parts": [{"text": "three "}, {"text": "four"}]}]
     for body in ({"contents": contents}, {"generateContentRequest": {"contents": contents}}):

@@ -56,7 +56,7 @@ def test_the_answer(shared: Edge, path: str, end: str) -> None:
     assert [(row["object"], row["index"]) for row in body["data"]] == [("embedding", 0), ("embedding", 1)]
     rows = [np.float32(row["embedding"]).tolist() for row in body["data"]]
     assert rows == [expected_vector(TextInput(words)).tolist() for words in ("one", "two")]
-    assert body["usage"] == {"text_tokens": 2, "image_pixels": 0, "total_tokens": 2}
+    assert body["usage"] == {"text_tokens": 2, "image_pixels": 0, "video_pixels": 0, "total_tokens": 2}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_fields_of_its_client(shared: Edge) -> None:
 def test_an_images_tokens_are_no_text_tokens(shared: Edge) -> None:
     answer = embed(shared, text("a"), {"content": [{"type": "image_url", "image_url": ADDRESS}]}, model=IMAGE_MODEL)
     usage = answer.json()["usage"]
-    assert usage == {"text_tokens": 1, "image_pixels": 0, "total_tokens": 1 + TOKENS_AN_IMAGE}
+    assert usage == {"text_tokens": 1, "image_pixels": 0, "video_pixels": 0, "total_tokens": 1 + TOKENS_AN_IMAGE}
 
 
 def test_parts_are_never_merged_into_one_vector(shared: Edge) -> None:
