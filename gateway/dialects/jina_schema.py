@@ -51,7 +51,9 @@ class RerankRequest(BaseModel):
         None, description="Give each document back, in the form it came in. Left out: true."
     )
     raw_scores: bool | None = Field(
-        None, description="True: what the model gives, before the sigmoid, as in Infinity's API."
+        None,
+        description="True: what the model gives, before the sigmoid, as in Infinity's API. Also vLLM's "
+        "`use_activation` false.",
     )
     max_doc_length: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut documents to this many tokens first. Also `max_tokens_per_doc`."

@@ -64,7 +64,7 @@ def parse_rerank_call(
         given=documents,
         top_n=whole_number(fields, *TOP_NAMES, minimum=0, otherwise="Leave it out for all documents.") or None,
         return_documents=flag(fields, "return_documents", default=echo_documents),
-        raw_scores=flag(fields, "raw_scores", default=False),
+        raw_scores=_wants_logits(fields),
     )
 
 
@@ -102,6 +102,12 @@ def _query(value: Any) -> str:
     if value is None:
         raise InvalidField("'query' is missing. Give the text to compare the documents with.", param="query")
     return text_of(value, where="'query'", param="query")
+
+
+def _wants_logits(fields: Fields) -> bool:
+    """By Infinity's word or by vLLM's. Raises `InvalidField`."""
+    is_asked = flag(fields, "raw_scores", default=False)
+    return not flag(fields, "use_activation", default=True) or is_asked
 
 
 def _long_documents(fields: Fields) -> LongDocuments | None:

@@ -105,6 +105,7 @@ def test_the_length_of_documents(name: str) -> None:
             "max_tokens_per_doc": [0],
             "return_documents": [0, 1, "true", []],
             "raw_scores": [0, "true"],
+            "use_activation": [0, "true"],
             "truncation": ["END", 1],
             "truncate": ["END", 1],
             "return_embeddings": [True, 1],
@@ -129,7 +130,8 @@ json_values = st.recursive(
 )
 FIELDS = (
     "query", "documents", "texts", "docs", "passages", "top_n", "top_k", "return_documents", "max_doc_length",
-    "max_tokens_per_doc", "truncation", "truncate", "return_embeddings", "raw_scores", "model", "other",
+    "max_tokens_per_doc", "truncation", "truncate", "return_embeddings", "raw_scores", "use_activation", "model",
+    "other",
 )  # fmt: skip
 
 

@@ -58,8 +58,9 @@ async def test_as_objects_texts_are_made_some_and_objects_come_back_whole() -> N
     assert [row["document"] for row in rows] == [{"text": "c"}, {"text": "e"}]
 
 
-async def test_raw_scores_are_what_the_model_gave() -> None:
-    rows = (await ranked([0.25, 0.75], raw_scores=True))["results"]
+@pytest.mark.parametrize("fields", [{"raw_scores": True}, {"use_activation": False}])
+async def test_raw_scores_are_what_the_model_gave(fields: dict[str, bool]) -> None:
+    rows = (await ranked([0.25, 0.75], **fields))["results"]
     assert [(row["index"], row["relevance_score"]) for row in rows] == [(1, 0.5), (0, -0.5)]
     assert await ranked([0.25], raw_scores=None) == await ranked([0.25], raw_scores=False) == await ranked([0.25])
 
