@@ -93,7 +93,10 @@ async def _rerank(call: Call, *, as_objects: bool = False) -> Answer:
     call.note(model=result.model, inputs=len(result.scores), usage=result.usage, stages=result.stages)
     # Elasticsearch's service for Cohere cannot read a text here, its service for Jina reads both; both say this.
     as_objects = as_objects or is_cohere or "elasticsearch" in _said_by(call, b"request-source")
-    return Answer(await encode_ranking(result, asked, request_id=call.request_id, as_objects=as_objects))
+    # Voyage's client, which reads `data`, always names its own word for how many there are to be, if only as null.
+    as_data = "top_k" in call.fields
+    body = await encode_ranking(result, asked, request_id=call.request_id, as_objects=as_objects, as_data=as_data)
+    return Answer(body)
 
 
 def _said_by(call: Call, header: bytes) -> str:

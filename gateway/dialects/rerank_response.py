@@ -18,12 +18,15 @@ _META = b'"meta":{"api_version":{"version":"1"},"billed_units":{"search_units":1
 _BYTES_PER_RESULT = 64
 
 
-async def encode_ranking(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool = False) -> bytes:
+async def encode_ranking(
+    result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool = False, as_data: bool = False
+) -> bytes:
     """The JSON body for `result`. Large ones are made in a thread. `as_objects` repeats every document as an object,
-    whatever it came as."""
-    expected_bytes = _BYTES_PER_RESULT * len(result.scores) + repeated_bytes(call)
+    whatever it came as; `as_data` has the results under Voyage's name too."""
+    expected_bytes = (_BYTES_PER_RESULT * len(result.scores) + repeated_bytes(call)) * (1 + as_data)
     return await written(
-        lambda: _encoded(result, call, request_id=request_id, as_objects=as_objects), expected_bytes=expected_bytes
+        lambda: _encoded(result, call, request_id=request_id, as_objects=as_objects, as_data=as_data),
+        expected_bytes=expected_bytes,
     )
 
 
@@ -37,13 +40,15 @@ def repeated_bytes(call: RerankCall) -> int:
     return sum(map(len, call.request.documents))
 
 
-def _encoded(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool) -> bytes:
-    return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b,%b}' % (
+def _encoded(result: RerankResult, call: RerankCall, *, request_id: str, as_objects: bool, as_data: bool) -> bytes:
+    rows = json_list(ranked(result, call, as_objects=as_objects))
+    return b'{"id":%b,"model":%b,"object":"list","usage":{"total_tokens":%d,"prompt_tokens":%d},"results":%b,%b%b}' % (
         orjson.dumps(request_id),
         orjson.dumps(result.model),
         result.usage.total_tokens,
         result.usage.prompt_tokens,
-        json_list(ranked(result, call, as_objects=as_objects)),
+        rows,
+        b'"data":%b,' % rows if as_data else b"",
         _META,
     )
 

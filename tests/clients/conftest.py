@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,12 +19,18 @@ from tokenizers import Tokenizer
 from tests.clients.gateways import PLAIN_NAMES, RERANKER_NAMES, ClientGateway, client_gateway
 from tests.clients.programs.report import KEY, Plan
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, VOCABULARIES, ServedTriton, need
-from tests.support.client_environment import ClientEnvironmentError, client_python, client_variables
+from tests.support.client_environment import (
+    NEWEST_FOLDER,
+    ClientEnvironmentError,
+    client_python,
+    client_variables,
+)
 from tests.support.images import data_uri, image_file
 
 RERANKER = "jina-reranker-v2-base-multilingual"
 PROGRAMS = Path(__file__).parent / "programs"
 PROGRAM_SECONDS = 240
+NEWEST = ", newest"
 QUERY = "When does the first boat leave the harbour?"
 TEXTS = (
     "A harbour in the morning, before the first boat leaves.",
@@ -74,11 +81,15 @@ class Reports:
     folder: Path
     gateways: tuple[ClientGateway, ...]
     found: dict[str, dict[str, Any] | str] = field(default_factory=dict)
+    counted: dict[str, Counter[str]] = field(default_factory=dict)
 
     def of(self, program: str) -> dict[str, Any]:
         """Outcomes by case. Fails where the program itself did not come to its end."""
         if program not in self.found:
+            for gateway in self.gateways:
+                gateway.requests.clear()
             self.found[program] = self._run(program)
+            self.counted[program] = sum((gateway.requests for gateway in self.gateways), Counter())
         outcomes = self.found[program]
         assert isinstance(outcomes, dict), outcomes
         return outcomes
@@ -91,14 +102,18 @@ class Reports:
     def requests(self, program: str, key: str) -> int:
         """How many of a key's requests came as far as the models."""
         self.of(program)
-        return sum(gateway.requests[key] for gateway in self.gateways)
+        return self.counted[program][key]
 
     def _run(self, program: str) -> dict[str, Any] | str:
+        """A program's name with `NEWEST` behind it is the same program with the newest packages."""
         written = self.folder / f"{program}.json"
+        variables = client_variables(self.folder)
+        if program.endswith(NEWEST):
+            variables["PYTHONPATH"] = str(NEWEST_FOLDER)
         result = subprocess.run(
-            [self.python, PROGRAMS / f"{program}.py", json.dumps(asdict(self.plan)), written],
-            cwd=self.folder, env=client_variables(self.folder), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=PROGRAM_SECONDS, check=False,
+            [self.python, PROGRAMS / f"{program.removesuffix(NEWEST)}.py", json.dumps(asdict(self.plan)), written],
+            cwd=self.folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=PROGRAM_SECONDS, check=False,
         )  # fmt: skip
         if result.returncode:
             return f"{program} failed:\n{result.stdout}\n{result.stderr}"

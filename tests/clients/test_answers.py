@@ -8,13 +8,16 @@ import base64
 import numpy as np
 import pytest
 
-from tests.clients.conftest import TEXTS, Reports
+from tests.clients.conftest import NEWEST, TEXTS, Reports
 from tests.conftest import BUNDLED_MODEL
+from tests.support.client_environment import NEWEST as NEWEST_REQUIREMENTS
+from tests.support.client_environment import REQUIREMENTS
 
 pytestmark = [pytest.mark.network, pytest.mark.triton, pytest.mark.timeout(900)]
 
 OPENAI, LANGCHAIN, LLAMA_INDEX = "openai_sdk", "langchain_packages", "llama_index_packages"
 HAYSTACK, OLLAMA, COHERE, VOYAGE = "haystack_packages", "ollama_sdk", "cohere_sdk", "voyage_sdk"
+COHERES = [COHERE, COHERE + NEWEST]
 # Every case that a test of this module looks at.
 CASES = [
     (OPENAI, "openai: empty"), (OPENAI, "openai: too long"), (OPENAI, "openai: models"),
@@ -25,8 +28,13 @@ CASES = [
     (OLLAMA, "ollama: list"), (OLLAMA, "ollama: ps"), (OLLAMA, "ollama: show"), (OLLAMA, "ollama: pull"),
     (OLLAMA, "ollama: pull with progress"), (OLLAMA, "ollama: pull of nothing"), (OLLAMA, "ollama: generate"),
     (OLLAMA, "ollama: delete"),
-    (COHERE, "cohere: rerank, documents"), (COHERE, "cohere: tokens"), (COHERE, "cohere: models"),
-    (COHERE, "cohere: key"), (COHERE, "cohere-v2: every type"), (COHERE, "cohere-v2: too long"),
+    *(
+        (program, f"cohere{what}")
+        for program in COHERES
+        for what in (
+            ": rerank, documents", ": tokens", ": models", ": key", ": version", "-v2: every type", "-v2: too long",
+        )
+    ),
     (VOYAGE, "voyageai: tokens"),
 ]  # fmt: skip
 ALIASES = {"text-embedding-ada-002", "text-embedding-3-small"}
@@ -56,7 +64,6 @@ def test_models_are_listed_with_their_other_names(reports: Reports) -> None:
     assert {BUNDLED_MODEL, *ALIASES} <= set(reports.gave(OPENAI, "openai: models"))
     assert {f"{BUNDLED_MODEL}:latest"} <= set(reports.gave(OLLAMA, "ollama: list"))
     assert f"{BUNDLED_MODEL}:latest" in reports.gave(OLLAMA, "ollama: ps")
-    assert BUNDLED_MODEL in reports.gave(COHERE, "cohere: models")
 
 
 def test_haystack_is_told_model_and_usage(reports: Reports) -> None:
@@ -101,8 +108,11 @@ def test_ollama_is_refused_what_is_not_offered(case: str, reports: Reports) -> N
     assert (found["raised"][0], found["status"]) == ("ResponseError", 403)
 
 
-def test_coheres_types_are_made_of_the_same_vectors(reports: Reports, in_process_vectors: np.ndarray) -> None:
-    found = reports.gave(COHERE, "cohere-v2: every type")
+@pytest.mark.parametrize("program", COHERES)
+def test_coheres_types_are_made_of_the_same_vectors(
+    program: str, reports: Reports, in_process_vectors: np.ndarray
+) -> None:
+    found = reports.gave(program, "cohere-v2: every type")
     exact = np.array(found["float"], np.float32)
     assert np.abs(exact - in_process_vectors).max() <= 1e-6
     assert np.array_equal(np.stack([np.frombuffer(base64.b64decode(row), "<f4") for row in found["base64"]]), exact)
@@ -114,12 +124,19 @@ def test_coheres_types_are_made_of_the_same_vectors(reports: Reports, in_process
     assert np.array_equal(np.array(found["binary"]), bits.astype(np.int16) - 128)
 
 
-def test_cohere_is_told_the_rest(reports: Reports) -> None:
-    assert sorted(reports.gave(COHERE, "cohere: rerank, documents")) == sorted(TEXTS)
-    assert reports.gave(COHERE, "cohere: tokens")[:3] == ["a", "harbour", "in"]
-    assert reports.gave(COHERE, "cohere: key") is True
-    found = reports.of(COHERE)["cohere-v2: too long"]
+@pytest.mark.parametrize("program", COHERES)
+def test_cohere_is_told_the_rest(program: str, reports: Reports) -> None:
+    assert sorted(reports.gave(program, "cohere: rerank, documents")) == sorted(TEXTS)
+    assert reports.gave(program, "cohere: tokens")[:3] == ["A", "harbour", "in"]
+    assert reports.gave(program, "cohere: key") is True
+    assert BUNDLED_MODEL in reports.gave(program, "cohere: models")
+    found = reports.of(program)["cohere-v2: too long"]
     assert ("BadRequestError" in found["raised"], found["status"]) == (True, 400)
+
+
+def test_both_versions_of_cohere_are_what_they_are_said_to_be(reports: Reports) -> None:
+    for program, file in ((COHERE, REQUIREMENTS), (COHERE + NEWEST, NEWEST_REQUIREMENTS)):
+        assert f"\ncohere=={reports.gave(program, 'cohere: version')}\n" in file.read_text()
 
 
 def test_voyage_counts_tokens(reports: Reports) -> None:

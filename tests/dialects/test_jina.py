@@ -95,6 +95,13 @@ def test_whose_clients_read_objects_alone_get_them(shared: Edge, path: str, head
     assert all(set(row) == {"index", "relevance_score"} for row in silent)
 
 
+@pytest.mark.parametrize("fields", [{"top_k": None}, {"top_k": 1}])
+def test_voyages_client_reads_the_ranking_as_data(fields: dict[str, Any], shared: Edge) -> None:
+    body = shared.client.post("/v1/rerank", json=RERANK | fields).json()
+    assert body["data"] == body["results"] != []
+    assert "data" not in shared.client.post("/v1/rerank", json=RERANK).json()
+
+
 def test_rerank_fields_reach_the_service(own: Edge) -> None:
     fields = {"model": "acme/tiny-reranker", "truncation": True, "max_doc_length": 9, "top_n": 1}
     assert len(own.client.post("/v1/rerank", json=RERANK | fields).json()["results"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import cohere
@@ -45,6 +46,7 @@ def first_version(plan: Plan) -> dict[str, Case]:
         "cohere: rerank, documents": lambda: [row.document.text for row in rerank(return_documents=True)],
         "cohere: tokens": lambda: client().tokenize(text=plan.texts[0], model=MODEL, offline=False).token_strings,
         "cohere: models": lambda: [model.name for model in client().models.list().models],
+        "cohere: version": lambda: version("cohere"),
         "cohere: key": lambda: client().check_api_key().valid,
         **troubles("cohere", embed),
     }

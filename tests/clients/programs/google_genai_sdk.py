@@ -18,11 +18,13 @@ def cases(plan: Plan) -> dict[str, Case]:
 
     def embed(*, key: str = KEY, model: str = MODEL, patient: bool = True, **config: Any) -> Any:
         made = types.EmbedContentConfig(**config) if config else None
-        answer = client(key, patient=patient).models.embed_content(model=model, contents=plan.texts, config=made)
+        with client(key, patient=patient) as asked:
+            answer = asked.models.embed_content(model=model, contents=plan.texts, config=made)
         return [embedding.values for embedding in answer.embeddings]
 
     async def embed_async() -> Any:
-        answer = await client().aio.models.embed_content(model=MODEL, contents=plan.texts)
+        made = client()
+        answer = await made.aio.models.embed_content(model=MODEL, contents=plan.texts)
         return [embedding.values for embedding in answer.embeddings]
 
     def one_by_one() -> Any:
@@ -32,9 +34,8 @@ def cases(plan: Plan) -> dict[str, Case]:
 
     def queries() -> Any:
         asked = types.EmbedContentConfig(task_type="RETRIEVAL_QUERY")
-        answer = client(url=plan.tasks_url).models.embed_content(
-            model="jina-embeddings-v3", contents=plan.texts, config=asked
-        )
+        with client(url=plan.tasks_url) as made:
+            answer = made.models.embed_content(model="jina-embeddings-v3", contents=plan.texts, config=asked)
         return [embedding.values for embedding in answer.embeddings]
 
     return {

@@ -51,7 +51,7 @@ def ollama_cases(plan: Plan) -> dict[str, Case]:
     def checked() -> Any:
         headers = {"Authorization": f"Bearer {KEY}"}
         return OllamaEmbeddings(
-            model="all-minilm", base_url=plan.url, client_kwargs={"headers": headers}, validate_model_on_init=True
+            model="all-MiniLM-L6-v2", base_url=plan.url, client_kwargs={"headers": headers}, validate_model_on_init=True
         ).embed_documents(plan.texts)
 
     return {

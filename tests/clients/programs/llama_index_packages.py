@@ -46,7 +46,10 @@ def openai_cases(plan: Plan) -> dict[str, Case]:
 
 def jina_cases(plan: Plan) -> dict[str, Case]:
     def made(*, key: str = KEY, patient: bool = True, **options: Any) -> JinaEmbedding:
-        return JinaEmbedding(base_url=f"{plan.tasks_url}/v1", api_key=key, **options)
+        embedding = JinaEmbedding(api_key=key, **options)
+        # It has no field for another address.
+        embedding._api.api_url = f"{plan.tasks_url}/v1/embeddings"
+        return embedding
 
     return {
         **usual("llama-index-jinaai", plan, made),
@@ -66,7 +69,7 @@ def jina_cases(plan: Plan) -> dict[str, Case]:
 def tei_cases(plan: Plan) -> dict[str, Case]:
     def made(*, key: str = KEY, patient: bool = True) -> TextEmbeddingsInference:
         return TextEmbeddingsInference(
-            model_name="sentence-transformers/all-MiniLM-L6-v2", base_url=plan.url, auth_token=f"Bearer {key}"
+            model_name="sentence-transformers/all-MiniLM-L6-v2", base_url=plan.url, auth_token=key
         )
 
     return {
@@ -97,7 +100,8 @@ def cohere_cases(plan: Plan) -> dict[str, Case]:
     def made(*, key: str = KEY, patient: bool = True, **options: Any) -> CohereEmbedding:
         # It takes models by Cohere's own names alone.
         named = {"model_name": "embed-multilingual-v3.0"} if options.pop("model", None) else {}
-        return CohereEmbedding(base_url=plan.url, api_key=key, **named, **options)
+        retries = {} if patient else {"max_retries": 1}
+        return CohereEmbedding(base_url=plan.url, api_key=key, **named, **retries, **options)
 
     return {
         **usual("llama-index-cohere", plan, made),

@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +39,17 @@ def run(cases: Callable[[Plan], Mapping[str, Case]]) -> None:
 
 def outcome(case: Case) -> dict[str, Any]:
     """What a case gave, or the names of its error's classes, its status and its words."""
+    started = time.monotonic()
     try:
         gave = case()
-        return {"gave": asyncio.run(gave) if inspect.iscoroutine(gave) else gave}
+        found = {"gave": asyncio.run(gave) if inspect.iscoroutine(gave) else gave}
     except Exception as error:  # noqa: BLE001 - whatever a client raises is what is asked for
-        return {
+        found = {
             "raised": [kind.__name__ for kind in type(error).__mro__],
             "status": status_of(error),
             "says": str(error)[:1000],
         }
+    return {**found, "seconds": round(time.monotonic() - started, 1)}
 
 
 def status_of(error: Exception) -> int | None:
@@ -58,12 +61,12 @@ def troubles(name: str, embed: Embed, *, has_model: bool = True, retries: bool =
     """The ways in which a call can fail. `embed` takes `key`, `model` where the client lets one be chosen, and `patient`:
     whether the client goes again after an error as it comes, or not at all."""
     cases: dict[str, Case] = {
-        f"{name}: wrong key": lambda: embed(key=WRONG),
+        f"{name}: wrong key": lambda: embed(key=WRONG, patient=False),
         f"{name}: busy": lambda: embed(key=BUSY, patient=False),
         f"{name}: away": lambda: embed(key=AWAY, patient=False),
     }
     if has_model:
-        cases[f"{name}: unknown model"] = lambda: embed(model=NO_MODEL)
+        cases[f"{name}: unknown model"] = lambda: embed(model=NO_MODEL, patient=False)
     if retries:
         cases[f"{name}: busy once"] = lambda: embed(key=BUSY_ONCE + name)
     return cases
