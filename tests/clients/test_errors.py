@@ -1,4 +1,4 @@
-"""What goes wrong arrives as each client's own exceptions, with the gateway's words, and is tried again where the client
+"""What goes wrong arrives as each client's own exceptions, in the gateway's words, and is tried again where the client
 does that."""
 
 from __future__ import annotations

@@ -47,7 +47,6 @@ def first_version(plan: Plan) -> dict[str, Case]:
         "cohere: tokens": lambda: client().tokenize(text=plan.texts[0], model=MODEL, offline=False).token_strings,
         "cohere: models": lambda: [model.name for model in client().models.list().models],
         "cohere: version": lambda: version("cohere"),
-        "cohere: key": lambda: client().check_api_key().valid,
         **troubles("cohere", embed),
     }
 

@@ -58,8 +58,8 @@ def status_of(error: Exception) -> int | None:
 
 
 def troubles(name: str, embed: Embed, *, has_model: bool = True, retries: bool = True) -> dict[str, Case]:
-    """The ways in which a call can fail. `embed` takes `key`, `model` where the client lets one be chosen, and `patient`:
-    whether the client goes again after an error as it comes, or not at all."""
+    """The ways in which a call can fail. `embed` takes `key`, `model` where the client lets one be chosen, and
+    `patient`: whether the client goes again after an error as it does by default, or not at all."""
     cases: dict[str, Case] = {
         f"{name}: wrong key": lambda: embed(key=WRONG, patient=False),
         f"{name}: busy": lambda: embed(key=BUSY, patient=False),
