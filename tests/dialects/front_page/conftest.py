@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,14 @@ class Shown:
     def ask(self) -> None:
         self.tab.click("#run")
         self.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
+
+    @staticmethod
+    def until(condition: Callable[[], object]) -> None:
+        """Of what the services see; of what the page shows, `tab.wait`."""
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, "never"
+            time.sleep(0.01)
 
     @property
     def status(self) -> str:

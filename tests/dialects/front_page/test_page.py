@@ -439,14 +439,12 @@ def test_stop_gives_the_request_up(showing: Showing) -> None:
         shown.tab.fill("#texts", "\n".join(TEXTS))
         shown.tab.click("#run")
         shown.tab.wait("!document.querySelector('#stop').hidden")
-        while not shown.services.embedder.seen:
-            shown.tab.evaluate("1")
+        shown.until(lambda: shown.services.embedder.seen)
         shown.tab.click("#stop")
         shown.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
         assert shown.status == "Stopped."
         assert shown.error == ""
-        while not shown.services.embedder.cancelled.is_set():
-            shown.tab.evaluate("1")
+        shown.until(shown.services.embedder.cancelled.is_set)
 
 
 def test_of_two_questions_the_later_one_is_answered(showing: Showing) -> None:
@@ -454,14 +452,30 @@ def test_of_two_questions_the_later_one_is_answered(showing: Showing) -> None:
         shown.services.embedder.hold = True
         shown.tab.fill("#texts", "first\nquestion")
         shown.tab.click("#run")
-        while not shown.services.embedder.seen:
-            shown.tab.evaluate("1")
+        shown.until(lambda: shown.services.embedder.seen)
         shown.services.embedder.hold = False
         shown.tab.fill("#texts", "second\none")
         shown.tab.evaluate("document.querySelector('#form').requestSubmit()")
         shown.tab.wait("!document.querySelector('#shown').hasAttribute('aria-busy')")
         assert [row[0] for row in shown.table("heat-body")] == ["1 second", "2 one"]
         assert shown.error == ""
+        assert shown.status.startswith("2 texts")
+        shown.until(shown.services.embedder.cancelled.is_set)
+
+
+def test_an_answer_that_comes_after_all_is_not_shown(showing: Showing) -> None:
+    with showing() as shown:
+        shown.tab.evaluate(
+            """{ let asked = 0; const answer = (one) => Response.json({data: [{embedding: [1, 0]}, {embedding: one}]});
+            window.fetch = async () => { asked += 1; if (asked > 1) return answer([0, 1]);
+              await new Promise((resolve) => { window.release = resolve; }); return answer([1, 0]); }; }"""
+        )
+        shown.tab.fill("#texts", "first\nquestion")
+        shown.tab.click("#run")
+        shown.tab.wait("window.release")
+        shown.embed("second", "one")
+        shown.tab.evaluate("window.release(), new Promise((resolve) => { setTimeout(resolve, 100); })")
+        assert [row[0] for row in shown.table("heat-body")] == ["1 second", "2 one"]
         assert shown.status.startswith("2 texts")
 
 
