@@ -18,7 +18,7 @@ REQUIREMENTS = ROOT / "tests/clients/requirements.txt"
 NEWEST = ROOT / "tests/clients/newest.txt"
 FOLDER = ROOT / ".run/clients"
 NEWEST_FOLDER = FOLDER / "newest"
-DOWNLOAD = "150 MB"
+DOWNLOAD = "210 MB"
 INSTALL_SECONDS = 600
 
 _STAMP = "made-of"
