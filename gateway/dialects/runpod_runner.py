@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,7 +40,7 @@ _BROKEN = b'"The gateway failed in a way it did not foresee."'
 class Submission:
     """A job on its way. Once `over` is set, `status` and `answer` say what came of it, and so does `outcome` unless it
     was cancelled or expired. `payload` is the job as JSON, as long as it waits; `latest_start` a reading of the store's
-    clock."""
+    clock; `context` that of the request that it came by, whose id is in the job's log lines."""
 
     stored: StoredJob
     payload: bytes
@@ -47,6 +48,7 @@ class Submission:
     waits_for: tuple[type[NotServing], ...]
     latest_start: float
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    context: Context = field(default_factory=copy_context)
     outcome: JobOutcome | None = None
     status: JobStatus = JobStatus.IN_QUEUE
     answer: bytes = b""
@@ -143,7 +145,7 @@ class JobRunner:
             if self._is_too_late(submission):
                 self._end(submission, JobStatus.TIMED_OUT, _EXPIRED)
                 continue
-            task = asyncio.create_task(self._work(submission))
+            task = asyncio.create_task(self._work(submission), context=submission.context)
             self._running[submission.stored.id] = (submission, task)
             task.add_done_callback(partial(self._leave, submission))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from gateway.dialects.runpod_limits import JobLimits
 from gateway.dialects.runpod_runner import JobRunner, Submission
 from gateway.dialects.runpod_store import LEAST_BYTES, JobStatus, JobStore, StoreLimits
 from gateway.errors import MalformedBody, Overloaded
-from gateway.types import TextInput
+from gateway.types import EmbedRequest, TextInput
 from tests.support.instant_services import InstantServices, expected_vector
 
 LIMITS = JobLimits(
@@ -100,6 +101,27 @@ async def test_the_caller_is_told_to_the_service() -> None:
     async with bench() as run:
         await run.submit("a", caller="ann").wait(10)
         assert run.instant.embedder.seen[0].caller == "ann"
+
+
+async def test_a_job_is_run_in_the_context_of_its_own_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log lines have the request's id from there; a job that waited is begun by the end of another."""
+    request = ContextVar("request", default="none")
+    async with bench(concurrency=1) as run:
+        seen = []
+        take = run.instant.embedder.take
+
+        async def noting(asked: EmbedRequest) -> None:
+            seen.append(request.get())
+            await take(asked)
+
+        monkeypatch.setattr(run.instant.embedder, "take", noting)
+        submissions = []
+        for name in "abc":
+            request.set(name)
+            submissions.append(run.submit(name))
+        for submission in submissions:
+            await submission.wait(10)
+        assert seen == ["a", "b", "c"]
 
 
 async def test_a_running_job_is_cancelled_and_leaves_its_place() -> None:
