@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import BUNDLED_MODEL, need
-from tests.support.chromium import Tab, chromium, missing_chromium
+from tests.support.chromium import Browser, Tab, chromium, missing_chromium
 
 pytestmark = pytest.mark.triton
 
@@ -22,10 +23,22 @@ TEXTS = ['It\'s a "quoted" harbour.', "Boats lie at the quay; $HOME is far.", "A
 
 
 @pytest.fixture(scope="module")
-def tab(gateway_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need(missing_chromium())
-    with chromium(tmp_path_factory.mktemp("chromium")) as browser, browser.tab() as opened:
-        opened.open(gateway_url + "/")
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, gateway_url: str) -> Iterator[Tab]:
+    with showing(browser, gateway_url) as opened:
+        yield opened
+
+
+@contextmanager
+def showing(browser: Browser, url: str) -> Iterator[Tab]:
+    with browser.tab() as opened:
+        opened.open(url + "/")
         opened.wait("!document.querySelector('#model').disabled")
         yield opened
 
@@ -111,3 +124,38 @@ def neighbours_of_three_subjects(tab: Tab) -> int:
     )
     table = np.array([[float(cell.replace("−", "-")) for cell in row] for row in rows]) - 2 * np.eye(9)
     return int(sum(nearest // 3 == place // 3 for place, nearest in enumerate(table.argmax(axis=1))))
+
+
+def asked(tab: Tab) -> list[str]:
+    """The panels that are shown after the button was pressed."""
+    tab.click("#run")
+    finished(tab)
+    return list(tab.evaluate("[...document.querySelectorAll('.panel:not([hidden])')].map((one) => one.id)"))
+
+
+def test_every_model_answers_every_view_that_it_has(browser: Browser, twin_gateway_url: str) -> None:
+    """Rerankers, models with tasks, families and models whose vectors are no means, as they are shipped but tiny."""
+    with showing(browser, twin_gateway_url) as tab:
+        tab.fill("#texts", "\n".join(TEXTS))
+        models = tab.evaluate("[...document.querySelectorAll('#model option')].map((one) => one.value)")
+        rankings = chunkings = tasks = 0
+        for model in models:
+            tab.fill("#model", model)
+            if tab.text("#run") == "Rank":
+                tab.fill("#query", "Where is the harbour?")
+                assert asked(tab)[0] == "panel-ranking"
+                rankings += 1
+                continue
+            tab.click("#view-compare")
+            for task in tab.evaluate("[...document.querySelectorAll('#task option')].map((one) => one.value)"):
+                tab.fill("#task", task)
+                assert asked(tab)[:2] == ["panel-heat", "panel-map"]
+                tasks += task != ""
+            if not tab.evaluate("document.querySelector('#view-chunks').disabled"):
+                tab.click("#view-chunks")
+                tab.fill("#query", "Where is the harbour?")
+                assert asked(tab)[0] == "panel-chunks"
+                chunkings += 1
+        assert len(models) >= 5
+        assert min(rankings, chunkings) >= 1
+        assert tasks >= 5
