@@ -14,6 +14,7 @@ from gateway.dialects.gemini_content import Item, read_content, read_text
 from gateway.dialects.gemini_models import MODEL_PREFIX
 from gateway.dialects.json_rows import written
 from gateway.errors import InvalidField, TooManyInputs
+from gateway.service.deadlines import before
 from gateway.types import EmbedRequest, EmbedResult, Overflow, TextInput, Usage
 from gateway.vectors.encoders import float_lists
 
@@ -219,7 +220,7 @@ async def count_tokens(call: Call) -> Answer:
         read_text(content, name=f"contents[{index}]", limits=call.limits.inputs)
         for index, content in enumerate(contents)
     ]
-    rows = await call.wait_for(
-        call.services.tokenizer.tokenize(texts, model=model_in_path(call), special_tokens=True, side=None)
-    )
+    async with before(call.deadline):
+        work = call.services.tokenizer.tokenize(texts, model=model_in_path(call), special_tokens=True, side=None)
+        rows = await call.wait_for(work)
     return Answer(orjson.dumps({"totalTokens": sum(map(len, rows))}))
