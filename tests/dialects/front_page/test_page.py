@@ -112,6 +112,18 @@ def test_the_closest_pair_comes_first(showing: Showing) -> None:
         assert f"Closest are {one + 1} and {other + 1}" in shown.status
 
 
+def test_pointing_at_a_number_reads_its_two_texts(showing: Showing) -> None:
+    with showing() as shown:
+        shown.embed(*TEXTS)
+        box = shown.tab.evaluate("document.querySelectorAll('.heat td[class]')[5].getBoundingClientRect().toJSON()")
+        shown.tab.ask(
+            "Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + box["width"] / 2, y=box["y"] + box["height"] / 2
+        )
+        shown.tab.wait("document.querySelector('.reading').textContent.includes('Another')")
+        number = shown.tab.evaluate("document.querySelectorAll('.heat td[class]')[5].textContent")
+        assert shown.tab.text(".reading") == f"{number} {TEXTS[1]} and {TEXTS[2]}"
+
+
 def test_dimensions_and_task_are_asked_for(showing: Showing) -> None:
     with showing() as shown:
         choose(shown, FAMILY)
