@@ -25,7 +25,6 @@ from tests.support.client_environment import (
     client_python,
     client_variables,
 )
-from tests.support.images import data_uri, image_file
 
 RERANKER = "jina-reranker-v2-base-multilingual"
 PROGRAMS = Path(__file__).parent / "programs"
@@ -129,13 +128,7 @@ def reports(
 ) -> Reports:
     file = VOCABULARIES / "cl100k_base.tiktoken"
     need(None if file.is_file() else "cl100k_base is not installed; gateway models pull cl100k_base")
-    plan = Plan(
-        url=plain_gateway.url,
-        tasks_url=tasks_gateway.url,
-        texts=list(TEXTS),
-        query=QUERY,
-        image=data_uri(image_file(40, 30, seed=1)),
-    )
+    plan = Plan(url=plain_gateway.url, tasks_url=tasks_gateway.url, texts=list(TEXTS), query=QUERY)
     return Reports(clients_python, plan, tmp_path_factory.mktemp("clients"), (plain_gateway, tasks_gateway))
 
 

@@ -44,6 +44,7 @@ PLAIN = {
     "google_genai_sdk": ["google-genai", "google-genai: async", "google-genai: one by one"],
     "litellm_package": [
         "litellm-openai", "litellm-openai: async", "litellm-hosted-vllm", "litellm-ollama", "litellm-cohere",
+        "litellm-voyage", "litellm-azure",
     ],
 }  # fmt: skip
 PLAIN["cohere_sdk" + NEWEST] = PLAIN["cohere_sdk"]

@@ -44,6 +44,8 @@ def cases(plan: Plan) -> dict[str, Case]:
         "litellm-hosted-vllm": lambda: embed("all-MiniLM-L6-v2", by="hosted_vllm"),
         "litellm-ollama": lambda: embed("all-minilm", by="ollama", path=""),
         "litellm-cohere": lambda: embed("embed-english-v3.0", by="cohere", path="/v2/embed"),
+        "litellm-voyage": lambda: embed("voyage-3.5", by="voyage"),
+        "litellm-azure": lambda: embed(by="azure", path="", api_version="2024-10-21"),
         "litellm-jina": lambda: embed("jina-embeddings-v3", by="jina_ai", url=plan.tasks_url),
         "litellm-jina: rerank": lambda: rerank("jina_ai", "jina-reranker-v1-base-en", ""),
         "litellm-cohere: rerank": lambda: rerank("cohere", "rerank-v3.5", ""),

@@ -28,7 +28,6 @@ class Plan:
     tasks_url: str
     texts: list[str]
     query: str
-    image: str
 
 
 def run(cases: Callable[[Plan], Mapping[str, Case]]) -> None:
