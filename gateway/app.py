@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,19 +18,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.artifacts.auto_pull import AutoPull
 from gateway.artifacts.pull_order import DOWNLOADS, PullOrder
 from gateway.caching.stores import CacheOptions
+from gateway.cards.aliases import model_aliases
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
-from gateway.dialects.base import Dialect, Services
+from gateway.dialects.azure import Azure
+from gateway.dialects.base import Dialect, Services, WorksBetweenRequests
+from gateway.dialects.cohere import Cohere
 from gateway.dialects.docs_pages import DocsPages
 from gateway.dialects.endpoint import EndpointLimits
+from gateway.dialects.gemini import Gemini, takes_key_in_query
 from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
+from gateway.dialects.ollama import Ollama
 from gateway.dialects.openai import OpenAI
-from gateway.dialects.routing import ExactRoutes, error_renderer
+from gateway.dialects.owners import error_renderer
+from gateway.dialects.routing import ExactRoutes
+from gateway.dialects.runpod_http import RunPod
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
-from gateway.errors import ConfigurationError, SetupError, UnknownModel
+from gateway.dialects.tei import Tei
+from gateway.dialects.vllm import Vllm
+from gateway.dialects.voyage import Voyage
+from gateway.errors import SetupError, UnknownModel
 from gateway.images.reading import ImageLimits
 from gateway.middleware.access_log import AccessLog
+from gateway.middleware.api_keys import ApiKey, read_key_file
 from gateway.middleware.auth import Auth, caller_name
 from gateway.middleware.body_limit import BodyLimit
 from gateway.middleware.error_rendering import ErrorRendering
@@ -58,11 +67,11 @@ _EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
     "x-gateway-warning",
+    "metadata",
+    "server-timing",
 )
 _PREFLIGHT_SECONDS = 600
 # What stands between a key and its share in the keys' file.
-_WEIGHT = " weight="
-_LEAST_WEIGHT = 0.01
 # Room for a request that is over the limit to be told so in tokens.
 _VALUES_PER_TOKEN = 2
 
@@ -80,8 +89,9 @@ class GatewayApp(FastAPI):
     cost more than the rest of a short request.
     """
 
-    def __init__(self, *, middleware_stack: Sequence[Middleware], **options: Any) -> None:
+    def __init__(self, *, middleware_stack: Sequence[Middleware], dialects: Sequence[Dialect], **options: Any) -> None:
         super().__init__(**options)
+        self.dialects = tuple(dialects)
         self.startup_error: SetupError | None = None
         self._own_stack = tuple(middleware_stack)
 
@@ -116,16 +126,18 @@ def create_app(
     start_services: StartServices | None = None,
     calls_side_by_side: int | None = None,
     fast_models: Collection[str] = (),
+    choose_dialects: Callable[[Settings], Sequence[Dialect]] | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI app; models are served between its lifespan's startup and shutdown.
 
-    `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes.
+    `engine` replaces the connection to `settings.triton_url`; `start_services` replaces everything behind the routes,
+    `choose_dialects` the APIs that are spoken: `public_dialects`.
     `calls_side_by_side` and `fast_models` are what `ServiceOptions` has under these names.
     Starts whether or not Triton can be reached. Raises `ConfigurationError` when the keys' file or the model repository
     cannot be read; what only shows when the lifespan starts is kept as `startup_error`.
     """
     metrics = build_metrics(version=VERSION)
-    dialects = _dialects(settings)
+    dialects = (choose_dialects or public_dialects)(settings)
     start = start_services or served_by_triton(
         settings, engine, calls_side_by_side=calls_side_by_side, fast_models=fast_models
     )
@@ -139,6 +151,7 @@ def create_app(
                 assert isinstance(app, GatewayApp)
                 app.startup_error = error
                 raise
+            await running.enter_async_context(_work_of(dialects))
             yield services.as_state()
 
     app = GatewayApp(
@@ -147,6 +160,7 @@ def create_app(
         description="Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by "
         "NVIDIA Triton.",
         middleware_stack=_middleware(settings, metrics, dialects),
+        dialects=dialects,
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
@@ -155,19 +169,47 @@ def create_app(
     return app
 
 
-def _dialects(settings: Settings) -> list[Dialect]:
+@asynccontextmanager
+async def _work_of(dialects: Sequence[Dialect]) -> AsyncIterator[None]:
+    """What dialects do that no request waits for."""
+    async with AsyncExitStack() as running:
+        for dialect in dialects:
+            if isinstance(dialect, WorksBetweenRequests):
+                await running.enter_async_context(dialect.running())
+        yield
+
+
+def public_dialects(settings: Settings) -> list[Dialect]:
     """The public APIs; the first one words the errors of paths that belong to nobody."""
-    limits = EndpointLimits(
+    limits = endpoint_limits(settings)
+    return [
+        OpenAI(limits),
+        Jina(limits),
+        Cohere(limits),
+        Ollama(limits),
+        Tei(limits, tokenizer_threads=settings.tokenizer_threads),
+        Azure(limits),
+        Vllm(limits),
+        Voyage(limits),
+        Gemini(limits),
+        RunPod(limits, concurrency=settings.job_concurrency, max_output_bytes=settings.max_job_output_bytes),
+    ]
+
+
+def endpoint_limits(settings: Settings) -> EndpointLimits:
+    """What one request may ask for, whichever API it is of."""
+    return EndpointLimits(
         inputs=InputLimits(max_inputs=settings.max_inputs, max_image_bytes=settings.max_image_bytes),
         max_body_values=_VALUES_PER_TOKEN * (settings.max_request_tokens + settings.max_inputs),
         request_timeout_seconds=settings.request_timeout_seconds,
     )
-    return [OpenAI(limits), Jina(limits)]
 
 
 def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
     routes = [route for dialect in dialects for route in dialect.routes()]
-    routes += ServicePages(version=VERSION, metrics=metrics, has_docs=settings.api_docs).routes()
+    routes += ServicePages(
+        version=VERSION, metrics=metrics, has_docs=settings.api_docs, has_keys=bool(read_keys(settings))
+    ).routes()
     if settings.api_docs:
         routes += DocsPages(describe=app.openapi).routes()
     return routes
@@ -190,7 +232,16 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     layers.append(Middleware(ErrorRendering, render_error=error_renderer(dialects, default=dialects[0])))
     keys = read_keys(settings)
     if keys:
-        layers.append(Middleware(Auth, keys=keys, open_paths=OPEN_PATHS))
+        defaults = {key.key: key.defaults for key in keys if key.defaults is not None}
+        layers.append(
+            Middleware(
+                Auth,
+                keys=[key.key for key in keys],
+                open_paths=OPEN_PATHS,
+                defaults=defaults,
+                key_in_query=takes_key_in_query,
+            )
+        )
     layers.append(
         Middleware(
             BodyLimit,
@@ -201,49 +252,13 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
     return layers
 
 
-def read_keys(settings: Settings) -> dict[str, float]:
-    """The accepted API keys and each one's weight; in the file, blank lines and lines that start with `#` do not
-    count. A key that comes twice has the weight it has last."""
-    keys = {key.get_secret_value(): 1.0 for key in settings.api_keys if key.get_secret_value()}
+def read_keys(settings: Settings) -> tuple[ApiKey, ...]:
+    """The accepted API keys, each once; in the file, blank lines and lines that start with `#` do not count. Of a key
+    that comes twice the last word counts."""
+    keys = [ApiKey(key.get_secret_value()) for key in settings.api_keys]
     if settings.api_keys_file is not None:
-        keys |= map(_weighted, _lines_of(settings.api_keys_file))
-    return keys
-
-
-def _weighted(line: str) -> tuple[str, float]:
-    """A line of the keys' file as its key and its weight. Raises `ConfigurationError`; never with the key in it."""
-    key, found, weight = line.rpartition(_WEIGHT)
-    if not found:
-        return line, 1.0
-    try:
-        number = float(weight)
-    except ValueError:
-        number = math.nan
-    if not (key.strip() and _LEAST_WEIGHT <= number <= 1 / _LEAST_WEIGHT):
-        raise ConfigurationError(
-            f"A weight in the API keys' file is {weight!r}; it has to be a number from {_LEAST_WEIGHT} to "
-            f"{1 / _LEAST_WEIGHT:g}.",
-            remedy="Mend the line in the file that GATEWAY_API_KEYS_FILE names: KEY weight=3",
-        )
-    return key.strip(), number
-
-
-def _lines_of(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"The API keys' file {file} cannot be read ({type(error).__name__}).",
-            remedy="Mend GATEWAY_API_KEYS_FILE or the file's rights, then start again.",
-        ) from None
-    lines = [line.strip() for line in text.splitlines()]
-    keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys:
-        raise ConfigurationError(
-            f"The API keys' file {file} holds no key.",
-            remedy="Write one key a line into it, or unset GATEWAY_API_KEYS_FILE to serve without keys.",
-        )
-    return keys
+        keys += read_key_file(settings.api_keys_file)
+    return tuple({key.key: key for key in keys if key.key}.values())
 
 
 def served_by_triton(
@@ -254,7 +269,7 @@ def served_by_triton(
     fast_models: Collection[str] = (),
 ) -> StartServices:
     """The real services. Raises `ConfigurationError` when the model repository cannot be read."""
-    registry = Registry.from_repository(settings.model_repository)
+    registry = Registry.from_repository(settings.model_repository, aliases=model_aliases(settings.model_aliases))
 
     @asynccontextmanager
     async def start(metrics: Metrics) -> AsyncIterator[Services]:
@@ -272,6 +287,7 @@ def served_by_triton(
                 reranker=service.reranking,
                 classifier=service.classification,
                 segmenter=service.segmentation,
+                tokenizer=service.tokenization,
                 models=service.models,
                 health=service.readiness,
             )
@@ -348,7 +364,7 @@ def service_options(settings: Settings) -> ServiceOptions:
         max_text_bytes=settings.max_text_bytes,
         max_queued_tokens=settings.max_queued_tokens,
         calls_in_flight=settings.calls_in_flight,
-        caller_weights={caller_name(key): weight for key, weight in read_keys(settings).items() if weight != 1},
+        caller_weights={caller_name(key.key): key.weight for key in read_keys(settings) if key.weight != 1},
         recovery_wait_seconds=settings.recovery_wait_seconds,
         tokenizer_threads=settings.tokenizer_threads,
         canary_interval_seconds=settings.canary_interval_seconds,

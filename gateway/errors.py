@@ -14,6 +14,7 @@ No HTTP in here: each dialect maps these classes to its own status codes and env
     │   ├── BodyTooLarge
     │   ├── BodyTooSlow           the client took too long to send it
     │   ├── UnknownModel
+    │   ├── NotOffered            an API has it, this gateway does not
     │   └── Unauthenticated
     ├── NotServing                nothing wrong with the request; try again after `retry_after_seconds`
     │   ├── Overloaded            the queue is full
@@ -97,6 +98,10 @@ class BodyTooSlow(InvalidRequest):
 class UnknownModel(InvalidRequest):
     code = "model_not_found"
     param = "model"
+
+
+class NotOffered(InvalidRequest):
+    code = "not_offered"
 
 
 class Unauthenticated(InvalidRequest):

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="Model for requests that name none; unset: the only loaded one, if there is only one."
     )
+    model_aliases: CommaList = Field(
+        (),
+        description="More names for models, as `ALIAS=MODEL`, comma-separated: "
+        "`text-embedding-3-small=all-MiniLM-L6-v2,search=jina-embeddings-v3:query`.",
+    )
     tokenizer_path: Path | None = Field(
         None, description="`tokenizer.json`, or the folder holding it, to use for the default model instead of its own."
     )
@@ -96,7 +101,8 @@ class Settings(BaseSettings):
     )
     api_keys_file: Path | None = Field(
         None,
-        description="File with one accepted API key a line, added to the above. `weight=3` behind a key gives it three "
+        description="File with one accepted API key a line, added to the above. Behind a key may stand "
+        "`model=NAME` and `task=TASK`, for its requests that leave them open, and `weight=3`, which gives it three "
         "times the share of others while all want more than there is.",
     )
     cors_origins: CommaList = Field(
@@ -218,7 +224,7 @@ class Settings(BaseSettings):
     hf_endpoint: str | None = Field(None, description="Another model hub's address.")
     run_folder: Path = Field(Path(".run"), description="Folder for the embedded Triton's log, pid file and backends.")
 
-    @field_validator("models", "cors_origins", "api_keys", "default_tasks", mode="before")
+    @field_validator("models", "cors_origins", "api_keys", "default_tasks", "model_aliases", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

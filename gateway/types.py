@@ -26,10 +26,11 @@ class Vocabulary(Enum):
 
 
 class Overflow(Enum):
-    """What to do with a text that is longer than the model's window."""
+    """What to do with a text that is longer than the model's window: refuse it, or cut off its end or its start."""
 
     REFUSE = "refuse"
     TRUNCATE = "truncate"
+    TRUNCATE_START = "truncate_start"
 
 
 class OwnPrefixes(Enum):
@@ -85,6 +86,14 @@ Input = TextInput | TokenInput | ImageInput
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDefaults:
+    """What an API key stands for in requests that leave it open: the model, by any of its names, and the task."""
+
+    model: str | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EmbedRequest:
     """A request for one vector per input, in input order.
 
@@ -96,7 +105,10 @@ class EmbedRequest:
     instead of one an input, and `return_tokens` for the tokens beside them; more vectors than
     `max_token_vectors` are not wanted. `texts_only` says that no text is an image, not even one that is a data URI of
     one. `caller` is an opaque name for whose request it is, for fair shares; "" where nobody is told apart.
-    `may_keep` False keeps its vectors out of the cache, and the cache out of its answer.
+    `default_task` is the caller's word for requests that say neither task nor side, by a model whose name says none
+    either; a model that does not know it passes it over. `may_keep` False keeps its vectors out of the cache, and the
+    cache out of its answer. `max_input_tokens`, special tokens and prefix included, cuts texts and ids before the
+    model's window does, by an `overflow` that cuts.
     """
 
     inputs: Sequence[Input]
@@ -113,7 +125,9 @@ class EmbedRequest:
     max_token_vectors: int | None = None
     texts_only: bool = False
     caller: str = ""
+    default_task: str | None = None
     may_keep: bool = True
+    max_input_tokens: int | None = None
 
 
 class LongDocuments(Enum):
@@ -127,7 +141,9 @@ class LongDocuments(Enum):
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
     """A request for one score per document. `long_documents` None leaves it to the service's own setting;
-    `max_document_tokens` cuts documents before anything else. `caller` is what it is of an `EmbedRequest`."""
+    `max_document_tokens` cuts documents before anything else. `max_pair_tokens`, special tokens included, stands in for
+    the model's window where pairs are cut. `caller` is what it is of an `EmbedRequest`. `tokens_before` are those of
+    earlier requests that came in the same call: a call's limit counts them too."""
 
     query: str
     documents: Sequence[str]
@@ -135,7 +151,9 @@ class RerankRequest:
     model: str | None = None
     long_documents: LongDocuments | None = None
     max_document_tokens: int | None = None
+    max_pair_tokens: int | None = None
     caller: str = ""
+    tokens_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +257,12 @@ class EmbedResult:
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given."""
+    """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given; `logits`, float32
+    [documents], is what the model gave for them."""
 
     model: str
     scores: Float64Array
+    logits: Float32Array
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
 
@@ -255,6 +275,18 @@ class ClassifyResult:
     scores: tuple[Float64Array, ...]
     usage: Usage
     stages: StageSeconds = field(default_factory=StageSeconds)
+
+
+@dataclass(frozen=True, slots=True)
+class TextToken:
+    """A token as a model's tokenizer gives it: [start, stop) are its characters of the text, None for a special token
+    that the tokenizer adds."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None = None
+    stop: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

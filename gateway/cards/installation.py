@@ -5,6 +5,7 @@ Written by `gateway.artifacts`; read here, because serving depends on it too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -58,6 +59,17 @@ class Installation:
     batch_invariant: bool = True
     fast: FastProof | None = None
     verified_at: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the files that serve take."""
+        return sum(file.size_bytes for file in self.files.values())
+
+
+def digest_of(installations: Iterable[Installation]) -> str:
+    """A sha256, in hex, over those of all installed files: another one means other files. "" where there are none."""
+    hashes = sorted(file.sha256 for installed in installations for file in installed.files.values())
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest() if hashes else ""
 
 
 def read_installation(card: Card) -> Installation:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.cards.schema import Model
 from gateway.types import Precision
@@ -16,6 +17,9 @@ class ModelListing:
     one. `batch_invariant` False: texts go to the model one at a time, so that a vector depends on its own text alone.
     `precision` is what its vectors really come in.
     `configured_task` and `configured_max_tokens` are the operator's own words on the default task and the window.
+    `configured_aliases` are the operator's own names for it, each with the task that it stands for, None for none.
+    `size_bytes` is what the installed files take, `digest` a sha256 over theirs, "" where nothing is known of them,
+    `installed_at` when they were last proved: UTC, ISO 8601.
     """
 
     model: Model
@@ -25,6 +29,10 @@ class ModelListing:
     precision: Precision = Precision.EXACT
     configured_task: str | None = None
     configured_max_tokens: int | None = None
+    configured_aliases: Mapping[str, str | None] = field(default_factory=dict)
+    size_bytes: int = 0
+    digest: str = ""
+    installed_at: str | None = None
 
     @property
     def default_task(self) -> str | None:

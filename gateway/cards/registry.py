@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from sys import maxsize
 
 from gateway.cards.close_names import did_you_mean
 from gateway.cards.loading import CARD_FILE, load_model
 from gateway.cards.schema import Card, Model
-from gateway.cards.tasks import is_task_word
+from gateway.cards.tasks import is_side_word, is_task_word
 from gateway.errors import ConfigurationError, UnknownModel
 
 
@@ -27,11 +28,22 @@ class Named:
     default: str | None = None
 
 
+# What clients of Ollama put behind a name that has no tag of its own.
+_LATEST = ":latest"
+# Room behind the longest name for any word for a task. A caller may send megabytes, each place of which would be looked
+# at, and names that were found are remembered.
+_LONGEST_WORD = 64
+
+
 class Registry:
     """The models and their cards, sorted by name. A name is the public name, the hub id or an alias, in any case."""
 
-    def __init__(self, models: Iterable[Model]) -> None:
-        """Raises `ConfigurationError` when two models claim the same name."""
+    def __init__(self, models: Iterable[Model], *, aliases: Mapping[str, str] | None = None) -> None:
+        """`aliases` are the operator's own names, each for any name of a model, with a task on it or without.
+
+        Raises `ConfigurationError` when two models claim the same name, and for an alias that is a model's name already
+        or stands for none.
+        """
         self.models: tuple[Model, ...] = tuple(sorted(models, key=lambda model: model.name.lower()))
         self.cards: tuple[Card, ...] = tuple(card for model in self.models for card in model.cards)
         self._by_name: dict[str, Model] = {}
@@ -40,9 +52,26 @@ class Registry:
                 other = self._by_name.setdefault(name.lower(), model)
                 if other is not model:
                     raise ConfigurationError(f"The models {other.name} and {model.name} both answer to {name!r}.")
+        self._by_alias: dict[str, Named] = {}
+        self._longest_name = maxsize  # until the aliases are known, which are found by the other names
+        self.aliases: Mapping[str, Named] = {alias: self._named(alias, name) for alias, name in (aliases or {}).items()}
+        self._by_alias = {alias.lower(): named for alias, named in self.aliases.items()}
+        shared = (name for model in self.models for name in model.shared_aliases)
+        self._longest_name = max(map(len, (*self._by_name, *self._by_alias, *shared)), default=0)
+
+    def _named(self, alias: str, name: str) -> Named:
+        remedy = "Write it as GATEWAY_MODEL_ALIASES=ALIAS=MODEL, several separated by commas, then start again."
+        if self._exact(_untagged(alias)) is not None:
+            raise ConfigurationError(f"The alias {alias!r} is the name of a model already.", remedy=remedy)
+        try:
+            return self.find(name)
+        except UnknownModel as error:
+            raise ConfigurationError(
+                f"The alias {alias!r} stands for nothing. {error.message}", remedy=remedy
+            ) from None
 
     @classmethod
-    def from_repository(cls, path: Path) -> Registry:
+    def from_repository(cls, path: Path, *, aliases: Mapping[str, str] | None = None) -> Registry:
         """The models of every folder in a model repository; folders without a card are not ours and stay unread.
 
         Raises `ConfigurationError` when the folder is missing or a card is wrong.
@@ -52,16 +81,24 @@ class Registry:
                 f"The model repository {path} does not exist.",
                 remedy="Start in the project's folder, or set GATEWAY_MODEL_REPOSITORY to the folder of model folders.",
             )
-        return cls(load_model(folder) for folder in sorted(path.iterdir()) if (folder / CARD_FILE).is_file())
+        folders = (folder for folder in sorted(path.iterdir()) if (folder / CARD_FILE).is_file())
+        return cls(map(load_model, folders), aliases=aliases)
 
     def find(self, name: str) -> Named:
-        """What `name` stands for. Raises `UnknownModel` naming the models that exist."""
-        found = self._exact(name) or next(self._with_task(name), None)
+        """What `name` stands for, with or without Ollama's `:latest`. Raises `UnknownModel` naming the models that
+        exist."""
+        found = self._found(name) if len(name) <= self._longest_name + _LONGEST_WORD else None
         if found is None:
             known = ", ".join(model.name for model in self.models) or "none"
             meant = did_you_mean(name, self.models)
             raise UnknownModel(f"The model {name[:200]!r} does not exist.{meant} Known models: {known}.")
         return found
+
+    def _found(self, name: str) -> Named | None:
+        """An operator's own name may have the tag itself, and is found without it too."""
+        plain = _untagged(name)
+        forms = (name, plain, plain + _LATEST)
+        return next(filter(None, map(self._exact, forms)), None) or next(self._with_task(plain), None)
 
     def cards_of(self, name: str) -> tuple[Card, ...]:
         """The cards that an operator means by `name`: one where it is a card's own, else all of the model's.
@@ -72,6 +109,9 @@ class Registry:
         return own or self.find(name).models[0].cards
 
     def _exact(self, name: str) -> Named | None:
+        alias = self._by_alias.get(name.lower())
+        if alias is not None:
+            return alias
         owner = self._by_name.get(name.lower())
         shared = [
             (model, task)
@@ -88,8 +128,17 @@ class Registry:
         """Readings of `name` as a model's name and a task, parted by a colon or a dash; longer model names first."""
         for place in sorted((place for place, letter in enumerate(name) if letter in ":-"), reverse=True):
             base, word = self._exact(name[:place]), name[place + 1 :]
-            if base is not None and is_task_word(base.models[0].card.tasks, word):
+            if base is None:
+                continue
+            if is_task_word(base.models[0].card.tasks, word):
                 yield Named(base.models, task=word, default=base.default)
+            elif name[:place].lower() in self._by_alias and is_side_word(word):
+                # Whoever writes `text-embedding-3-small-query` need not know whether that model tells the sides apart.
+                yield base
+
+
+def _untagged(name: str) -> str:
+    return name[: -len(_LATEST)] if name.lower().endswith(_LATEST) else name
 
 
 def _member_task(model: Model, name: str) -> str | None:

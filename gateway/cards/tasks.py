@@ -15,7 +15,10 @@ from gateway.types import OwnPrefixes
 
 RETRIEVAL = "retrieval"
 
-# What other APIs and older models call a side of a search, as `plain_word` writes it.
+_SIDE_FIELD = "input_type"
+
+# What other APIs and older models call a side of a search, as `plain_word` writes it: Jina's and OpenAI's `query` and
+# `passage`, Cohere's `search_query`, Voyage's `document`, Gemini's `RETRIEVAL_QUERY`, Elasticsearch's `ingest`.
 _ROLE_WORDS: Mapping[str, Role] = {
     "query": Role.QUERY,
     "search-query": Role.QUERY,
@@ -41,7 +44,20 @@ _SYNONYMS: tuple[frozenset[str], ...] = (
     frozenset({"clustering", "separation"}),
     frozenset({"text-matching", "semantic-similarity", "similarity", "sts"}),
     frozenset({"retrieval.passage", "retrieval.document"}),
+    frozenset({"code.query", "nl2code.query", "code-retrieval-query"}),
+    frozenset({"code.passage", "nl2code.passage"}),
 )
+
+# Words in `input_type` and its like that ask for nothing: Cohere's word for images, Gemini's for no task at all.
+_EMPTY_WORDS = frozenset({"image", "task-type-unspecified"})
+
+# Cohere's and Gemini's words that every model of theirs knows. Their clients have to send one of them, so a model that
+# lacks the task takes the next of the line, in the end its default. Jina's `task` is refused instead.
+_NEXT_BEST: Mapping[str, tuple[str, ...]] = {
+    "classification": ("text-matching",),
+    "clustering": ("text-matching",),
+    "semantic-similarity": (),
+}
 
 
 class UnknownTask(InvalidField):
@@ -96,6 +112,15 @@ def choose_task(
     return TaskChoice(words.task, role=side, is_open=False)
 
 
+def leaves_open(table: TaskTable, *, task: str | None, role: str | None) -> bool:
+    """Whether a request's words, of which there may be none, say nothing to a model with these tasks: Cohere's `image`
+    does not, nor a word for a task that Cohere's clients have to send. Raises `UnknownTask`."""
+    if not table.tasks or not (task or role):
+        return True
+    words = _words(table, task, role)
+    return words.task is None and words.side is None
+
+
 def task_of_text(table: TaskTable, choice: TaskChoice, text: str, *, own_prefixes: OwnPrefixes) -> TextTask:
     """What `text` is embedded for under a request's choice."""
     has_prefix, side = _own_prefix(table, text)
@@ -114,9 +139,14 @@ def prompt_of(table: TaskTable, task: TaskSpec | None, role: Role | None) -> str
     return table.prompts.get(side, "") if side is not None else ""
 
 
+def is_side_word(word: str) -> bool:
+    """Whether `word` is some API's word for a side of a search."""
+    return plain_word(word) in _ROLE_WORDS
+
+
 def is_task_word(table: TaskTable, word: str) -> bool:
     """Whether a model with these tasks understands `word` as a task or a side of a search."""
-    return bool(table.tasks) and (find_task(table, word) is not None or plain_word(word) in _ROLE_WORDS)
+    return bool(table.tasks) and (find_task(table, word) is not None or is_side_word(word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +161,15 @@ class _Words:
 
 def _words(table: TaskTable, task: str | None, role: str | None) -> _Words:
     found = _Words(None, None, is_family=False)
-    for param, word in (("task", task), ("input_type", role)):
-        if not word or not word.strip():
+    for param, word in (("task", task), (_SIDE_FIELD, role)):
+        plain = plain_word(word or "")
+        if not word or not plain or (param == _SIDE_FIELD and plain in _EMPTY_WORDS):
             continue
-        named, side = find_task(table, word), _ROLE_WORDS.get(plain_word(word))
+        named, side = find_task(table, word), _ROLE_WORDS.get(plain)
+        if named is None and side is None and param == _SIDE_FIELD and plain in _NEXT_BEST:
+            named = next(filter(None, (find_task(table, other) for other in _NEXT_BEST[plain])), None)
+            if named is None:
+                continue
         if named is None and side is None:
             raise _unknown(table, param=param)
         if named is None:

@@ -25,11 +25,11 @@ from gateway.cli.torch_presence import overflow_note
 from gateway.cli.up import StopRequested, embedded_triton, memory_note, side_by_side, stop_signals
 from gateway.dialects.base import Services
 from gateway.dialects.inputs import InputLimits
+from gateway.dialects.runpod_jobs import JobHandler
+from gateway.dialects.runpod_limits import JobLimits
 from gateway.errors import SetupError
 from gateway.runpod import package
 from gateway.runpod.arguments import Arguments, LogLevel, job_to_run
-from gateway.runpod.jobs import JobHandler
-from gateway.runpod.limits import JobLimits
 from gateway.runpod.readiness import until_ready
 from gateway.runpod.service_thread import LoopThread
 from gateway.settings import Settings, load_settings

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -20,6 +21,7 @@ from gateway.types import (
     RerankRequest,
     RerankResult,
     Segmentation,
+    TextToken,
 )
 
 _STATE_KEY = "gateway"
@@ -48,6 +50,21 @@ class Segmenter(Protocol):
     async def segment(self, text: str, *, tokenizer: str, max_chunk_characters: int | None) -> Segmentation:
         """Counts tokens of a vocabulary, or of a served model by its name, and cuts the text into pieces where
         `max_chunk_characters` is given. Raises `InvalidField` for an unknown tokenizer."""
+        ...
+
+
+class Tokenizer(Protocol):
+    async def tokenize(
+        self, texts: Sequence[str], *, model: str | None, special_tokens: bool, side: str | None
+    ) -> Sequence[Sequence[TextToken]]:
+        """Each text's tokens by a served model's tokenizer, the prefix of a side of a search included where one is
+        named. Raises the errors of `gateway.errors`."""
+        ...
+
+    async def decode(
+        self, rows: Sequence[Sequence[int]], *, model: str | None, skip_special_tokens: bool
+    ) -> Sequence[str]:
+        """The text of each row of a served model's token ids. Raises the errors of `gateway.errors`."""
         ...
 
 
@@ -89,6 +106,7 @@ class Services:
     reranker: Reranker
     classifier: Classifier
     segmenter: Segmenter
+    tokenizer: Tokenizer
     models: ModelDirectory
     health: Health
 
@@ -104,13 +122,38 @@ def services_of(scope: Scope) -> Services:
 
 
 class Dialect(Protocol):
-    """One public API: its routes, and its way of putting an error."""
+    """One public API: its routes, and its way of putting an error.
+
+    docs/api-reference.md is generated from what stands here: each route with its `name`, the docstring of its
+    `describe` and its source. After a change run scripts/render_reference.py.
+    """
+
+    @property
+    def name(self) -> str:
+        """A word of its own, by which an endpoint of a shared path says whose request it got."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The address of the vendor's page that this API follows. A route that follows another page names it itself:
+        `serve(..., source=...)`."""
+        ...
 
     @property
     def path_prefixes(self) -> Sequence[str]:
-        """Errors on paths that start with one of these are rendered by this dialect."""
+        """Where it words errors beside its own routes: on paths that nobody serves and that start with one of these.
+        May be empty."""
         ...
 
     def routes(self) -> Sequence[BaseRoute]: ...
 
     def render_fault(self, fault: Fault, *, request_id: str) -> Response: ...
+
+
+@runtime_checkable
+class WorksBetweenRequests(Protocol):
+    """A dialect with work that no request waits for."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Open for as long as the app answers requests; at its end that work is over, and the services still run."""
+        ...

@@ -1,7 +1,8 @@
 """Checks an embeddings request by hand, field by field: the fields of OpenAI and of Jina, on one path.
 
-Nothing on the wire says which API a client means, so the fields of both are taken together, and the names that Voyage
-and Gemini have for them. Where one thing is said twice, the first of its names wins, in the order written here.
+Nothing on the wire says which API a client means, so the fields of both are taken together, the names that Voyage and
+Gemini have for them, and what vLLM adds. Where one thing is said twice, the first of its names wins, in the order
+written here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from enum import Enum
 from typing import Any
 
 from gateway.dialects.fields import Fields, flag, given, model_name, whole_number, word
-from gateway.dialects.inputs import InputLimits, read_inputs
+from gateway.dialects.inputs import InputLimits, read_inputs, strings_in_modality
+from gateway.dialects.vllm_fields import cut_to, refuse_bare_inputs
+from gateway.dialects.vllm_messages import read_messages
 from gateway.errors import InvalidField
-from gateway.types import EmbedRequest, Overflow, Vocabulary
+from gateway.types import EmbedRequest, Input, Overflow, Vocabulary
 
 VOCABULARY_HEADER = b"x-token-vocabulary"
 
@@ -22,6 +25,9 @@ TASK_NAMES = ("task", "task_type")
 SIDE_NAMES = ("input_type", "prompt_name")
 DIMENSIONS_NAMES = ("dimensions", "output_dimension", "output_dimensionality")
 TRUNCATE_NAMES = ("truncate", "truncation")
+NORMALISED_NAMES = ("normalized", "use_activation")
+MESSAGES = "messages"
+MODALITY = "modality"
 MULTI_VECTOR = "return_multivector"
 RETURN_TOKENS = "return_tokenized_input"
 # OpenAI's name comes last: its SDKs send it without being asked.
@@ -64,10 +70,9 @@ def parse_embeddings_call(
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
-    input_name, value = given(fields, *INPUT_NAMES)
-    vocabulary = _vocabulary(fields.get("token_vocabulary"), vocabulary_header)
+    vocabulary = stated_vocabulary(fields, header=vocabulary_header)
     request = EmbedRequest(
-        inputs=read_inputs(value, name=input_name, vocabulary=vocabulary, limits=limits),
+        inputs=_inputs(fields, vocabulary=vocabulary, limits=limits),
         deadline=deadline,
         model=model_name(fields),
         dimensions=whole_number(
@@ -80,13 +85,25 @@ def parse_embeddings_call(
     return EmbeddingsCall(request=request, encodings=_encodings(fields))
 
 
+def _inputs(fields: Fields, *, vocabulary: Vocabulary | None, limits: InputLimits) -> tuple[Input, ...]:
+    name, value = given(fields, *INPUT_NAMES)
+    if value is None and fields.get(MESSAGES) is not None:
+        return read_messages(fields[MESSAGES], name=MESSAGES, limits=limits)
+    if MODALITY in fields:
+        value = strings_in_modality(value, word(fields, MODALITY))
+    return read_inputs(value, name=name, vocabulary=vocabulary, limits=limits)
+
+
 def _beyond_openai(fields: Fields) -> dict[str, Any]:
     """The parts of the request that OpenAI has no field for; reading them takes as long as all others."""
+    refuse_bare_inputs(fields, unless=MESSAGES)
+    found, max_tokens = cut_to(fields, overflow=overflow(fields))
     return {
-        "overflow": overflow(fields),
+        "overflow": found,
+        "max_input_tokens": max_tokens,
         "task": word(fields, *TASK_NAMES),
         "side": word(fields, *SIDE_NAMES),
-        "normalised": flag(fields, "normalized", default=True),
+        "normalised": flag(fields, *NORMALISED_NAMES, default=True),
         "late_chunking": flag(fields, "late_chunking", default=False),
         "multi_vector": flag(fields, MULTI_VECTOR, default=False),
         "return_tokens": flag(fields, RETURN_TOKENS, default=False),
@@ -126,7 +143,9 @@ def _unknown_encoding(name: str) -> InvalidField:
     return InvalidField(f"Invalid value for '{name}'. Supported values: [{supported}], or a list of these.", param=name)
 
 
-def _vocabulary(value: Any, header: str | None) -> Vocabulary | None:
+def stated_vocabulary(fields: Fields, *, header: str | None) -> Vocabulary | None:
+    """Whose ids a request says that its token ids are, by the field before the header. Raises `InvalidField`."""
+    value = fields.get("token_vocabulary")
     if value is None or value == "":
         value = header or None
     if value is None:

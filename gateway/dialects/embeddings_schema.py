@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from gateway.dialects.image_schema import AnyImage
 
 TokenId = Annotated[int, Field(ge=0)]
+EmbedDtype = Literal["float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2"]
+Endianness = Literal["native", "little", "big"]
+Conversation = Annotated[list[dict[str, JsonValue]], Field(min_length=1)]
 
 EXAMPLES: list[JsonValue] = [
     {"model": "all-MiniLM-L6-v2", "input": ["A first text.", "A second text."]},
@@ -91,10 +94,16 @@ class EmbeddingsRequest(BaseModel):
         examples=["float", "base64", "binary", "ubinary", ["float", "ubinary"]],
     )
     encoding_format: str | list[str] | None = Field(
-        None, description="OpenAI's name for `embedding_type`.", examples=["float", "base64"]
+        None,
+        description="OpenAI's name for `embedding_type`. vLLM's `bytes`, under this name alone, asks for an answer "
+        "that is no JSON: the numbers of all vectors, and the header `metadata`, which says in JSON which are whose; "
+        "`bytes_only` is without it.",
+        examples=["float", "base64", "bytes"],
     )
     normalized: bool | None = Field(
-        None, description="False: vectors keep the length that the model gives them. Left out: unit length."
+        None,
+        description="False: vectors keep the length that the model gives them. Left out: unit length. Also "
+        "`use_activation`.",
     )
     truncate: bool | None = Field(
         None,
@@ -118,6 +127,30 @@ class EmbeddingsRequest(BaseModel):
     )
     return_tokenized_input: bool | None = Field(
         None, description="List the tokens beside their vectors; with `return_multivector` alone."
+    )
+    modality: str | None = Field(
+        None,
+        description="Infinity's word for what the strings of `input` are. Left out: `text`.",
+        examples=["text", "image"],
+    )
+    messages: Conversation | list[Conversation] | None = Field(
+        None,
+        description="vLLM's: in place of `input` a conversation with one text or image, or several of these. What is "
+        "said to the model in the role `system` is not read.",
+    )
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = Field(
+        None,
+        description="vLLM's: keep this many tokens of what is longer, special tokens and the task's prefix included; "
+        "-1: as many as the model reads. Goes before `truncate`.",
+    )
+    truncation_side: Literal["left", "right"] | None = Field(
+        None, description="vLLM's: which end is cut off where a text is cut. Left out: `right`."
+    )
+    embed_dtype: EmbedDtype | None = Field(
+        None, description="vLLM's: what numbers are written as in base64 and bytes. Left out: `float32`."
+    )
+    endianness: Endianness | None = Field(
+        None, description="vLLM's: their byte order. Left out, and for `native`: `little`."
     )
     user: Any = Field(None, description="Ignored.")
 

@@ -13,15 +13,15 @@ from starlette.types import Receive, Scope, Send
 from gateway.dialects.base import Services, services_of
 from gateway.dialects.bodies import await_while_connected, check_value_count, parse_object, read_body
 from gateway.dialects.inputs import InputLimits
+from gateway.dialects.keeping import keeping_nothing
+from gateway.dialects.key_defaults import with_key_defaults
 from gateway.errors import MalformedBody
-from gateway.telemetry.callers import caller_of
+from gateway.telemetry.callers import caller_of, key_defaults_of
 from gateway.telemetry.connections import connection_of
 from gateway.telemetry.requests import record_of
 from gateway.types import StageSeconds, Usage
 
 WARNING_HEADER = b"x-gateway-warning"
-
-_JSON_HEADER = (b"content-type", b"application/json")
 
 _WITHOUT_BODY = ("GET", "HEAD")
 _MAX_QUERY_FIELDS = 32
@@ -52,7 +52,10 @@ class Call:
 
     @property
     def services(self) -> Services:
-        return services_of(self.scope)
+        """What answers, with the defaults of the caller's API key filled in; it keeps nothing of a request that forbids
+        it."""
+        services = with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
+        return services if self.may_keep else keeping_nothing(services)
 
     @property
     def request_id(self) -> str:
@@ -62,6 +65,10 @@ class Call:
     def caller(self) -> str:
         """An opaque name for whoever sends this; "" where nobody is told apart."""
         return caller_of(self.scope)
+
+    def speak(self, dialect: str) -> None:
+        """On a path of several APIs: which one this request is of, so that an error is put in its words."""
+        record_of(self.scope).dialect = dialect
 
     def header(self, name: bytes) -> str | None:
         """The first header of this name, in lower case."""
@@ -73,7 +80,9 @@ class Call:
     @property
     def may_keep(self) -> bool:
         """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
-        return "no-store" not in (self.header(b"cache-control") or "").lower()
+        return not any(
+            name == b"cache-control" and b"no-store" in value.lower() for name, value in self.scope["headers"]
+        )
 
     async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
@@ -90,11 +99,13 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """A JSON body, and what goes into headers: warnings, and headers of an API's own."""
+    """A body, JSON unless `content_type` says otherwise, and what goes into headers: warnings, and headers of an API's
+    own."""
 
     body: bytes | memoryview
     warnings: Sequence[str] = ()
     headers: Sequence[Header] = ()
+    content_type: bytes = b"application/json"
 
 
 class JsonEndpoint:
@@ -138,7 +149,11 @@ def _query_fields(scope: Scope) -> dict[str, Any]:
 
 async def _send_answer(send: Send, answer: Answer) -> None:
     """A 200 with `answer`."""
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
+    ]
     headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -1,4 +1,4 @@
-"""Puts an error in words that the clients of OpenAI's and of Jina's API both read, on the paths that they share."""
+"""Puts an error in words that the clients of OpenAI's, Jina's and Cohere's APIs read, on the paths that they share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _TYPES = {429: "rate_limit_error"}
 
 
 def envelope_response(fault: Fault, *, request_id: str) -> Response:
-    """OpenAI's `error` object; beside it what Jina's clients look at: the message as a string `detail`, the code and
-    the request's id."""
+    """OpenAI's `error` object; beside it what others' clients look at: the message as a string `detail` (Jina's,
+    Voyage's) and `message` (Cohere's), the code and the request's id."""
     body = {
         "error": {
             "message": fault.message,
@@ -20,6 +20,7 @@ def envelope_response(fault: Fault, *, request_id: str) -> Response:
             "param": fault.param,
             "code": fault.code,
         },
+        "message": fault.message,
         "detail": fault.message,
         "code": fault.code,
         "request_id": request_id,

@@ -12,6 +12,7 @@ from gateway import errors
 _STATUS: Mapping[type[Exception], int] = {
     errors.InvalidRequest: 400,
     errors.Unauthenticated: 401,
+    errors.NotOffered: 403,
     errors.UnknownModel: 404,
     errors.BodyTooSlow: 408,
     errors.BodyTooLarge: 413,

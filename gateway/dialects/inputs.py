@@ -19,6 +19,10 @@ _INPUT_FORMS = f"{_ITEM_FORMS}, or a list of token ids, or a list of lists of to
 
 _NUMBERS = (int, float, bool)
 
+_TEXT = "text"
+# Those of them that no model reads are refused in words of their own.
+_MODALITIES = ("image", "audio", "video")
+
 
 @dataclass(frozen=True, slots=True)
 class InputLimits:
@@ -51,6 +55,19 @@ def read_inputs(value: Any, *, name: str, vocabulary: Vocabulary | None, limits:
     if len(kinds) > 1:
         raise InvalidField(f"'{name}' mixes kinds of items. Give {_INPUT_FORMS}.", param=name)
     raise InvalidField(f"'{name}' has to be {_INPUT_FORMS}, not a list holding {kind_of(items[0])}.", param=name)
+
+
+def strings_in_modality(value: Any, modality: str | None) -> Any:
+    """Inputs whose strings are what Infinity's `modality` says, None for texts: as objects that say it themselves. Read
+    as texts, the addresses of images would get vectors of their own. Raises `InvalidField` for an unknown one."""
+    kind = (modality or _TEXT).lower()
+    if kind == _TEXT:
+        return value
+    if kind not in _MODALITIES:
+        raise InvalidField("'modality' has to be text or image.", param="modality")
+    if isinstance(value, list):
+        return [{kind: item} if isinstance(item, str) else item for item in value]
+    return {kind: value} if isinstance(value, str) else value
 
 
 def read_items(value: Any, *, name: str, limits: InputLimits) -> tuple[TextInput | ImageInput, ...]:

@@ -24,8 +24,10 @@ from gateway.dialects.jina_segment import segment
 from gateway.dialects.rerank_request import parse_rerank_call
 from gateway.dialects.rerank_response import encode_ranking
 from gateway.dialects.routing import serve
+from gateway.dialects.tei_rerank import TEI, tei_rerank
+from gateway.dialects.tei_schema import TeiRank, TeiRerankRequest
 
-RERANK_PATHS = ("/v1/rerank", "/rerank", "/v1/reranker", "/reranker", "/v1/v1/rerank")
+RERANK_PATHS = ("/v1/rerank", "/v1/reranker", "/reranker", "/v1/v1/rerank")
 CLASSIFY_PATHS = ("/v1/classify", "/classify", "/v1/v1/classify")
 SEGMENT_PATHS = ("/v1/segment", "/segment", "/v1/v1/segment")
 
@@ -33,7 +35,9 @@ SEGMENT_PATHS = ("/v1/segment", "/segment", "/v1/v1/segment")
 class Jina:
     """What clients of api.jina.ai call, under its paths and the spellings of misconfigured base URLs."""
 
-    path_prefixes: Sequence[str] = (*RERANK_PATHS, *CLASSIFY_PATHS, *SEGMENT_PATHS)
+    name = "jina"
+    source = "https://api.jina.ai/redoc"
+    path_prefixes: Sequence[str] = ()
 
     def __init__(self, limits: EndpointLimits) -> None:
         self._limits = limits
@@ -47,6 +51,14 @@ class Jina:
                 JsonEndpoint("rerank", _rerank, limits=self._limits),
                 method="POST",
                 describe=rerank_documents,
+                responses=errors,
+                tags=["Rerank"],
+            ),
+            *serve(
+                ("/rerank",),
+                JsonEndpoint("rerank", _rerank_bare, limits=self._limits),
+                method="POST",
+                describe=rerank_bare,
                 responses=errors,
                 tags=["Rerank"],
             ),
@@ -66,17 +78,47 @@ class Jina:
         return envelope_response(fault, request_id=request_id)
 
 
-async def _rerank(call: Call) -> Answer:
+async def _rerank(call: Call, *, as_objects: bool = False) -> Answer:
+    """Cohere's first API has this path too: where its own clients say who they are, documents are repeated only if that
+    is asked for, and as objects, which they rely on. `as_objects` is whether others get objects for texts."""
+    is_cohere = "cohere" in _said_by(call, b"x-fern-sdk-name")  # "cohere" from Python, "cohere-ai" from JavaScript
     asked = parse_rerank_call(
-        call.fields, max_inputs=call.limits.inputs.max_inputs, deadline=call.deadline, caller=call.caller
+        call.fields,
+        max_inputs=call.limits.inputs.max_inputs,
+        deadline=call.deadline,
+        caller=call.caller,
+        echo_documents=not is_cohere,
     )
     result = await call.wait_for(call.services.reranker.rerank(asked.request))
     call.note(model=result.model, inputs=len(result.scores), usage=result.usage, stages=result.stages)
-    return Answer(await encode_ranking(result, asked, request_id=call.request_id))
+    # Elasticsearch's service for Cohere cannot read a text here, its service for Jina reads both; both say this.
+    as_objects = as_objects or is_cohere or "elasticsearch" in _said_by(call, b"request-source")
+    # Voyage's client, which reads `data`, always names its own word for how many there are to be, if only as null.
+    as_data = "top_k" in call.fields
+    body = await encode_ranking(result, asked, request_id=call.request_id, as_objects=as_objects, as_data=as_data)
+    return Answer(body)
+
+
+def _said_by(call: Call, header: bytes) -> str:
+    return (call.header(header) or "").lower()
+
+
+async def _rerank_bare(call: Call) -> Answer:
+    """Of `/rerank`, which TEI and vLLM have too: `texts` are TEI's word, and its clients want a bare list; vLLM's want
+    documents as objects."""
+    if call.fields.get("texts") is not None and call.fields.get("documents") is None:
+        call.speak(TEI)
+        return await tei_rerank(call)
+    return await _rerank(call, as_objects=True)
 
 
 def rerank_documents(body: RerankRequest) -> RerankResponse:  # type: ignore[empty-body]
     """Order documents by how well they answer a query, the best one first."""
+
+
+def rerank_bare(body: RerankRequest | TeiRerankRequest) -> RerankResponse | list[TeiRank]:  # type: ignore[empty-body]
+    """As `/v1/rerank`, with documents as objects; with `texts` in place of `documents` it is TEI's: the answer is a
+    bare list, an error TEI's."""
 
 
 def classify_inputs(body: ClassifyRequest) -> ClassifyResponse:  # type: ignore[empty-body]

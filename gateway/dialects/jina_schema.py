@@ -50,6 +50,11 @@ class RerankRequest(BaseModel):
     return_documents: bool | None = Field(
         None, description="Give each document back, in the form it came in. Left out: true."
     )
+    raw_scores: bool | None = Field(
+        None,
+        description="True: what the model gives, before the sigmoid, as in Infinity's API. Also vLLM's "
+        "`use_activation` false.",
+    )
     max_doc_length: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Cut documents to this many tokens first. Also `max_tokens_per_doc`."
     )
@@ -62,7 +67,9 @@ class RerankRequest(BaseModel):
 
 class RerankItem(BaseModel):
     index: int = Field(description="Place of the document among those sent.")
-    relevance_score: float = Field(description="From 0 to 1: the sigmoid of what the model gives.", ge=0, le=1)
+    relevance_score: float = Field(
+        description="From 0 to 1: the sigmoid of what the model gives; with `raw_scores` that itself."
+    )
     document: str | TextObject | None = Field(None, description="Left out where documents are not asked for.")
 
 
@@ -77,6 +84,7 @@ class RerankResponse(BaseModel):
     object: Literal["list"]
     usage: RerankUsage
     results: list[RerankItem] = Field(description="By falling score.")
+    meta: dict[str, dict[str, str | int]] = Field(description="What clients of Cohere's first API look for.")
 
 
 class ClassifyRequest(BaseModel):

@@ -8,6 +8,9 @@ from typing import Any
 
 import orjson
 
+from gateway.types import Float32Array
+from gateway.vectors.encoders import float_lists
+
 # Encoding about this much takes a few milliseconds; more would hold up every other request on the event loop.
 INLINE_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 4096
@@ -28,6 +31,12 @@ def json_list_of_small(rows: Sequence[Any]) -> bytes:
 def json_list(rows: Iterable[Any]) -> bytes:
     """A JSON list, one row at a time. NumPy arrays in a row are written as lists."""
     return b"[%b]" % b",".join([orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY) for row in rows])
+
+
+def json_vectors(vectors: Float32Array) -> bytes:
+    """The rows of float32 [rows, size] as a JSON list of lists, whose numbers read back as the same values. They have
+    to be finite."""
+    return b"[%b]" % b",".join(float_lists(vectors))
 
 
 def json_list_pieces(rows: Sequence[Any], *, rows_at_once: int) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
 """Describes a served model to callers: OpenAI's model object, and what somebody choosing a model wants to know.
 
-Jina's own list has other keys for some of the same facts; both are given, so that clients of either find theirs.
+Jina's and Cohere's own lists have other keys for some of the same facts; all are given, so that clients of any find
+theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from datetime import time as time_of_day
 from typing import Any
@@ -15,6 +16,8 @@ from gateway.cards.schema import Model, ModelKind
 from gateway.dialects.base import ModelDirectory
 
 _OUTPUT_MODALITIES: Mapping[ModelKind, str] = {ModelKind.EMBEDDING: "embeddings", ModelKind.RERANKER: "rerank"}
+
+_COHERE_ENDPOINTS: Mapping[ModelKind, str] = {ModelKind.EMBEDDING: "embed", ModelKind.RERANKER: "rerank"}
 
 _PRICES = ("prompt", "completion", "image", "request", "input_cache_read", "input_cache_write")
 
@@ -42,7 +45,22 @@ def model_object(listing: ModelListing, models: ModelDirectory) -> dict[str, Any
         "batch_invariant": listing.batch_invariant,
         "precision": listing.precision.value,
         **_jina_keys(listing),
+        **_cohere_keys(listing),
     }
+
+
+def model_entries(listing: ModelListing, models: ModelDirectory) -> Iterator[dict[str, Any]]:
+    """The model's own entry, then one for each name that the operator gave it: clients choose by `id`."""
+    own = model_object(listing, models)
+    yield own | {"aliases": [*own["aliases"], *listing.configured_aliases]}
+    for alias, task in listing.configured_aliases.items():
+        yield own | {
+            "id": alias,
+            "name": alias,
+            "aliases": [],
+            "alias_of": listing.model.name,
+            "default_task": task or own["default_task"],
+        }
 
 
 def _shared_names(model: Model, models: ModelDirectory) -> list[str]:
@@ -77,3 +95,9 @@ def _jina_keys(listing: ModelListing) -> dict[str, Any]:
         "pricing": dict.fromkeys(_PRICES, "0"),
         "datacenters": [],
     }
+
+
+def _cohere_keys(listing: ModelListing) -> dict[str, Any]:
+    """The keys of Cohere's list that Jina's has not."""
+    endpoints = [_COHERE_ENDPOINTS[listing.model.card.kind]]
+    return {"endpoints": endpoints, "default_endpoints": [], "finetuned": False, "tokenizer_url": None}

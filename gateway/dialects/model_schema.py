@@ -44,8 +44,16 @@ class ModelResponse(BaseModel):
     supported_features: list[str]
     pricing: dict[str, str]
     datacenters: list[dict[str, str]]
+    endpoints: list[str] = Field(description="Cohere's word for what it is for: `embed` or `rerank`.")
+    default_endpoints: list[str]
+    finetuned: bool
+    tokenizer_url: str | None
+    alias_of: str | None = Field(
+        None, description="In the entry of a name that the operator gave it: the model's own; left out elsewhere."
+    )
 
 
 class ModelsResponse(BaseModel):
     object: Literal["list"]
     data: list[ModelResponse]
+    models: list[ModelResponse] = Field(description="The same list under Cohere's name for it.")

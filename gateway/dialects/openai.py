@@ -9,88 +9,68 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Scope
 
-from gateway.dialects.base import services_of
-from gateway.dialects.embeddings_request import VOCABULARY_HEADER, parse_embeddings_call
-from gateway.dialects.embeddings_response import encode_answer
+from gateway.dialects.embeddings_answer import answer_embeddings
 from gateway.dialects.embeddings_schema import EmbeddingsRequest, EmbeddingsResponse
-from gateway.dialects.endpoint import Answer, Call, EndpointLimits, JsonEndpoint
+from gateway.dialects.endpoint import EndpointLimits, JsonEndpoint
 from gateway.dialects.envelope import envelope_response
 from gateway.dialects.error_schema import POST_ERRORS, error_responses
 from gateway.dialects.faults import Fault
-from gateway.dialects.model_objects import model_object
+from gateway.dialects.model_pages import model_page, models_page
 from gateway.dialects.model_schema import ModelResponse, ModelsResponse
-from gateway.dialects.pages import Page, json_response
+from gateway.dialects.pages import Page
 from gateway.dialects.routing import serve
 
-_VERSION_HEADER = (b"openai-version", b"2020-10-01")
+_MODELS_PAGE = "https://platform.openai.com/docs/api-reference/models"
+
+# Where clients look: the API's version, what misconfigured base URLs make of it, and the way by which an endpoint of
+# RunPod's passes it on.
+_BASES = ("/v1", "", "/v1/v1", "/v2/{endpoint}/openai/v1", "/{endpoint}/openai/v1")
 
 
 class OpenAI:
     """The dialect of `/v1` and the default one for paths that belong to nobody."""
 
+    name = "openai"
+    source = "https://platform.openai.com/docs/api-reference/embeddings"
     path_prefixes: Sequence[str] = ("/",)
 
     def __init__(self, limits: EndpointLimits) -> None:
         self._limits = limits
 
     def routes(self) -> list[BaseRoute]:
-        """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, and the spellings of misconfigured base URLs."""
+        """`/v1/embeddings`, `/v1/models`, `/v1/models/{id}`, below each of the bases."""
         return [
             *serve(
-                ("/v1/embeddings", "/embeddings", "/v1/v1/embeddings"),
-                JsonEndpoint("embeddings", _embed, limits=self._limits),
+                tuple(f"{base}/embeddings" for base in _BASES),
+                JsonEndpoint("embeddings", answer_embeddings, limits=self._limits),
                 method="POST",
                 describe=create_embeddings,
                 responses=error_responses(*POST_ERRORS),
                 tags=["Embeddings"],
             ),
             *serve(
-                ("/v1/models", "/models", "/v1/v1/models"),
-                Page("models", _models_page),
+                tuple(f"{base}/models" for base in _BASES),
+                Page("models", models_page),
                 method="GET",
                 describe=list_models,
                 responses=error_responses(401),
                 tags=["Models"],
+                source=_MODELS_PAGE,
             ),
             *serve(
-                ("/v1/models/{model:path}", "/models/{model:path}", "/v1/v1/models/{model:path}"),
-                Page("model", _model_page),
+                tuple(f"{base}/models/{{model:path}}" for base in _BASES),
+                Page("model", model_page),
                 method="GET",
                 describe=retrieve_model,
                 responses=error_responses(401, 404),
                 tags=["Models"],
+                source=_MODELS_PAGE,
             ),
         ]
 
     def render_fault(self, fault: Fault, *, request_id: str) -> Response:
         return envelope_response(fault, request_id=request_id)
-
-
-async def _embed(call: Call) -> Answer:
-    asked = parse_embeddings_call(
-        call.fields,
-        vocabulary_header=call.header(VOCABULARY_HEADER),
-        limits=call.limits.inputs,
-        deadline=call.deadline,
-        caller=call.caller,
-        may_keep=call.may_keep,
-    )
-    result = await call.wait_for(call.services.embedder.embed(asked.request))
-    call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)
-    body = await encode_answer(result, asked.encodings)
-    return Answer(body, warnings=result.warnings, headers=(_VERSION_HEADER,))
-
-
-def _models_page(scope: Scope) -> Response:
-    models = services_of(scope).models
-    return json_response({"object": "list", "data": [model_object(listing, models) for listing in models.list()]})
-
-
-def _model_page(scope: Scope) -> Response:
-    models = services_of(scope).models
-    return json_response(model_object(models.resolve(scope["path_params"]["model"].rstrip("/")), models))
 
 
 def create_embeddings(body: EmbeddingsRequest) -> EmbeddingsResponse:  # type: ignore[empty-body]

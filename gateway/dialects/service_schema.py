@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class LiveResponse(BaseModel):
@@ -25,6 +25,12 @@ class HealthResponse(BaseModel):
     reason: str
     version: str
     models: dict[str, ModelHealthResponse]
+    jobs: dict[str, int] = Field(
+        description="RunPod's counts: a job is a request answered since the start, `inQueue` counts waiting inputs."
+    )
+    workers: dict[str, int] = Field(description="RunPod's counts: a worker is a model.")
+    error: str | None = Field(None, description="TEI's word for the reason, while there is one.")
+    error_type: Literal["Unhealthy"] | None = None
 
 
 class SummaryResponse(BaseModel):
@@ -32,4 +38,5 @@ class SummaryResponse(BaseModel):
     version: str
     description: str
     models: list[str]
+    api_key_required: bool = Field(description="Whether requests other than for this page need an API key.")
     links: dict[str, str]

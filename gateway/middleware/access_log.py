@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.telemetry.requests import RequestRecord, record_of
 
-# Probes and scrapers come every second or so; their successes would drown the rest.
-_QUIET_ROUTES = frozenset({"live", "ready", "health", "metrics"})
+# Probes and scrapers come every second or so, and a browser loads a page's files by the dozen; their successes would
+# drown the rest.
+_QUIET_ROUTES = frozenset({"live", "ready", "health", "metrics", "page_asset"})
 
 
 class AccessLog:

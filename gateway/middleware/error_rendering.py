@@ -15,8 +15,8 @@ from gateway.errors import GatewayError, NotServing
 from gateway.middleware.discarding import ending_after_the_body
 from gateway.telemetry.requests import record_of
 
-RenderError = Callable[[str, Exception, str], tuple[Response, str]]
-"""From a path, what was raised there and the request's id to the answer and its stable code."""
+RenderError = Callable[[str, Exception, str, str], tuple[Response, str]]
+"""From a path, what was raised there, the request's id and its record's `dialect` to the answer and its stable code."""
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -54,7 +54,7 @@ class ErrorRendering:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
         record = record_of(scope)
-        response, record.error_code = self._render_error(scope["path"], error, record.request_id)
+        response, record.error_code = self._render_error(scope["path"], error, record.request_id, record.dialect)
         if body_may_be_on_its_way(scope["headers"]):
             response.headers["connection"] = "close"
         await response(scope, receive, ending_after_the_body(scope, receive, send))

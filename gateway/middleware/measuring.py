@@ -7,12 +7,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.requests import RequestRecord, record_of
+from gateway.types import StageSeconds
 
 PROCESSING_HEADER = b"openai-processing-ms"
+STAGES_HEADER = b"server-timing"
 
 
 class Measuring:
-    """Fills in `status` of the request's record and adds `openai-processing-ms` to its answer."""
+    """Fills in `status` of the request's record and adds `openai-processing-ms` to its answer; where a model was asked,
+    also `server-timing` (W3C), with the time of each stage."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -30,8 +33,11 @@ class Measuring:
         async def send_with_time(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                milliseconds = b"%d" % round(record.seconds() * 1000)
-                message["headers"] = [*message["headers"], (PROCESSING_HEADER, milliseconds)]
+                seconds = record.seconds()
+                times = [(PROCESSING_HEADER, b"%d" % round(seconds * 1000))]
+                if record.stages is not None:
+                    times.append((STAGES_HEADER, _stage_times(record.stages, seconds)))
+                message["headers"] = [*message["headers"], *times]
             await send(message)
 
         self._metrics.requests_in_progress.inc()
@@ -53,3 +59,14 @@ class Measuring:
         counted[1].observe(record.seconds())
         if record.error_code is not None:
             self._metrics.errors.labels(record.route, record.error_code).inc()
+
+
+def _stage_times(stages: StageSeconds, seconds: float) -> bytes:
+    """In milliseconds; `total` is from the request's headers to the answer's."""
+    images = b"images;dur=%.2f, " % (stages.images * 1000) if stages.images else b""
+    return images + b"tokenize;dur=%.2f, queue;dur=%.2f, infer;dur=%.2f, total;dur=%.2f" % (
+        stages.tokenize * 1000,
+        stages.queue * 1000,
+        stages.infer * 1000,
+        seconds * 1000,
+    )

@@ -34,6 +34,7 @@ from gateway.service.reranking import RerankingService
 from gateway.service.scheduling import instances_of, limits_of
 from gateway.service.segmenting import SegmentationService
 from gateway.service.served_models import ServedModels
+from gateway.service.tokenizing import TokenizationService
 from gateway.telemetry.metrics import Metrics
 from gateway.text.canary_row import canary_row
 from gateway.text.image_prompt import ImagePrompt
@@ -94,6 +95,7 @@ class Service:
     reranking: RerankingService
     classification: ClassificationService
     segmentation: SegmentationService
+    tokenization: TokenizationService
     models: ServedModels
     readiness: ReadinessMonitor
 
@@ -184,6 +186,7 @@ def _service(
             max_request_tokens=options.max_request_tokens,
             executor=segmenting,
         ),
+        tokenization=TokenizationService(models, max_request_tokens=options.max_request_tokens),
         models=models,
         readiness=monitor,
     )

@@ -14,6 +14,7 @@ from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
 from gateway.service.bulk import ReadPortion, read_and_compute
 from gateway.service.image_inputs import ImageSource, ImageTokens, numbered_images, with_images_known
+from gateway.service.input_limits import check_input_limit
 from gateway.service.late_chunking import LateChunking
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
@@ -76,10 +77,12 @@ class EmbeddingService:
         `DeadlineExceeded` and `InferenceFailed` for the rest. Cancelling it drops the rows that have not been sent,
         and the images that are being fetched.
         """
-        model = self._models.find(request.model, task=request.task, side=request.side)
+        default_task = None if request.task or request.side else request.default_task
+        model = self._models.find(request.model, task=request.task, side=request.side, preferred=default_task)
         check_token_vectors(request, model)
         dimensions = _checked_dimensions(request.dimensions, model)
-        choice = model.choose_task(task=request.task, side=request.side)
+        choice = model.choose_task(task=request.task, side=request.side, preferred=request.default_task)
+        check_input_limit(request, model, choice)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
         request = with_images_known(request, model)
@@ -159,6 +162,7 @@ class EmbeddingService:
                 output=_output_of(request),
                 overflow=request.overflow,
                 own_prefixes=self._own_prefixes,
+                max_tokens=request.max_input_tokens,
                 images=images,
                 portion=portion,
             )

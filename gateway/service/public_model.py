@@ -10,7 +10,7 @@ from gateway.batching.scheduler import Scheduler
 from gateway.caching.shared_rows import SharedRows
 from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
-from gateway.cards.tasks import TaskChoice, choose_task, is_task_word
+from gateway.cards.tasks import TaskChoice, choose_task, is_task_word, leaves_open
 from gateway.errors import EngineUnavailable, InvalidField
 from gateway.service.precision import ServingPrecision
 from gateway.service.proof import Proof
@@ -76,16 +76,29 @@ class PublicModel:
         """The task that the name brought along, else `word` where the model knows it."""
         return self.task or (word if is_task_word(self.card.tasks, word) else None)
 
-    def choose_task(self, *, task: str | None, side: str | None) -> TaskChoice:
+    def task_by_default(self, word: str | None) -> str | None:
+        """`word` where it may stand in for a request's task: the model knows it, and was not named by a task."""
+        if word is None or self.task is not None or self.default_task is not None:
+            return None
+        return word if is_task_word(self.card.tasks, word) else None
+
+    def choose_task(self, *, task: str | None, side: str | None, preferred: str | None = None) -> TaskChoice:
         """What a request's words stand for. A task that rode on the model's name stands in where the request says
-        nothing, and takes its side of a search from the request where that says no more.
+        nothing, and takes its side of a search from the request where that says no more. `preferred` stands in where
+        neither says anything.
 
         Raises `gateway.cards.tasks.UnknownTask`.
         """
         table = self.card.tasks
-        if task or side:
+        if not leaves_open(table, task=task, role=side):
             return choose_task(table, task=task, role=side, default=self.task or self.default_task)
-        return choose_task(table, task=self.task, role=None, default=self.default_task, fallback=self.configured_task)
+        return choose_task(
+            table,
+            task=self.task or self.task_by_default(preferred),
+            role=None,
+            default=self.default_task,
+            fallback=self.configured_task,
+        )
 
     def member_for(self, task: TaskSpec | None) -> ServedModel:
         """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`

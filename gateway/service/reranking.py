@@ -9,6 +9,7 @@ import numpy as np
 from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import ModelKind
 from gateway.service.deadlines import before
+from gateway.service.input_limits import shorter_window
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
@@ -47,6 +48,7 @@ class RerankingService:
         return RerankResult(
             model=model.name,
             scores=sigmoid(best),
+            logits=best,
             usage=Usage(prompt_tokens=rows.token_count, total_tokens=rows.token_count),
             stages=StageSeconds(tokenize=tokenized - started, queue=outcome.queue_seconds, infer=outcome.infer_seconds),
         )
@@ -56,11 +58,11 @@ class RerankingService:
         assert spec is not None  # of a reranker, which `find` was asked for
         reader = PairReader(
             model.reader,
-            PairWindow.of(model.reader.tokenizer, spec),
+            shorter_window(PairWindow.of(model.reader.tokenizer, spec), request.max_pair_tokens, model),
             long_documents=request.long_documents or self._long_documents,
             max_document_tokens=request.max_document_tokens,
         )
-        return await reader.rows(request.query, request.documents)
+        return await reader.rows(request.query, request.documents, tokens_before=request.tokens_before)
 
     def _record(self, model: str, rows: PairRows, *, seconds: float) -> None:
         self._metrics.tokenize_seconds.labels(model).observe(seconds)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.cards.close_names import did_you_mean
+from gateway.cards.installation import digest_of
 from gateway.cards.listing import ModelListing
 from gateway.cards.registry import Named, Registry
 from gateway.cards.schema import Card, Model, ModelKind
@@ -186,7 +187,20 @@ class ServedModels:
             precision=_common_precision([member.precision for member in members.values()]),
             configured_task=self._default_tasks.get(model.name),
             configured_max_tokens=self._max_model_tokens,
+            configured_aliases=self._aliases_of(model),
+            size_bytes=sum(one.size_bytes for one in installed),
+            digest=digest_of(installed),
+            installed_at=max((one.verified_at for one in installed if one.verified_at is not None), default=None),
         )
+
+    def _aliases_of(self, model: Model) -> dict[str, str | None]:
+        """The operator's names that this model answers to, of several that share one the first that is served."""
+        found: dict[str, str | None] = {}
+        for alias, named in self._registry.aliases.items():
+            owner = next((one for one in named.models if self._members(one)), None)
+            if owner is not None and owner.name == model.name:
+                found[alias] = named.task or named.default
+        return found
 
     def _default(self, kind: ModelKind) -> str:
         """The name that stands in where a request names no model."""

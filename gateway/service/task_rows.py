@@ -71,17 +71,19 @@ async def read_rows(
     output: RowOutput,
     overflow: Overflow,
     own_prefixes: OwnPrefixes,
+    max_tokens: int | None = None,
     images: Mapping[int, UInt8Array] | None = None,
     portion: Portion = _WHOLE,
 ) -> TaskRows:
     """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
-    images, by their numbers. `portion` says which of a request's inputs these are, where they are not all.
+    images, by their numbers. `portion` says which of a request's inputs these are, where they are not all, and
+    `max_tokens` what stands in for the model's window.
 
     Raises what `InputReader.rows` and `PublicModel.member_for` raise.
     """
     table = model.card.tasks
     if not table.tasks:
-        rows = await model.reader.rows(inputs, overflow=overflow, images=images, portion=portion)
+        rows = await model.reader.rows(inputs, overflow=overflow, max_tokens=max_tokens, images=images, portion=portion)
         if output is RowOutput.VECTOR and not images:
             return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
         return _routed(rows, [None] * len(rows), model=model, output=output)
@@ -94,7 +96,9 @@ async def read_rows(
         tasks[place] = found.task
         return found.prefix
 
-    rows = await model.reader.rows(inputs, overflow=overflow, prefix_of=prefix_of, images=images, portion=portion)
+    rows = await model.reader.rows(
+        inputs, overflow=overflow, max_tokens=max_tokens, prefix_of=prefix_of, images=images, portion=portion
+    )
     return _routed(rows, tasks, model=model, output=output)
 
 

@@ -1,11 +1,15 @@
-"""Who sends an HTTP request, kept beside its record and not in it: what is in the record is logged and counted."""
+"""Who sends an HTTP request and what their API key stands for, kept beside its record and not in it: what is in the
+record is logged and counted."""
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any
 
+from gateway.types import KeyDefaults
+
 _SCOPE_KEY = "gateway.caller"
+_DEFAULTS_KEY = "gateway.key_defaults"
 
 Scope = MutableMapping[str, Any]
 
@@ -19,3 +23,14 @@ def caller_of(scope: Scope) -> str:
     """The name of whoever sends this request; "" for everybody where no keys are asked for."""
     caller = scope.get(_SCOPE_KEY, "")
     return caller if isinstance(caller, str) else ""
+
+
+def attach_key_defaults(scope: Scope, defaults: KeyDefaults) -> None:
+    """Hang on an ASGI scope what the caller's API key stands for, to be found by `key_defaults_of`."""
+    scope[_DEFAULTS_KEY] = defaults
+
+
+def key_defaults_of(scope: Scope) -> KeyDefaults | None:
+    """What the caller's API key stands for; None where it stands for nothing."""
+    defaults = scope.get(_DEFAULTS_KEY)
+    return defaults if isinstance(defaults, KeyDefaults) else None

@@ -13,6 +13,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.samples import Sample
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -217,3 +218,32 @@ def _of_sharing(declare: _Declaring) -> dict[str, Any]:
 def render_metrics(metrics: Metrics) -> bytes:
     """Prometheus text exposition of every metric, UTF-8; its media type is `CONTENT_TYPE`."""
     return generate_latest(metrics.registry)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """HTTP requests since the start: `failed` are those answered with a status of 500 or more."""
+
+    completed: int
+    failed: int
+    in_progress: int
+    waiting_rows: int
+    retried: int
+
+
+def request_counts(metrics: Metrics) -> RequestCounts:
+    """A few totals for people and for APIs that tell them."""
+    answers = [(sample.labels["status"], sample.value) for sample in _samples(metrics.requests)]
+    failed = sum(value for status, value in answers if int(status) >= 500)
+    return RequestCounts(
+        completed=int(sum(value for _, value in answers) - failed),
+        failed=int(failed),
+        in_progress=int(sum(sample.value for sample in _samples(metrics.requests_in_progress))),
+        waiting_rows=int(sum(sample.value for sample in _samples(metrics.queued_rows))),
+        retried=int(sum(sample.value for sample in _samples(metrics.retries))),
+    )
+
+
+def _samples(metric: Counter | Gauge) -> list[Sample]:
+    """A metric's values; of a counter without the times at which it began."""
+    return [sample for family in metric.collect() for sample in family.samples if not sample.name.endswith("_created")]

@@ -18,12 +18,14 @@ Scope = MutableMapping[str, Any]
 class RequestRecord:
     """Facts about one request: numbers and names from fixed sets, never its content.
 
+    `dialect` is the API that a request on a path of several turned out to be of, "" elsewhere.
     `route` and `model` become metric labels, so only a route's own name and a served model's own name go in.
     `started` is a reading of `time.perf_counter()`. `status` is None until the answer starts; 499 when nobody waits.
     """
 
     request_id: str
     route: str = "none"
+    dialect: str = ""
     model: str = ""
     status: int | None = None
     error_code: str | None = None

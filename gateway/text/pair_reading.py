@@ -47,8 +47,8 @@ class PairReader:
         self._in_pieces = long_documents is LongDocuments.CHUNK
         self._max_document_tokens = max_document_tokens or maxsize
 
-    async def rows(self, query: str, documents: Sequence[str]) -> PairRows:
-        """At least one row per document.
+    async def rows(self, query: str, documents: Sequence[str], *, tokens_before: int = 0) -> PairRows:
+        """At least one row per document. `tokens_before` are those that the request has beside these.
 
         Raises `InvalidField` for a text that cannot be read, `TokenLimitExceeded` where all rows together have more
         tokens than a request may.
@@ -58,7 +58,7 @@ class PairReader:
         [query_tokens] = await self._read([query], most=most_of_query)
         rows: list[TokenRow] = []
         first_rows: list[int] = []
-        total = 0
+        total = tokens_before
         for run in slices(documents):
             for tokens in await self._read(run, most=self._most_of_document):
                 first_rows.append(len(rows))

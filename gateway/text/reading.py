@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from gateway.text.ends import end_of_ids, end_rows
 from gateway.text.image_prompt import ImagePrompt
 from gateway.text.limits import INPUT_FIELD, image_exceeded, request_exceeded
 from gateway.text.pool import TokenizerPool, slices
@@ -40,6 +42,14 @@ class Portion:
 _WHOLE = Portion()
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How many tokens a row may have, and what becomes of a longer one."""
+
+    overflow: Overflow
+    max_tokens: int
+
+
 class InputReader:
     """Reads inputs for one model. Its tokenizer and the threads for it are there for other readers too."""
 
@@ -66,30 +76,35 @@ class InputReader:
         inputs: Sequence[Input],
         *,
         overflow: Overflow,
+        max_tokens: int | None = None,
         prefix_of: PrefixOf | None = None,
         images: Mapping[int, UInt8Array] | None = None,
         portion: Portion = _WHOLE,
     ) -> list[TokenRow]:
         """One row per input, in order; texts are read with `prefix_of` of them in front. `images` are the pixels of
         those inputs that are images, by their numbers, at the size that the model reads. A `portion` has only texts.
+        `max_tokens` stands in for the window where it is smaller; images are never cut.
 
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
         """
-        texts: list[str] = []
-        text_places: list[int] = []
+        fit = _Fit(overflow, min(max_tokens or self.tokenizer.max_tokens, self.tokenizer.max_tokens))
+        texts, prefixes, text_places = list[str](), list[str](), list[int]()
         given_rows = {index: self._row_of_image(pixels, index=index) for index, pixels in (images or {}).items()}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
                 if index not in given_rows:
-                    given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow)
+                    given_rows[index] = self._row_of_ids(given, index=index, fit=fit)
                 continue
             check_text(text, index=portion.first_index + index, strict_empty=self.limits.strict_empty)
-            texts.append(text if prefix_of is None else prefix_of(index, text) + text)
+            prefixes.append("" if prefix_of is None else prefix_of(index, text))
+            texts.append(prefixes[-1] + text)
             text_places.append(index)
         total = sum(row.token_count for row in given_rows.values())
         self.check_total(total, at_least=bool(texts))
-        text_rows = await self._text_rows(texts, text_places, overflow=overflow, total=total, portion=portion)
+        text_rows = await self._text_rows(texts, text_places, fit=fit, total=total, portion=portion)
+        if overflow is Overflow.TRUNCATE_START:
+            text_rows = await self._with_ends(text_rows, texts, prefixes, fit=fit)
         if not given_rows:
             return text_rows
         given_rows.update(zip(text_places, text_rows, strict=True))
@@ -102,19 +117,36 @@ class InputReader:
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
     async def _text_rows(
-        self, texts: list[str], places: list[int], *, overflow: Overflow, total: int, portion: Portion
+        self, texts: list[str], places: list[int], *, fit: _Fit, total: int, portion: Portion
     ) -> list[TokenRow]:
         rows: list[TokenRow] = []
-        max_tokens = self.tokenizer.max_tokens
         total += portion.tokens_before
         for run in slices(texts):
             tokenized = await self.pool.run(self.tokenizer.encode, run)
+            if fit.max_tokens < self.tokenizer.max_tokens:
+                tokenized = [self._shorter(one, fit.max_tokens) for one in tokenized]
             for one in tokenized:
                 index = portion.first_index + places[len(rows)]
-                rows.append(token_row(one, overflow=overflow, max_tokens=max_tokens, index=index))
-            total += sum(_counted(one, overflow) for one in tokenized)
+                rows.append(token_row(one, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index))
+            total += sum(_counted(one, fit.overflow) for one in tokenized)
             self.check_total(total, at_least=len(rows) < len(texts) or not portion.is_last)
         return rows
+
+    def _shorter(self, one: Tokenized, max_tokens: int) -> Tokenized:
+        return replace(one, ids=self.tokenizer.cut(one.ids, max_tokens=max_tokens))
+
+    async def _with_ends(
+        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str], *, fit: _Fit
+    ) -> list[TokenRow]:
+        """`rows`, those that had to be cut with the text's end in place of its beginning."""
+        found = list(rows)
+        for place, row in enumerate(rows):
+            if row.truncated:
+                prefix = prefixes[place]
+                read = partial(end_rows, self.tokenizer, prefix, max_tokens=fit.max_tokens)
+                [ids] = await self.pool.run(read, [texts[place].removeprefix(prefix)])
+                found[place] = TokenRow(ids=ids, truncated=True)
+        return found
 
     async def _decoded(self, inputs: Sequence[Input]) -> dict[int, str]:
         """The texts of the inputs that are ids of cl100k_base, by input number."""
@@ -145,13 +177,14 @@ class InputReader:
             raise image_exceeded(len(ids), self.tokenizer.max_tokens, index=index)
         return TokenRow(ids, pixels=pixels)
 
-    def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow) -> TokenRow:
+    def _row_of_ids(self, given: Input, *, index: int, fit: _Fit) -> TokenRow:
         assert isinstance(given, TokenInput)
         if not given.ids:
             check_text("", index=index, strict_empty=self.limits.strict_empty)
         ids = model_ids(given.ids, self.tokenizer, index=index)
-        cut = Tokenized(ids=self.tokenizer.cut(ids), token_count=len(ids))
-        return token_row(cut, overflow=overflow, max_tokens=self.tokenizer.max_tokens, index=index)
+        cut_ids = end_of_ids if fit.overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
+        cut = Tokenized(ids=cut_ids(self.tokenizer, ids, max_tokens=fit.max_tokens), token_count=len(ids))
+        return token_row(cut, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index)
 
     def check_total(self, total: int, *, at_least: bool, param: str = INPUT_FIELD) -> None:
         """Raises `TokenLimitExceeded`, naming the field `param`, for more tokens than a request may have."""
@@ -161,4 +194,4 @@ class InputReader:
 
 def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
     """Tokens that count against the request: what is computed, so the cut length where long texts are cut."""
-    return len(tokenized.ids) if overflow is Overflow.TRUNCATE else tokenized.token_count
+    return tokenized.token_count if overflow is Overflow.REFUSE else len(tokenized.ids)

@@ -144,16 +144,21 @@ class TextTokenizer:
         texts = self._tokenizer.decode_batch([[one] for one in known.tolist()], skip_special_tokens=False)
         return [texts[place] for place in places.tolist()]
 
+    def decode(self, rows: Sequence[Sequence[int]], *, skip_special_tokens: bool) -> list[str]:
+        """The text of each row of ids, all of which have to be in the vocabulary; a call blocks."""
+        return self._tokenizer.decode_batch([list(row) for row in rows], skip_special_tokens=skip_special_tokens)
+
     def with_special_tokens(self, ids: Int64Array) -> Int64Array:
         """`ids` between the model's special tokens, as its own template would put them."""
         return np.concatenate((self.prefix_ids, ids, self.suffix_ids))
 
-    def cut(self, ids: Int64Array) -> Int64Array:
-        """`ids` (special tokens included) cut to the window as the tokenizer's own right truncation would: the text
-        loses its end, the special tokens stay."""
-        if len(ids) <= self.max_tokens:
+    def cut(self, ids: Int64Array, *, max_tokens: int | None = None) -> Int64Array:
+        """`ids` (special tokens included) cut to `max_tokens`, None for the window, as the tokenizer's own right
+        truncation would: the text loses its end, the special tokens stay."""
+        most = max_tokens or self.max_tokens
+        if len(ids) <= most:
             return ids
-        return np.concatenate((ids[: self.max_tokens - len(self.suffix_ids)], self.suffix_ids))
+        return np.concatenate((ids[: most - len(self.suffix_ids)], self.suffix_ids))
 
     def _encode_whole(self, texts: Sequence[str]) -> list[Tokenized]:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)

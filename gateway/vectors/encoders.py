@@ -65,3 +65,24 @@ def binary_rows(vectors: Float32Array) -> list[npt.NDArray[np.int8]]:
     """As `ubinary_rows`, each byte less 128: int8. Clients add 128 to get the byte back."""
     # Flipping a byte's highest bit and reading it as signed subtracts 128; reading it as signed alone would not.
     return list((np.packbits(vectors > 0, axis=1) ^ np.uint8(0x80)).view(np.int8))
+
+
+# Standard deviations of a value that the whole range of a byte stands for, on either side of zero.
+_RANGE_DEVIATIONS = 4.0
+_LARGEST_INT8 = 127
+
+
+def int8_rows(vectors: Float32Array) -> list[npt.NDArray[np.int8]]:
+    """Each value of float32 [rows, size], of unit length, as a whole number from -127 to 127.
+
+    The values of unit vectors have a standard deviation of 1/sqrt(size); four of them are 127, what lies beyond is cut
+    off. One scale for all values of all texts, so that dot products stay in proportion from request to request; no
+    texts to calibrate by are needed.
+    """
+    scale = _LARGEST_INT8 * np.sqrt(vectors.shape[1]) / _RANGE_DEVIATIONS
+    return list(np.clip(np.rint(vectors * scale), -_LARGEST_INT8, _LARGEST_INT8).astype(np.int8))
+
+
+def uint8_rows(vectors: Float32Array) -> list[npt.NDArray[np.uint8]]:
+    """As `int8_rows`, each number plus 128: from 1 to 255, with 128 for zero."""
+    return [(row.astype(np.int16) + 128).astype(np.uint8) for row in int8_rows(vectors)]

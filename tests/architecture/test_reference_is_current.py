@@ -1,4 +1,4 @@
-"""What is generated from the settings is what is checked in, and says every setting."""
+"""What is generated from the settings and the routes is what is checked in, and says every setting."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.settings import FOREIGN_NAMES, Settings, environment_names
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 ENV_EXAMPLE = ROOT / ".env.example"
+API_REFERENCE = ROOT / "docs/api-reference.md"
 
 
 def check(folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def check(folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_readme_table_and_the_env_example_are_current() -> None:
+def test_what_is_generated_is_current() -> None:
     result = check()
     assert result.returncode == 0, result.stdout
 
@@ -27,15 +28,25 @@ def test_the_readme_table_and_the_env_example_are_current() -> None:
 def test_the_check_notices_a_change(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "docs").mkdir()
-    for name in ("scripts/render_reference.py", "README.md", "docs/operations.md", ".env.example"):
+    for name in (
+        "scripts/render_reference.py",
+        "README.md",
+        "docs/operations.md",
+        "docs/api-reference.md",
+        ".env.example",
+    ):
         (tmp_path / name).write_text((ROOT / name).read_text())
     assert check(tmp_path).returncode == 0
     (tmp_path / "README.md").write_text(README.read_text().replace("`GATEWAY_PORT`", "`GATEWAY_HARBOUR`"))
     (tmp_path / ".env.example").write_text("")
+    (tmp_path / "docs/api-reference.md").write_text(
+        API_REFERENCE.read_text().replace("POST /v2/embed`", "POST /v3/embed`")
+    )
     result = check(tmp_path)
     assert result.returncode == 1
     assert "README.md is out of date" in result.stdout
     assert ".env.example is out of date" in result.stdout
+    assert "api-reference.md is out of date" in result.stdout
 
 
 def test_every_setting_is_described_and_listed_under_all_its_names() -> None:

@@ -211,3 +211,77 @@ def test_a_missing_repository_is_explained(tmp_path: Path) -> None:
         Registry.from_repository(tmp_path / "nowhere")
     assert caught.value.remedy is not None
     assert "GATEWAY_MODEL_REPOSITORY" in caught.value.remedy
+
+
+ALIASES = {
+    "text-embedding-3-small": "all-MiniLM-L6-v2",
+    "text-embedding-3-large": "jinaai/jina-embeddings-v5-text-small",
+    "search": "jina-embeddings-v3:query",
+}
+WITH_ALIASES = Registry(SHIPPED.models, aliases=ALIASES)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "task"),
+    [
+        ("text-embedding-3-small", "all-MiniLM-L6-v2", None),
+        ("Text-Embedding-3-Small:latest", "all-MiniLM-L6-v2", None),
+        ("text-embedding-3-small-query", "all-MiniLM-L6-v2", None),  # which has no tasks
+        ("text-embedding-3-small:passage", "all-MiniLM-L6-v2", None),
+        ("text-embedding-3-large", SMALL, None),
+        ("text-embedding-3-large-query", SMALL, "query"),
+        ("text-embedding-3-large:clustering", SMALL, "clustering"),
+        ("search", V3, "query"),
+        ("search-passage", V3, "passage"),
+    ],
+)
+def test_the_operators_names_stand_for_models_and_tasks(name: str, model: str, task: str | None) -> None:
+    found = WITH_ALIASES.find(name)
+    assert (found.models[0].name, found.task) == (model, task)
+
+
+@pytest.mark.parametrize("name", ["text-embedding-3-small:clustering", "text-embedding-3-smaller", "searching"])
+def test_nothing_else_comes_of_them(name: str) -> None:
+    with pytest.raises(UnknownModel):
+        WITH_ALIASES.find(name)
+
+
+@pytest.mark.parametrize(("alias", "name"), [(V3.upper(), V4), ("mine", "no-such-model"), ("mine", "search")])
+def test_an_alias_has_to_be_new_and_stand_for_a_model(alias: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=alias):
+        Registry(SHIPPED.models, aliases={alias: name})
+
+
+@pytest.mark.parametrize("name", [V3, f"jinaai/{V3}", f"{V3}-query", "all-MiniLM-L6-v2"])
+def test_ollamas_tag_is_no_part_of_a_name(name: str) -> None:
+    assert SHIPPED.find(f"{name}:latest") == SHIPPED.find(f"{name}:LATEST") == SHIPPED.find(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("all-minilm", "all-MiniLM-L6-v2"),
+        ("all-minilm:latest", "all-MiniLM-L6-v2"),
+        ("all-minilm:22m", "all-MiniLM-L6-v2"),
+        ("jina/jina-embeddings-v2-base-en:latest", "jina-embeddings-v2-base-en"),
+    ],
+)
+def test_ollamas_library_names_are_known(name: str, model: str) -> None:
+    assert [one.name for one in SHIPPED.find(name).models] == [model]
+
+
+@pytest.mark.parametrize("name", ["nomic-embed-text:latest", "nomic-embed-text", "NOMIC-EMBED-TEXT:LATEST"])
+def test_an_alias_may_have_the_tag_that_clients_of_ollama_put_behind_names(name: str) -> None:
+    registry = Registry(SHIPPED.models, aliases={"nomic-embed-text:latest": f"{V3}:query"})
+    assert ([model.name for model in registry.find(name).models], registry.find(name).task) == ([V3], "query")
+    with pytest.raises(ConfigurationError, match="is the name of a model already"):
+        Registry(SHIPPED.models, aliases={f"{V3}:latest": V4})
+
+
+@pytest.mark.parametrize("joint", ["-", ":", " "])
+def test_a_name_of_megabytes_is_none(joint: str) -> None:
+    """Looking at each of its places would take hours, and remembering such a name megabytes."""
+    for name in (joint * 4_000_000, f"{V3}:{' ' * 4_000_000}query", f"{V3}:query{joint * 4_000_000}"):
+        with pytest.raises(UnknownModel) as caught:
+            SHIPPED.find(name)
+        assert len(caught.value.message) < 2000

@@ -180,7 +180,7 @@ def test_an_unknown_word_is_refused_with_the_tasks_there_are(
 
 def test_an_unknown_word_is_refused_beside_a_known_one() -> None:
     with pytest.raises(UnknownTask):
-        choose_task(V3, task="retrieval.query", role="image")
+        choose_task(V3, task="retrieval.query", role="picture")
     with pytest.raises(UnknownTask):
         choose_task(V3, task="everything", role="query")
 
@@ -334,3 +334,34 @@ def test_a_side_without_a_prefix_is_not_on_every_text() -> None:
     choice = choose_task(table, task=None, role=None, default="retrieval.passage")
     found = task_of_text(table, choice, "apples", own_prefixes=OwnPrefixes.ROLE)
     assert (found.task and found.task.name, found.prefix) == ("retrieval.passage", "Document: ")
+
+
+V4 = SHIPPED.find("jina-embeddings-v4").models[0].card.tasks
+
+# Cohere's `input_type`, Gemini's task types and Voyage's, on models that have the task and on one that lacks it.
+FOREIGN = [
+    ("classification", "classification", "text-matching"),
+    ("CLASSIFICATION", "classification", "text-matching"),
+    ("clustering", "separation", "text-matching"),
+    ("CLUSTERING", "separation", "text-matching"),
+    ("SEMANTIC_SIMILARITY", "text-matching", "text-matching"),
+    ("CODE_RETRIEVAL_QUERY", "retrieval.query", "code.query"),
+    ("QUESTION_ANSWERING", "retrieval.query", "retrieval.query"),
+    ("FACT_VERIFICATION", "retrieval.query", "retrieval.query"),
+    ("search_document", "retrieval.passage", "retrieval.passage"),
+    ("image", "retrieval.query", "retrieval.passage"),
+    ("TASK_TYPE_UNSPECIFIED", "retrieval.query", "retrieval.passage"),
+]
+
+
+@pytest.mark.parametrize(("word", "v3", "v4"), FOREIGN)
+def test_a_word_that_clients_of_other_apis_have_to_send_fits_every_model(word: str, v3: str, v4: str) -> None:
+    assert chosen(V3, role=word)[0] == v3
+    assert chosen(V4, role=word)[0] == v4
+    assert chosen(PROMPTS_ONLY, role=word)[0] in (None, "query", "passage")
+
+
+@pytest.mark.parametrize("word", ["classification", "clustering", "image"])
+def test_jinas_own_field_takes_no_next_best(word: str) -> None:
+    with pytest.raises(UnknownTask):
+        choose_task(V4, task=word, role=None)

@@ -69,7 +69,9 @@ def test_json_holds_every_check(repository: Path) -> None:
 def test_one_complete_model_is_enough(repository: Path, monkeypatch: pytest.MonkeyPatch, tritonserver: None) -> None:
     other = repository / "other"
     other.mkdir()
-    (other / "card.toml").write_text(CARD.read_text().replace("all-MiniLM-L6-v2", "other"))
+    (other / "card.toml").write_text(
+        CARD.read_text().replace("all-MiniLM-L6-v2", "other").replace("all-minilm", "other")
+    )
     monkeypatch.setattr(health_checks, "is_complete", lambda card: card.name == "other")
     checks = model_checks(load_settings(model_repository=repository))
     assert [(check.name, check.ok, check.remedy) for check in checks] == [

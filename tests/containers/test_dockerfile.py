@@ -230,6 +230,7 @@ def test_the_install_steps_and_the_entry_point_work_in_a_clean_environment(image
     try:
         assert answers(f"http://127.0.0.1:{port}/live", process=process, log=log) == 200
         assert answers(f"http://127.0.0.1:{port}/ready", process=process, log=log) == 503  # there is no Triton
+        assert answers(f"http://127.0.0.1:{port}/page-assets/page.js", process=process, log=log) == 200
         check = [str(image.root / "opt/gateway/bin/python"), *image.health_check[1:]]
         assert subprocess.run(check, env=environment, timeout=30, check=False).returncode == 0
     finally:

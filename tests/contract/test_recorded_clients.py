@@ -1,16 +1,17 @@
-"""What clients of Jina's and OpenAI's APIs put on the wire, played against the gateway in front of a real Triton.
+"""What clients of all these APIs put on the wire, played against the gateway in front of a real Triton.
 
 Each file of `recorded/` is one client: its headers, its bodies, and the parser of `client_parsers.py` that reads as it
-does. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for a text beyond its
-window, "@cl100k" for the token ids of the exchange's `texts`, "@first" and "@second" for an image in base64, and
-"@first as URI" for the same as a data URI.
+does. `texts` are what an exchange is about where that does not stand in `input`, `meant` is what its words mean in the
+words of `/v1/embeddings`. In a body, "@native" and "@half" stand for the model's size and half of it, "@too long" for
+a text beyond its window, "@cl100k" for the token ids of `texts`, "@cl100k of one" for those of the first alone,
+"@first" and "@second" for an image in base64, and "@first as URI" for the same as a data URI.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ import pytest
 import tiktoken
 
 from tests.contract.client_parsers import PARSERS, Ranking
+from tests.contract.named_clients import RECORDED, SERVERS, UNRECORDED
 from tests.support.images import data_uri, image_file
 
 pytestmark = pytest.mark.triton
 
+ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 READS_IMAGES = "jina-embeddings-v4"
+SERVED = "jina-embeddings-v3"
 FILES = {"@first": image_file(40, 90, seed=1), "@second": image_file(120, 60, seed=2, kind="JPEG")}
 PLAIN_IMAGES = {name: {"image": data_uri(file)} for name, file in FILES.items()}
 IMAGES = {
@@ -39,10 +43,12 @@ class Exchange:
     what: str
     path: str
     headers: dict[str, str]
-    body: dict[str, Any]
     parser: str
+    body: dict[str, Any] = field(default_factory=dict)
+    method: str = "POST"
     status: int = 200
     texts: tuple[str, ...] = ()
+    meant: dict[str, Any] = field(default_factory=dict)
 
 
 def recorded() -> Iterator[Any]:
@@ -62,6 +68,13 @@ def client(twin_gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
+def plain_client(gateway_url: str) -> Iterator[httpx.Client]:
+    """Of a gateway with one embedding model, for clients that have no word for which."""
+    with httpx.Client(base_url=gateway_url, timeout=60) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def v4_client(v4_gateway_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=v4_gateway_url, timeout=60) as made:
         yield made
@@ -74,10 +87,12 @@ def body_of(exchange: Exchange, client: httpx.Client, cl100k: tiktoken.Encoding)
     sizes = {"@native": facts.get("dimensions"), "@half": (facts.get("dimensions") or 0) // 2}
     if body.get("dimensions") in sizes:
         body["dimensions"] = sizes[body["dimensions"]]
-    if body.get("input") == ["@too long"]:
-        body["input"] = ["word " * (facts["max_tokens"] + 10)]
-    if body.get("input") == "@cl100k":
-        body["input"] = [cl100k.encode(text) for text in exchange.texts]
+    for name in ("input", "inputs"):
+        if body.get(name) == ["@too long"]:
+            body[name] = ["word " * (facts["max_tokens"] + 10)]
+    ids = [cl100k.encode(text) for text in exchange.texts]
+    if body.get("input") in ("@cl100k", "@cl100k of one"):
+        body["input"] = ids if body["input"] == "@cl100k" else ids[0]
     return body
 
 
@@ -89,18 +104,32 @@ def with_images(value: Any) -> Any:
     return IMAGES.get(value, value) if isinstance(value, str) else value
 
 
-def exchanges_with(*, images: bool) -> list[Any]:
-    return [one for one in EXCHANGES if (one.values[0].body.get("model") == READS_IMAGES) is images]
+def exchanges_at(place: str) -> list[Any]:
+    return [one for one in EXCHANGES if place_of(one.values[0].body) == place]
 
 
-@pytest.mark.parametrize("exchange", exchanges_with(images=False))
+def place_of(body: dict[str, Any]) -> str:
+    """Which gateway has what a request needs."""
+    if body.get("model") == READS_IMAGES:
+        return "images"
+    return "one model" if "inputs" in body and "model" not in body else "models"
+
+
+@pytest.mark.parametrize("exchange", exchanges_at("models"))
 def test_every_recorded_request_is_answered_as_its_client_reads_it(
     exchange: Exchange, client: httpx.Client, cl100k_base: tiktoken.Encoding
 ) -> None:
     check_exchange(exchange, client, cl100k_base)
 
 
-@pytest.mark.parametrize("exchange", exchanges_with(images=True))
+@pytest.mark.parametrize("exchange", exchanges_at("one model"))
+def test_so_is_every_one_that_names_no_model(
+    exchange: Exchange, plain_client: httpx.Client, cl100k_base: tiktoken.Encoding
+) -> None:
+    check_exchange(exchange, plain_client, cl100k_base)
+
+
+@pytest.mark.parametrize("exchange", exchanges_at("images"))
 def test_so_is_every_one_with_images(
     exchange: Exchange, v4_client: httpx.Client, cl100k_base: tiktoken.Encoding
 ) -> None:
@@ -109,24 +138,28 @@ def test_so_is_every_one_with_images(
 
 def check_exchange(exchange: Exchange, client: httpx.Client, cl100k: tiktoken.Encoding) -> None:
     body = body_of(exchange, client, cl100k)
-    answer = client.post(exchange.path, json=body, headers=exchange.headers)
+    answer = client.request(exchange.method, exchange.path, json=body or None, headers=exchange.headers)
     assert answer.status_code == exchange.status, answer.text
     read = PARSERS[exchange.parser](answer)
     if isinstance(read, Ranking):
-        check_ranking(read, body, client)
+        check_ranking(read, body, client, is_cut=exchange.parser != "tei_ranking")
     elif isinstance(read, np.ndarray):
         check_vectors(read, body, exchange, client)
     elif exchange.parser == "segments":
         assert "".join(read) == body["content"]
     elif exchange.parser == "classes":
         assert len(read) == len(body["input"])
+    elif exchange.parser == "tei_tokens":
+        assert len(read) == len(body["inputs"])
+    elif exchange.method == "GET":
+        assert exchange.parser == "tei_info" or SERVED in read
 
 
 def check_vectors(read: np.ndarray, body: dict[str, Any], exchange: Exchange, client: httpx.Client) -> None:
     """Vectors are those that each text or image gets on its own, in the order sent; of a whole document only their size
     is known here."""
     inputs = exchange.texts or tuple(plain_inputs(exchange.body["input"]))
-    expected = np.stack([plain_vector(one, body, client) for one in inputs])
+    expected = np.stack([plain_vector(one, body | exchange.meant, client) for one in inputs])
     assert read.shape == expected.shape
     if body.get("late_chunking"):
         assert np.allclose(np.linalg.norm(read, axis=1), 1, atol=TOLERANCE)
@@ -152,10 +185,11 @@ def plain_vector(given: str | dict[str, str], body: dict[str, Any], client: http
     return np.array(answer.json()["data"][0]["embedding"], np.float32)
 
 
-def check_ranking(read: Ranking, body: dict[str, Any], client: httpx.Client) -> None:
-    """Each document has the score that it gets on its own, and the best come first."""
-    texts = list(texts_of(body["documents"]))
-    assert len(read.indices) == len(set(read.indices)) == min(body.get("top_n") or len(texts), len(texts))
+def check_ranking(read: Ranking, body: dict[str, Any], client: httpx.Client, *, is_cut: bool) -> None:
+    """Each document has the score that it gets on its own, and the best come first. `is_cut`: there are `top_n`."""
+    texts = list(texts_of(body.get("documents") or body["texts"]))
+    count = min(body.get("top_n") or len(texts), len(texts)) if is_cut else len(texts)
+    assert len(read.indices) == len(set(read.indices)) == count
     assert read.scores == sorted(read.scores, reverse=True)
     if read.documents is not None:
         assert read.documents == [texts[index] for index in read.indices]
@@ -165,7 +199,7 @@ def check_ranking(read: Ranking, body: dict[str, Any], client: httpx.Client) -> 
 
 
 def plain_score(text: str, body: dict[str, Any], client: httpx.Client) -> float:
-    asked = {"model": body["model"], "query": body["query"], "documents": [text]}
+    asked = {"model": body.get("model"), "query": body["query"], "documents": [text]}
     answer = client.post("/v1/rerank", json=asked)
     assert answer.status_code == 200, answer.text
     return float(answer.json()["results"][0]["relevance_score"])
@@ -176,11 +210,22 @@ def texts_of(value: Any) -> Iterator[str]:
         yield item if isinstance(item, str) else item["text"]
 
 
-def test_every_client_is_there_and_says_what_it_needs() -> None:
-    clients = {file.stem for file in (Path(__file__).parent / "recorded").glob("*.json")}
-    assert clients == {
-        "dify", "elasticsearch_custom", "elasticsearch_jinaai", "elasticsearch_openai", "haystack", "jina_mcp",
-        "langchain_js", "langchain_openai", "langchain_python", "litellm", "llama_index_embedding",
-        "llama_index_rerank", "llamaindex_ts", "open_webui", "vercel_jina_ai_provider",
-    }  # fmt: skip
+def test_every_recording_is_a_named_clients_and_every_parser_is_needed() -> None:
+    files = {file.stem for file in (Path(__file__).parent / "recorded").glob("*.json")}
+    assert files == {name for names in RECORDED.values() for name in names}
     assert {one.values[0].parser for one in EXCHANGES} == set(PARSERS)
+
+
+def test_every_named_client_is_recorded_or_there_is_a_reason_and_a_test() -> None:
+    names = [*RECORDED, *UNRECORDED, *SERVERS]
+    assert len(names) == len({name.lower() for name in names})
+    for reason in UNRECORDED.values():
+        file, _, test = reason.test.partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), reason.test
+        assert reason.why.endswith(".")
+
+
+def test_nothing_recorded_is_anybodys_key() -> None:
+    for exchange in (one.values[0] for one in EXCHANGES):
+        keys = [value for name, value in exchange.headers.items() if name.lower() in ("authorization", "api-key")]
+        assert all(set(key.rpartition("_")[2].rpartition("-")[2]) <= {"0"} or key == "Bearer key" for key in keys)

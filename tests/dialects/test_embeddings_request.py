@@ -71,6 +71,19 @@ def test_the_first_name_that_is_given_wins(meaning: str) -> None:
     assert getattr(parse({**fields, **nulls, names[-1]: value}).request, meaning) == expected
 
 
+def test_what_infinitys_modality_says_strings_are() -> None:
+    address = "https://h/a.png"
+    assert request(input=[address, "https://h/b.png"], modality="image").inputs == (
+        ImageInput(url=address),
+        ImageInput(url="https://h/b.png"),
+    )
+    for modality in (None, "", "text"):
+        assert request(input=address, modality=modality).inputs == (TextInput(address),)
+    for wrong in ("audio", "smell", 1):
+        with pytest.raises(InvalidField):
+            request(input=address, modality=wrong)
+
+
 @pytest.mark.parametrize(("value", "expected"), [(None, None), (1, 1), (384, 384), (2**63, 2**63)])
 def test_accepted_dimensions(value: Any, expected: int | None) -> None:
     assert request(dimensions=value).dimensions == expected

@@ -161,9 +161,9 @@ async def test_a_large_multi_vector_answer_is_made_in_a_thread_and_is_the_same(
 ) -> None:
     makers: list[threading.Thread] = []
 
-    def noted(*arguments: Any) -> bytes:
+    def noted(*arguments: Any, **options: Any) -> bytes:
         makers.append(threading.current_thread())
-        return encode_answer_now(*arguments)
+        return encode_answer_now(*arguments, **options)
 
     monkeypatch.setattr(embeddings_response, "encode_answer_now", noted)
     small, large = multi_vector(3), multi_vector(9_000, 9_000, tokens=True)

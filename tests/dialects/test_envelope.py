@@ -16,6 +16,7 @@ def test_the_whole_body() -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
     assert json.loads(bytes(answer.body)) == {
         "error": {"message": "m", "type": "rate_limit_error", "param": None, "code": "overloaded"},
+        "message": "m",
         "detail": "m",
         "code": "overloaded",
         "request_id": "id-1",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.inputs import InputLimits, read_inputs, read_items, read_text_list
+from gateway.dialects.inputs import InputLimits, read_inputs, read_items, read_text_list, strings_in_modality
 from gateway.errors import InvalidField, InvalidImage, TooManyInputs
 from gateway.types import ImageInput, Input, TextInput, TokenInput
 
@@ -47,6 +47,23 @@ def test_accepted_texts(value: Any, texts: tuple[str, ...]) -> None:
     assert items(value) == inputs(value)
     if isinstance(value, list):
         assert texts_in_list(value) == texts
+
+
+def test_strings_are_what_their_modality_says() -> None:
+    address = "https://h/a.png"
+    for modality in (None, "text", "TEXT"):
+        assert strings_in_modality(address, modality) == address
+    assert inputs(strings_in_modality(address, "image")) == (ImageInput(url=address),)
+    mixed = [address, {"text": "a"}]
+    assert inputs(strings_in_modality(mixed, "Image")) == (ImageInput(url=address), TextInput("a"))
+    assert strings_in_modality([1, 2], "image") == [1, 2]
+    for unread in ("audio", "video"):
+        with pytest.raises(InvalidField) as caught:
+            inputs(strings_in_modality(address, unread))
+        assert caught.value.code == "unsupported_modality"
+    with pytest.raises(InvalidField) as caught:
+        strings_in_modality("a", "smell")
+    assert caught.value.param == "modality"
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,26 @@ def test_rerank(shared: Edge) -> None:
         assert row["relevance_score"] == expected[text]
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [("/rerank", {}), ("/rerank/", {}), ("/v1/rerank", {"Request-Source": "unspecified:elasticsearch"})],
+)
+def test_whose_clients_read_objects_alone_get_them(shared: Edge, path: str, headers: dict[str, str]) -> None:
+    """LiteLLM's provider for vLLM, which calls `/rerank`, and Elasticsearch's service for Cohere fail on a string."""
+    rows = shared.client.post(path, json=RERANK, headers=headers).json()["results"]
+    assert {row["index"]: row["document"] for row in rows} == {n: {"text": text} for n, text in enumerate("abc")}
+    silent = shared.client.post(path, json=RERANK | {"return_documents": False}, headers=headers).json()["results"]
+    # Elasticsearch's parser refuses any other key of a row.
+    assert all(set(row) == {"index", "relevance_score"} for row in silent)
+
+
+@pytest.mark.parametrize("fields", [{"top_k": None}, {"top_k": 1}])
+def test_voyages_client_reads_the_ranking_as_data(fields: dict[str, Any], shared: Edge) -> None:
+    body = shared.client.post("/v1/rerank", json=RERANK | fields).json()
+    assert body["data"] == body["results"] != []
+    assert "data" not in shared.client.post("/v1/rerank", json=RERANK).json()
+
+
 def test_rerank_fields_reach_the_service(own: Edge) -> None:
     fields = {"model": "acme/tiny-reranker", "truncation": True, "max_doc_length": 9, "top_n": 1}
     assert len(own.client.post("/v1/rerank", json=RERANK | fields).json()["results"]) == 1

@@ -8,7 +8,14 @@ import threading
 import numpy as np
 import pytest
 
-from gateway.dialects.json_rows import INLINE_BYTES, json_list, json_list_of_small, json_list_pieces, written
+from gateway.dialects.json_rows import (
+    INLINE_BYTES,
+    json_list,
+    json_list_of_small,
+    json_list_pieces,
+    json_vectors,
+    written,
+)
 
 
 def test_rows_make_a_json_list() -> None:
@@ -45,3 +52,10 @@ async def test_only_large_answers_are_made_in_a_thread() -> None:
     for expected_bytes in (INLINE_BYTES, INLINE_BYTES + 1):
         assert await written(make, expected_bytes=expected_bytes) == b"x"
     assert [maker == threading.get_ident() for maker in makers] == [True, False]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 200])
+def test_vectors_read_back_as_the_same_values(rows: int) -> None:
+    vectors = np.random.default_rng(3).standard_normal((rows, 96)).astype(np.float32) / 10
+    read = np.asarray(json.loads(json_vectors(vectors)), np.float32).reshape(rows, 96)
+    assert np.array_equal(read, vectors)

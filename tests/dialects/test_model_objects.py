@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.dialects.model_objects import model_object
+from dataclasses import replace
+
+from gateway.dialects.model_objects import model_entries, model_object
 from tests.support.instant_models import ScriptedModels, family_listing, image_listing, plain_listing, reranker_listing
 
 NO_PRICE = dict.fromkeys(("prompt", "completion", "image", "request", "input_cache_read", "input_cache_write"), "0")
@@ -42,7 +44,21 @@ def test_a_plain_model() -> None:
         "supported_features": [],
         "pricing": NO_PRICE,
         "datacenters": [],
+        "endpoints": ["embed"],
+        "default_endpoints": [],
+        "finetuned": False,
+        "tokenizer_url": None,
     }
+
+
+def test_the_operators_names_have_entries_of_their_own() -> None:
+    listing = replace(plain_listing(), configured_aliases={"text-embedding-3-small": None, "search": "retrieval.query"})
+    own, *others = model_entries(listing, ScriptedModels((listing,)))
+    assert own["aliases"] == ["text-embedding-tiny", "text-embedding-3-small", "search"]
+    assert [(one["id"], one["alias_of"], one["default_task"]) for one in others] == [
+        ("text-embedding-3-small", "tiny", None),
+        ("search", "tiny", "retrieval.query"),
+    ]
 
 
 def test_a_family_is_one_model_with_the_tasks_that_are_loaded() -> None:

@@ -204,7 +204,7 @@ def test_wrong_method(shared: Edge, method: str, path: str, allow: str) -> None:
     assert allow in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/embeddings/x", "/v2/embeddings", "//v1/embeddings", "/v1/train"])
+@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/embeddings/x", "/v3/embeddings", "/v1/train"])
 def test_unknown_paths(shared: Edge, path: str) -> None:
     assert check_error(shared.client.post("http://testserver" + path, json={"input": "a"}), 404)["code"] == "not_found"
 
@@ -307,11 +307,24 @@ def test_a_body_of_endless_values_is_refused_whatever_field_holds_them() -> None
 
 
 @pytest.mark.parametrize(
-    ("header", "may_keep"), [(None, True), ("no-cache", True), ("no-store", False), ("max-age=0, No-Store", False)]
-)
-def test_who_wants_nothing_kept_says_so(own: Edge, header: str | None, may_keep: bool) -> None:
-    headers = {} if header is None else {"Cache-Control": header}
-    own.client.post("/v1/embeddings", json={"input": "a"}, headers=headers)
+    ("words", "may_keep"),
+    [
+        ([], True), (["no-cache"], True), (["no-store"], False), (["max-age=0, No-Store"], False),
+        (["no-cache", "no-store"], False),
+    ],
+)  # fmt: skip
+def test_who_wants_nothing_kept_says_so_to_any_api(own: Edge, words: list[str], may_keep: bool) -> None:
+    headers = [("Cache-Control", word) for word in words]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/embeddings", {"input": "a"}), ("/api/embed", {"input": "a"}), ("/api/embeddings", {"prompt": "a"}),
+        ("/v1/embed", {"texts": ["a"]}), ("/v2/embed", {"texts": ["a"]}), ("/embed", {"inputs": "a"}),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["b"]}}), ("/", {"inputs": "a"}),
+        ("/vertex", {"instances": [{"inputs": "a"}]}), ("/runsync", {"input": {"input": ["a"]}}),
+        ("/v1/multimodalembeddings", {"inputs": ["a"]}), ("/pooling", {"input": "a"}),
+        ("/v1beta/models/tiny:embedContent", {"content": {"parts": [{"text": "a"}]}}),
+    ]  # fmt: skip
+    for path, fields in calls:
+        assert own.client.post(path, json=fields, headers=headers).status_code == 200
     own.client.post("/v1/classify", json={"input": ["a"], "labels": ["b", "c"]}, headers=headers)
-    assert own.services.embedder.seen[0].may_keep is may_keep
+    assert [seen.may_keep for seen in own.services.embedder.seen] == [may_keep] * len(calls)
     assert own.services.classifier.seen[0].may_keep is may_keep

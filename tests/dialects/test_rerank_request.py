@@ -82,6 +82,13 @@ def test_long_documents(fields: dict[str, Any], expected: LongDocuments | None) 
     assert parse({**PLAIN, **fields}).request.long_documents is expected
 
 
+@pytest.mark.parametrize(("kept", "most"), [(64, 64), (-1, None)])
+def test_pairs_are_cut_by_vllms_word_whatever_else_is_said(kept: int, most: int | None) -> None:
+    request = parse({**PLAIN, "truncate_prompt_tokens": kept, "truncation": False}).request
+    assert (request.long_documents, request.max_pair_tokens) == (LongDocuments.TRUNCATE, most)
+    assert parse(PLAIN).request.max_pair_tokens is None
+
+
 @pytest.mark.parametrize("name", ["max_doc_length", "max_tokens_per_doc"])
 def test_the_length_of_documents(name: str) -> None:
     assert parse({**PLAIN, name: 128}).request.max_document_tokens == 128
@@ -97,6 +104,8 @@ def test_the_length_of_documents(name: str) -> None:
             "max_doc_length": [0, -1, 1.5, "3", True],
             "max_tokens_per_doc": [0],
             "return_documents": [0, 1, "true", []],
+            "raw_scores": [0, "true"],
+            "use_activation": [0, "true"],
             "truncation": ["END", 1],
             "truncate": ["END", 1],
             "return_embeddings": [True, 1],
@@ -121,7 +130,8 @@ json_values = st.recursive(
 )
 FIELDS = (
     "query", "documents", "texts", "docs", "passages", "top_n", "top_k", "return_documents", "max_doc_length",
-    "max_tokens_per_doc", "truncation", "truncate", "return_embeddings", "model", "other",
+    "max_tokens_per_doc", "truncation", "truncate", "return_embeddings", "raw_scores", "use_activation", "model",
+    "other",
 )  # fmt: skip
 
 
@@ -138,3 +148,35 @@ def test_any_json_is_translated_or_refused_without_being_quoted(fields: dict[str
         assert CANARY not in refusal.message
     else:
         assert len(call.given) == len(call.request.documents) > 0
+
+
+def test_documents_that_are_objects_are_ranked_by_the_fields_that_are_named() -> None:
+    document = {"title": "a", "year": 1984, "new": False, "price": 1.5, "none": None, "text": "b"}
+    names = ["title", "title", "year", "new", "price", "none", "missing", "title"]
+    asked = parse({"query": "q", "documents": [document, "c"], "rank_fields": names})
+    assert asked.request.documents == ("a\n1984\nfalse\n1.5", "c")
+
+
+def test_a_field_is_ranked_by_once_however_often_it_is_named() -> None:
+    """A thousand times a megabyte, for each document, would be the end of the process."""
+    asked = parse({"query": "q", "documents": [{"a": "x" * 1_000_000}], "rank_fields": ["a"] * 300_000})
+    assert len(asked.request.documents[0]) == 1_000_000
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(1000), {"a": 1}, []])
+def test_fields_that_are_no_text_are_not_ranked_by(value: Any) -> None:
+    with pytest.raises(InvalidField) as caught:
+        parse({"query": "q", "documents": [{"a": value}], "rank_fields": ["a"]})
+    assert caught.value.param == "rank_fields"
+
+
+def test_fields_to_rank_by_are_few() -> None:
+    with pytest.raises(InvalidField, match="the limit is 100"):
+        parse({"query": "q", "documents": [{"a": "b"}], "rank_fields": [str(number) for number in range(101)]})

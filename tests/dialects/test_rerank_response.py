@@ -16,10 +16,13 @@ from gateway.types import RerankResult, Usage
 
 
 async def ranked(scores: list[float], **fields: Any) -> dict[str, Any]:
+    """The logits are twice the scores, less one."""
     documents = fields.pop("documents", [f"d{index}" for index in range(len(scores))])
+    as_objects = fields.pop("as_objects", False)
     call = parse_rerank_call({"query": "q", "documents": documents, **fields}, max_inputs=10_000, deadline=1.0)
-    result = RerankResult(model="m", scores=np.array(scores, np.float32), usage=Usage(7, 7))
-    answer: dict[str, Any] = json.loads(await encode_ranking(result, call, request_id='id "1"'))
+    given_scores = np.array(scores, np.float32)
+    result = RerankResult(model="m", scores=given_scores, logits=2 * given_scores - 1, usage=Usage(7, 7))
+    answer: dict[str, Any] = json.loads(await encode_ranking(result, call, request_id='id "1"', as_objects=as_objects))
     return answer
 
 
@@ -35,12 +38,31 @@ async def test_the_whole_answer() -> None:
             {"index": 2, "relevance_score": 0.5, "document": "c"},
             {"index": 0, "relevance_score": 0.25, "document": "a"},
         ],
+        "meta": {"api_version": {"version": "1"}, "billed_units": {"search_units": 1}},
     }
 
 
 async def test_documents_that_are_not_asked_for_are_left_out_not_null() -> None:
     answer = await ranked([0.5], return_documents=False)
     assert answer["results"] == [{"index": 0, "relevance_score": 0.5}]
+
+
+async def test_as_objects_texts_are_made_some_and_objects_come_back_whole() -> None:
+    documents = ["a", {"text": "b", "id": 3}, {"title": "c", "text": "d"}, {"title": "e"}]
+    fields = {"rank_fields": ["title"], "as_objects": True}
+    rows = (await ranked([0.2, 0.1], documents=documents[:2], as_objects=True))["results"]
+    assert [row["document"] for row in rows] == [{"text": "a"}, {"text": "b", "id": 3}]
+    rows = (await ranked([0.2, 0.1], documents=documents[2:], **fields))["results"]
+    assert [row["document"] for row in rows] == [{"title": "c", "text": "d"}, {"text": "e", "title": "e"}]
+    rows = (await ranked([0.2, 0.1], documents=documents[2:], rank_fields=["title"]))["results"]
+    assert [row["document"] for row in rows] == [{"text": "c"}, {"text": "e"}]
+
+
+@pytest.mark.parametrize("fields", [{"raw_scores": True}, {"use_activation": False}])
+async def test_raw_scores_are_what_the_model_gave(fields: dict[str, bool]) -> None:
+    rows = (await ranked([0.25, 0.75], **fields))["results"]
+    assert [(row["index"], row["relevance_score"]) for row in rows] == [(1, 0.5), (0, -0.5)]
+    assert await ranked([0.25], raw_scores=None) == await ranked([0.25], raw_scores=False) == await ranked([0.25])
 
 
 @pytest.mark.parametrize(("top_n", "indices"), [(1, [2]), (2, [2, 0]), (3, [2, 0, 1]), (0, [2, 0, 1]), (99, [2, 0, 1])])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.app import VERSION
 from tests.support.edge import edge
 from tests.support.instant_services import ModelState, Report
+
+WANTS_JSON = {"accept": "application/json"}
 
 
 def test_everything_well() -> None:
@@ -16,7 +20,43 @@ def test_everything_well() -> None:
             "reason": "",
             "version": VERSION,
             "models": {"tiny": {"state": "ready", "reason": ""}},
+            "jobs": {"completed": 2, "failed": 0, "inProgress": 0, "inQueue": 0, "retried": 0},
+            "workers": {"idle": 1, "initializing": 0, "ready": 1, "running": 0, "throttled": 0, "unhealthy": 0},
         }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "text/plain; charset=utf-8"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+    ],
+)
+def test_the_front_page_is_what_the_caller_accepts(method: str, accept: str, content_type: str) -> None:
+    with edge() as running:
+        answer = running.client.request(method, "/", headers={"accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
+    assert answer.headers["vary"] == "accept"
+    if method == "HEAD":
+        assert answer.content == b""
+    elif content_type.startswith("text/plain"):
+        assert answer.text == "Ollama is running"
+
+
+def test_health_counts_requests_as_runpod_counts_jobs() -> None:
+    with edge() as running:
+        running.embed()
+        running.services.embedder.error = RuntimeError("a defect")
+        running.embed()
+        running.services.health.current = Report(
+            ready=False, models={"a": ModelState("ready"), "b": ModelState("starting")}
+        )
+        body = running.client.get("/health").json()
+    assert body["jobs"] == {"completed": 1, "failed": 1, "inProgress": 0, "inQueue": 0, "retried": 0}
+    assert (body["workers"]["idle"], body["workers"]["unhealthy"]) == (1, 1)
 
 
 def test_not_ready_is_503_everywhere_but_live() -> None:
@@ -29,14 +69,14 @@ def test_not_ready_is_503_everywhere_but_live() -> None:
             answer = running.client.get(path)
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "1"
-        assert running.client.get("/health").json()["models"] == {
-            "tiny": {"state": "unavailable", "reason": "Triton is away"}
-        }
+        body = running.client.get("/health").json()
+        assert body["models"] == {"tiny": {"state": "unavailable", "reason": "Triton is away"}}
+        assert (body["error"], body["error_type"]) == ("Not every model is ready.", "Unhealthy")
 
 
 def test_the_front_page_links_to_pages_that_exist() -> None:
     with edge() as running:
-        links = running.client.get("/").json()["links"]
+        links = running.client.get("/", headers=WANTS_JSON).json()["links"]
         answers = {path: running.client.get(path).status_code for path in links.values()}
         for path in ("/v1/embeddings", "/v1/rerank", "/v1/classify"):
             assert answers.pop(path) == 405
@@ -46,7 +86,7 @@ def test_the_front_page_links_to_pages_that_exist() -> None:
 
 def test_without_docs_there_are_no_links_to_them() -> None:
     with edge(api_docs=False) as running:
-        links = set(running.client.get("/").json()["links"])
+        links = set(running.client.get("/", headers=WANTS_JSON).json()["links"])
         assert links == {"embeddings", "rerank", "classify", "segment", "models", "health", "metrics"}
 
 

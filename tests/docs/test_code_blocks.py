@@ -5,8 +5,9 @@ Marks, as an HTML comment right above a block:
 `run: v4` (against one that serves the twin of jina-embeddings-v4),
 `run: hub` (in a repository of the shipped cards, against a hub on loopback that has the twins), `run: checkout` (in
 this folder), `run: fresh` (by tests/scripts, in a fresh clone; checked here for existing scripts and options), `run:
-benchmark` (by tests/integration, shortened), `run: runpod` (against `gateway runpod --rp_serve_api`), `output of the
-block above`, `not run: needs docker`, `not run: needs runpod` (its options and files exist).
+benchmark` (by tests/integration, shortened), `run: runpod` (against `gateway runpod --rp_serve_api`), `run: client`
+and `checked: ...` (by test_client_pages), `output of the block above`, `not run: needs docker`, `not run: needs runpod`
+(its options and files exist).
 """
 
 from __future__ import annotations
@@ -31,7 +32,16 @@ from gateway.cli import build_command
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
 from tests.support import runpod_worker
-from tests.support.code_blocks import OUTPUT_MARK, PAGES, ROOT, RUNNABLE, Block, all_blocks, blocks_of
+from tests.support.code_blocks import (
+    CLIENT_MARKS,
+    OUTPUT_MARK,
+    PAGES,
+    ROOT,
+    RUNNABLE,
+    Block,
+    all_blocks,
+    expected_output,
+)
 from tests.support.local_hub import local_hub
 from tests.support.twin_repository import publish_twins, twin_repository
 from tests.support.twins import generic
@@ -40,7 +50,7 @@ BINARIES = Path(sys.executable).parent
 DOCUMENTED = "http://localhost:8000"
 MARKS = {
     "run: stack", "run: twins", "run: v4", "run: hub", "run: checkout", "run: fresh", "run: benchmark",
-    "run: runpod", "not run: needs docker", "not run: needs runpod", OUTPUT_MARK,
+    "run: runpod", "not run: needs docker", "not run: needs runpod", OUTPUT_MARK, *CLIENT_MARKS,
 }  # fmt: skip
 # Sizes that the full models have and their twins do not, and one that both have.
 DOCUMENTED_SIZE, TWIN_SIZE = re.compile('"dimensions": (128|256)'), '"dimensions": 16'
@@ -67,13 +77,6 @@ def run(block: Block, *, url: str = DOCUMENTED) -> str:
 
 def for_twins(block: Block) -> Block:
     return dataclasses.replace(block, code=DOCUMENTED_SIZE.sub(TWIN_SIZE, block.code))
-
-
-def expected_output(block: Block) -> str | None:
-    """What the page says the block prints; None where it says nothing."""
-    siblings = blocks_of(block.page)
-    following = siblings[siblings.index(block) + 1 :]
-    return following[0].code if following and following[0].mark == OUTPUT_MARK else None
 
 
 def test_there_is_something_to_test() -> None:

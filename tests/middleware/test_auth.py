@@ -33,15 +33,15 @@ async def unsent(message: Message) -> None:
     raise AssertionError("something was sent")
 
 
-async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings") -> bool:
-    return (await entered(*headers, path=path)).reached
+async def enter(*headers: tuple[str, str], path: str = "/v1/embeddings", method: str = "GET") -> bool:
+    return (await entered(*headers, path=path, method=method)).reached
 
 
-async def entered(*headers: tuple[str, str], path: str = "/v1/embeddings") -> Inner:
+async def entered(*headers: tuple[str, str], path: str = "/v1/embeddings", method: str = "GET") -> Inner:
     inner = Inner()
     raw = [(name.encode(), value.encode()) for name, value in headers]
     await Auth(inner, keys=KEYS, open_paths=("/live",))(
-        {"type": "http", "path": path, "headers": raw}, untouched, unsent
+        {"type": "http", "method": method, "path": path, "headers": raw}, untouched, unsent
     )
     return inner
 
@@ -92,7 +92,7 @@ async def test_more_than_four_keys_are_refused_and_none_of_them_is_looked_at(mon
     wrong = ("api-key", "wrong")
     assert await enter(wrong, ("x-api-key", ""), wrong, wrong, ("api-key", "first-key"))
     looked_at: list[bytes] = []
-    monkeypatch.setattr(Auth, "_name", lambda _, key: looked_at.append(key))
+    monkeypatch.setattr(Auth, "_holder_of", lambda _, key: looked_at.append(key))
     for count in (5, 2_700):
         with pytest.raises(Unauthenticated, match="More than 4 API keys"):
             await enter(*[("api-key", "first-key")] * count)
@@ -101,6 +101,9 @@ async def test_more_than_four_keys_are_refused_and_none_of_them_is_looked_at(mon
 
 async def test_open_paths_need_no_key() -> None:
     assert await enter(path="/live")
+    assert await enter(path="/live", method="HEAD")
+    with pytest.raises(Unauthenticated):
+        await enter(path="/live", method="POST")
     with pytest.raises(Unauthenticated):
         await enter(path="/live/../v1/embeddings")
 
@@ -146,3 +149,41 @@ def test_a_callers_name_is_opaque_and_stable(key: str) -> None:
     assert len(name) == 32
     assert int(name, 16) >= 0
     assert name not in hashlib.sha256(key.encode()).hexdigest()
+
+
+QUERY_PATH = "/v1beta/models/tiny:embedContent"
+
+
+async def entered_by_query(query: bytes, *headers: tuple[bytes, bytes], path: str = QUERY_PATH) -> Inner:
+    inner = Inner()
+    scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers), "query_string": query}
+    await Auth(inner, keys=KEYS, open_paths=(), key_in_query=lambda path: path == QUERY_PATH)(scope, untouched, unsent)
+    return inner
+
+
+@pytest.mark.parametrize(
+    "query", [b"key=first-key", b"alt=json&key=first-key", b"key=zweiter-schl%C3%BCssel", b"key=wrong&key=first-key"]
+)
+async def test_where_it_is_allowed_a_key_may_be_in_the_query(query: bytes) -> None:
+    assert (await entered_by_query(query)).reached
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        (b"", QUERY_PATH), (b"key=", QUERY_PATH), (b"key=wrong", QUERY_PATH), (b"keys=first-key", QUERY_PATH),
+        (b"&".join([b"a=1"] * 40) + b"&key=first-key", QUERY_PATH), (b"key=wrong&" * 4 + b"key=first-key", QUERY_PATH),
+        (b"key=first-key", "/v1/embeddings"),
+    ],
+)  # fmt: skip
+async def test_no_other_query_lets_in(query: bytes, path: str) -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        await entered_by_query(query, path=path)
+    assert "first-key" not in caught.value.message
+
+
+async def test_a_caller_is_the_same_by_googles_header_and_by_the_query() -> None:
+    names = {(await entered_by_query(b"key=first-key")).caller}
+    names.add((await entered_by_query(b"", (b"x-goog-api-key", b"first-key"))).caller)
+    names.add((await entered(("authorization", "Bearer first-key"))).caller)
+    assert names == {caller_name("first-key")}

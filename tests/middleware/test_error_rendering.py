@@ -45,7 +45,7 @@ async def answer(error: BaseException, *, started: bool = False) -> tuple[Reques
     async def send(message: Message) -> None:
         sent.append(message)
 
-    def render(path: str, error: Exception, request_id: str) -> tuple[Response, str]:
+    def render(path: str, error: Exception, request_id: str, spoken: str) -> tuple[Response, str]:
         return Response(f"{path} {error} {request_id}", status_code=418), "teapot"
 
     await ErrorRendering(inner, render_error=render)(scope, receive, send)

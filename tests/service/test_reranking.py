@@ -206,6 +206,15 @@ async def test_more_tokens_than_a_request_may_have_are_refused_before_anything_i
         assert lengths(twin) == [WINDOW]
 
 
+async def test_the_tokens_of_requests_before_it_in_the_same_call_count_too(tmp_path: Path) -> None:
+    async with twin_service(tmp_path, MODEL, max_tokens=WINDOW, max_request_tokens=500) as twin:
+        alone = await scored(twin, "the fox", "the dog")
+        room = 500 - alone.usage.total_tokens
+        assert (await scored(twin, "the fox", "the dog", tokens_before=room)).usage == alone.usage
+        with pytest.raises(TokenLimitExceeded, match="you requested 501 tokens"):
+            await scored(twin, "the fox", "the dog", tokens_before=room + 1)
+
+
 async def test_each_caller_gets_the_scores_of_its_own_documents(small: TwinService) -> None:
     async def caller(number: int) -> None:
         query, documents = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.cards.installation import Installation
+from gateway.cards.installation import Installation, LockedFile
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, ModelKind
 from gateway.cards.tasks import UnknownTask
@@ -193,3 +194,33 @@ def test_names_in_many_spellings_do_not_add_up(registry: Registry, monkeypatch: 
         assert found.name == "plain"
         assert models.find(spelling) is found
     assert len(models._found) <= 4
+
+
+def test_the_operators_names_are_listed_with_the_model_that_answers_to_them(registry: Registry) -> None:
+    aliases = {"mine": "plain", "any": "acme/any", "groups": "nano:clustering"}
+    models = served(Registry(registry.models, aliases=aliases), "plain", "small-retrieval")
+    listed = {listing.model.name: dict(listing.configured_aliases) for listing in models.list()}
+    assert listed == {"plain": {"mine": None}, "small": {"any": "retrieval.passage"}}
+    assert models.find("mine").name == "plain"
+
+
+def test_a_word_by_default_yields_to_the_name(registry: Registry) -> None:
+    models = served(registry, *NANO)
+    assert models.find("nano").task_by_default("clustering") == "clustering"
+    assert models.find("nano").task_by_default("summaries") is None
+    assert models.find("nano").task_by_default(None) is None
+    assert models.find("nano:query").task_by_default("clustering") is None
+    assert models.find("acme/any").task_by_default("clustering") is None
+
+
+def test_what_is_installed_is_listed_by_size_and_digest(registry: Registry) -> None:
+    def file(path: str, size: int) -> LockedFile:
+        return LockedFile(path, size, path * 2, "hub", "main", "2026-01-01T00:00:00Z")
+
+    models = ServedModels(registry, default_model=None)
+    put(models, registry, "nano-retrieval", installation=Installation({"a": file("a", 3)}, verified_at="2026-01-02"))
+    put(models, registry, "nano-clustering", installation=Installation({"b": file("b", 4)}, verified_at="2026-01-03"))
+    listing = models.resolve("nano")
+    assert (listing.size_bytes, listing.installed_at) == (7, "2026-01-03")
+    assert listing.digest == hashlib.sha256(b"aa\nbb").hexdigest()
+    assert served(registry, "plain").resolve("plain").digest == ""

@@ -105,6 +105,42 @@ async def test_the_words_of_a_request_choose_the_task(
     assert result.model == "adapters"
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "task"),
+    [
+        ("adapters", {}, "separation"),
+        ("adapters", {"task": "classification"}, "classification"),
+        ("adapters", {"side": "document"}, "retrieval.passage"),
+        ("adapters:text-matching", {}, "text-matching"),
+        ("adapters-passage", {}, "retrieval.passage"),
+    ],
+)
+async def test_a_callers_default_stands_behind_the_request_and_the_name(
+    tmp_path: Path, name: str, fields: dict[str, str], task: str
+) -> None:
+    async with adapters(tmp_path) as (service, _):
+        result = await embed(service, "sat", model=name, default_task="clustering", **fields)
+        ignored = await embed(service, "sat", default_task="no such task")
+        side = await embed(service, "sat", default_task="document")
+    assert_vectors(result, by_adapter(task, "sat"))
+    assert_vectors(ignored, by_adapter("retrieval.query", "sat"))
+    assert_vectors(side, by_adapter("retrieval.passage", "sat"))
+
+
+@pytest.mark.parametrize("side", ["image", "TASK_TYPE_UNSPECIFIED"])
+async def test_a_word_that_says_nothing_leaves_the_task_to_the_name_then_to_the_caller(
+    tmp_path: Path, side: str
+) -> None:
+    """Clients of Cohere's and Gemini's have to send one."""
+    async with adapters(tmp_path) as (service, _):
+        of_caller = await embed(service, "sat", side=side, default_task="clustering")
+        of_name = await embed(service, "sat", model="adapters:passage", side=side, default_task="clustering")
+        of_card = await embed(service, "sat", side=side)
+    assert_vectors(of_caller, by_adapter("separation", "sat"))
+    assert_vectors(of_name, by_adapter("retrieval.passage", "sat"))
+    assert_vectors(of_card, by_adapter("retrieval.query", "sat"))
+
+
 async def test_an_unknown_task_is_refused_with_the_models_own(tmp_path: Path) -> None:
     async with adapters(tmp_path) as (service, engine):
         with pytest.raises(UnknownTask, match=r"retrieval\.query.*separation"):

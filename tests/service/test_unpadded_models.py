@@ -262,10 +262,12 @@ async def test_the_operators_default_task_stands_in_where_a_request_says_nothing
     async with unpadded(tmp_path, default_tasks=(f"{MODEL}=text-matching",)) as (service, _):
         nothing = await service.embedding.embed(request("cat"))
         side = await service.embedding.embed(request("cat", side="query"))
+        empty = await service.embedding.embed(request("cat", side="image"))
         named = await service.embedding.embed(request("cat", task="code.passage"))
         [listing] = service.models.list()
     assert listing.default_task == "text-matching"
     assert_vectors(nothing, wanted("text-matching", "cat"))
+    assert_vectors(empty, wanted("text-matching", "cat"))
     assert_vectors(side, wanted("retrieval.query", "cat"))
     assert_vectors(named, wanted("code.passage", "cat"))
 

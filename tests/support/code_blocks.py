@@ -13,7 +13,12 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 OUTPUT_MARK = "output of the block above"
-RUNNABLE = {"bash", "sh", "python", "powershell", "console"}
+RUNNABLE = {"bash", "sh", "python", "powershell", "console", "javascript", "sql", "ini"}
+# By tests/docs/test_client_pages.py, with the clients' own packages; `twins`: against the tiny twins of shipped models.
+CLIENT_MARKS = {
+    "run: client", "run: client twins", "run: client postgres", "run: client postgres twins",
+    "checked: elasticsearch", "checked: open-webui",
+}  # fmt: skip
 
 _FENCE = re.compile(r"^```(?P<language>\S*)$(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- (?P<mark>[^>]*) -->\s*$")
@@ -53,3 +58,10 @@ def blocks_of(page: Path) -> list[Block]:
 
 def all_blocks() -> list[Block]:
     return [block for page in PAGES for block in blocks_of(page)]
+
+
+def expected_output(block: Block) -> str | None:
+    """What the page says the block prints; None where it says nothing."""
+    siblings = blocks_of(block.page)
+    following = siblings[siblings.index(block) + 1 :]
+    return following[0].code if following and following[0].mark == OUTPUT_MARK else None

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.support.instant_models import ScriptedModels
 from tests.support.instant_services import InstantServices
 
 ENVELOPE_KEYS = {"message", "type", "param", "code"}
@@ -32,25 +33,26 @@ class Edge:
 
 
 @contextmanager
-def edge(**changes: Any) -> Iterator[Edge]:
-    services = InstantServices()
+def edge(serving: ScriptedModels | None = None, **changes: Any) -> Iterator[Edge]:
+    """`serving` in place of the usual models; `changes` are settings."""
+    services = InstantServices() if serving is None else InstantServices(models=serving)
     app = create_app(settings(**changes), start_services=services.start)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Edge(client=client, services=services)
 
 
 def check_error(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Exactly OpenAI's envelope plus what Jina's clients read; returns the inner object."""
+    """Exactly OpenAI's envelope plus what clients of other APIs read; returns the inner object."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-request-id"]
     body = answer.json()
-    assert set(body) == {"error", "detail", "code", "request_id"}
+    assert set(body) == {"error", "message", "detail", "code", "request_id"}
     error: dict[str, Any] = body["error"]
     assert set(error) == ENVELOPE_KEYS
     assert isinstance(error["message"], str)
     assert error["message"]
-    assert body["detail"] == error["message"]
+    assert body["detail"] == body["message"] == error["message"]
     assert isinstance(error["type"], str)
     assert error["param"] is None or isinstance(error["param"], str)
     assert isinstance(error["code"], str)

@@ -108,6 +108,7 @@ class ScriptedModels:
     def resolve(self, name: str | None) -> ModelListing:
         if name is None:
             return self.listings[0]
+        name = name.removesuffix(":latest")  # as the registry does
         for listing in self.listings:
             if name.lower() in {known.lower() for known in (*listing.model.names, *listing.model.shared_aliases)}:
                 return listing

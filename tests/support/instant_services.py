@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -32,6 +32,7 @@ from gateway.types import (
     RerankResult,
     Segmentation,
     TextInput,
+    TextToken,
     Usage,
 )
 from tests.support.instant_models import DIMENSIONS, TOKEN_DIMENSIONS, ScriptedModels
@@ -168,6 +169,7 @@ class InstantReranker(Instant[RerankRequest]):
         return RerankResult(
             model=listing.model.name,
             scores=scores if self.fixed is None else self.fixed,
+            logits=np.log(scores) - np.log1p(-scores),
             usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         )
 
@@ -207,6 +209,35 @@ class InstantSegmenter(Instant[str]):
         )
 
 
+@dataclass
+class InstantTokenizer(Instant[str]):
+    """A token is a word, its id 100 and its length; 1 and 2 stand around a text. A side is put before a text."""
+
+    async def tokenize(
+        self, texts: Sequence[str], *, model: str | None, special_tokens: bool, side: str | None
+    ) -> list[list[TextToken]]:
+        await self.take(" ".join(texts))
+        self.models.resolve(model)
+        return [list(self._tokens(f"{side}: {text}" if side else text, special_tokens)) for text in texts]
+
+    @staticmethod
+    def _tokens(text: str, special_tokens: bool) -> Iterator[TextToken]:
+        if special_tokens:
+            yield TextToken(1, "<s>", special=True)
+        for word in re.finditer(r"\S+", text):
+            yield TextToken(100 + len(word[0]), word[0], special=False, start=word.start(), stop=word.end())
+        if special_tokens:
+            yield TextToken(2, "</s>", special=True)
+
+    async def decode(self, rows: Sequence[Sequence[int]], *, model: str | None, skip_special_tokens: bool) -> list[str]:
+        await self.take("")
+        self.models.resolve(model)
+        if any(token > 1000 for row in rows for token in row):
+            raise InvalidField("There is no such token.", param="ids")
+        names = {1: "" if skip_special_tokens else "<s>", 2: "" if skip_special_tokens else "</s>"}
+        return [" ".join(filter(None, (names.get(token, "w" * (token - 100)) for token in row))) for row in rows]
+
+
 @dataclass(frozen=True)
 class ModelState:
     state: str
@@ -238,12 +269,14 @@ class InstantServices:
     reranker: InstantReranker = field(init=False)
     classifier: InstantClassifier = field(init=False)
     segmenter: InstantSegmenter = field(init=False)
+    tokenizer: InstantTokenizer = field(init=False)
 
     def __post_init__(self) -> None:
         self.embedder = InstantEmbedder(self.models)
         self.reranker = InstantReranker(self.models)
         self.classifier = InstantClassifier(self.models)
         self.segmenter = InstantSegmenter(self.models)
+        self.tokenizer = InstantTokenizer(self.models)
 
     @asynccontextmanager
     async def start(self, *_: object) -> AsyncIterator[Services]:
@@ -252,6 +285,7 @@ class InstantServices:
             reranker=self.reranker,
             classifier=self.classifier,
             segmenter=self.segmenter,
+            tokenizer=self.tokenizer,
             models=self.models,
             health=self.health,
         )

@@ -17,7 +17,9 @@ from gateway.vectors.encoders import (
     binary_rows,
     float_lists,
     float_rows,
+    int8_rows,
     ubinary_rows,
+    uint8_rows,
 )
 
 vectors = arrays(
@@ -95,3 +97,26 @@ def test_clients_get_the_bits_back() -> None:
 
 def test_sizes_that_are_no_multiple_of_eight_are_filled_up_with_zero_bits() -> None:
     assert ubinary_rows(np.ones((1, 3), np.float32))[0].tolist() == [0b11100000]
+
+
+def test_int8_and_uint8_keep_angles_and_the_proportions_of_dot_products() -> None:
+    draw = np.random.default_rng(7)
+    for size in (64, 384, 1024):
+        vectors = draw.standard_normal((50, size)).astype(np.float32)
+        vectors[1:] += 2 * vectors[0]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        signed = np.array(int8_rows(vectors), dtype=np.float64)
+        unsigned = np.array(uint8_rows(vectors), dtype=np.float64)
+        np.testing.assert_array_equal(unsigned - 128, signed)
+        scale = 127 * np.sqrt(size) / 4
+        np.testing.assert_allclose(signed @ signed.T / scale**2, vectors @ vectors.T, atol=0.02)
+        # Half a step of rounding, where nothing is cut off.
+        inside = np.abs(vectors * scale) < 127
+        assert np.abs(signed - vectors * scale)[inside].max() <= 0.5 + 1e-3
+
+
+def test_values_beyond_the_range_of_a_byte_are_cut_off() -> None:
+    vectors = np.array([[1.0, -1.0, 0.0] + [0.0] * 97], dtype=np.float32)
+    [signed], [unsigned] = int8_rows(vectors), uint8_rows(vectors)
+    assert (signed.dtype, signed[:3].tolist()) == (np.int8, [127, -127, 0])
+    assert (unsigned.dtype, unsigned[:3].tolist()) == (np.uint8, [255, 1, 128])
