@@ -71,7 +71,6 @@ _EXPOSED_HEADERS = (
     "server-timing",
 )
 _PREFLIGHT_SECONDS = 600
-# What stands between a key and its share in the keys' file.
 # Room for a request that is over the limit to be told so in tokens.
 _VALUES_PER_TOKEN = 2
 
