@@ -107,7 +107,8 @@ def during(first: CoreTimes, last: CoreTimes, *, own_seconds: float) -> During:
 
 
 def _share(core_seconds: float, seconds: float) -> float:
-    return core_seconds / (seconds * (os.cpu_count() or 1)) if seconds > 0 else 0.0
+    """At least 0: differences of rounded clocks may come out a little below."""
+    return max(core_seconds, 0.0) / (seconds * (os.cpu_count() or 1)) if seconds > 0 else 0.0
 
 
 def warnings_before(before: Before) -> list[str]:

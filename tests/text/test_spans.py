@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.text.joining import JoinedText, join
@@ -59,14 +60,21 @@ def test_spans_follow_the_rule(kind: str, some: list[str], prefix: str) -> None:
     assert spans == spelled_out(joined, tokens)
 
 
+def is_marks(text: str) -> bool:
+    """Nothing but accents and the like, which become one character with the letter that a prefix ends with."""
+    return all(map(unicodedata.combining, text))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(some=parts, prefix=prefixes)
+@example(some=["\u0301"], prefix="e")
 def test_every_token_belongs_to_a_part_and_none_to_two_that_begin_one_each(
     kind: str, some: list[str], prefix: str
 ) -> None:
     joined, tokens, spans = read(kind, some, prefix)
-    if any(start == end for start, end in spans):
-        assert kind != "xlm-roberta", "this tokenizer drops nothing but white space"
+    lost = [text for text, (start, end) in zip(some, spans, strict=True) if start == end]
+    if lost:
+        assert kind != "xlm-roberta" or all(map(is_marks, lost)), "this tokenizer drops nothing but white space"
         return
     assert {token for start, end in spans for token in range(start, end)} == set(range(len(tokens.ids)))
     assert all(start < end for start, end in spans)
