@@ -78,7 +78,6 @@ async def _embed(call: Call, *, version: str, default_types: tuple[EmbeddingType
         limits=call.limits.inputs,
         deadline=call.deadline,
         caller=call.caller,
-        may_keep=call.may_keep,
         default_types=default_types,
     )
     result = await call.wait_for(call.services.embedder.embed(asked.request))
@@ -94,7 +93,6 @@ def parse_embed_call(
     deadline: float,
     default_types: tuple[EmbeddingType, ...] | None,
     caller: str = "",
-    may_keep: bool = True,
 ) -> EmbedCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
@@ -113,7 +111,6 @@ def parse_embed_call(
         side=word(fields, "input_type"),
         texts_only=all(isinstance(item, TextInput) for item in items),
         caller=caller,
-        may_keep=may_keep,
     )
     return EmbedCall(
         request=request,

@@ -21,7 +21,6 @@ async def answer_embeddings(call: Call) -> Answer:
         limits=call.limits.inputs,
         deadline=call.deadline,
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     if form is not None:
         form.check_count(len(asked.request.inputs))

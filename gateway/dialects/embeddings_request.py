@@ -64,7 +64,6 @@ def parse_embeddings_call(
     limits: InputLimits,
     deadline: float,
     caller: str = "",
-    may_keep: bool = True,
 ) -> EmbeddingsCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
@@ -79,7 +78,6 @@ def parse_embeddings_call(
             fields, *DIMENSIONS_NAMES, minimum=1, otherwise="Leave it out for the model's own size."
         ),
         caller=caller,
-        may_keep=may_keep,
         **({} if _OPENAI_FIELDS.issuperset(fields) else _beyond_openai(fields)),
     )
     return EmbeddingsCall(request=request, encodings=_encodings(fields))

@@ -174,7 +174,6 @@ def _request(items: Sequence[Item], options: _Options, call: Call) -> EmbedReque
         side=options.side,
         texts_only=all(isinstance(item, TextInput) for item in items),
         caller=call.caller,
-        may_keep=call.may_keep,
     )
 
 

@@ -31,17 +31,13 @@ class ClassifyCall:
 
 async def classify(call: Call) -> Answer:
     """The answer of `POST /v1/classify`."""
-    asked = parse_classify_call(
-        call.fields, limits=call.limits.inputs, deadline=call.deadline, caller=call.caller, may_keep=call.may_keep
-    )
+    asked = parse_classify_call(call.fields, limits=call.limits.inputs, deadline=call.deadline, caller=call.caller)
     result = await call.wait_for(call.services.classifier.classify(asked.request))
     call.note(model=result.model, inputs=len(asked.request.inputs), usage=result.usage, stages=result.stages)
     return Answer(await encode_classes(result, asked))
 
 
-def parse_classify_call(
-    fields: Fields, *, limits: InputLimits, deadline: float, caller: str = "", may_keep: bool = True
-) -> ClassifyCall:
+def parse_classify_call(fields: Fields, *, limits: InputLimits, deadline: float, caller: str = "") -> ClassifyCall:
     """Translate the body's fields; unknown ones are ignored and null means not given.
 
     `deadline` is a reading of `time.monotonic()`, in seconds. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
@@ -62,7 +58,6 @@ def parse_classify_call(
         task=word(fields, *TASK_NAMES),
         overflow=overflow(fields),
         caller=caller,
-        may_keep=may_keep,
     )
     return ClassifyCall(request=request, groups=groups)
 

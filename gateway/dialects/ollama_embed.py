@@ -108,7 +108,6 @@ async def _embedded(call: Call, name: str | None, texts: tuple[str, ...]) -> Emb
         task=word(fields, *TASK_NAMES) or word(options, *TASK_NAMES),
         side=word(fields, *SIDE_NAMES) or word(options, *SIDE_NAMES),
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     result = await call.wait_for(call.services.embedder.embed(request))
     call.note(model=result.model, inputs=len(texts), usage=result.usage, stages=result.stages)

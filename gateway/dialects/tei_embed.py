@@ -127,7 +127,6 @@ async def _embedded(
         multi_vector=multi_vector,
         texts_only=True,
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     result = await call.wait_for(call.services.embedder.embed(request))
     call.note(model=result.model, inputs=len(inputs), usage=result.usage, stages=result.stages)

@@ -43,7 +43,6 @@ async def pool(call: Call) -> Answer:
         limits=call.limits.inputs,
         deadline=call.deadline,
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     _check_encoding(asked)
     if form is not None:

@@ -175,6 +175,5 @@ async def _vectors(call: Call, items: Sequence[Item], *, side: str | None) -> Em
         side=named_side if task or named_side else side,
         texts_only=all(isinstance(item, TextInput) for item in items),
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     return await call.services.embedder.embed(request)

@@ -76,7 +76,6 @@ async def _embed(call: Call) -> Answer:
         side=word(call.fields, "input_type"),
         texts_only=all(isinstance(item, TextInput) for item in items),
         caller=call.caller,
-        may_keep=call.may_keep,
     )
     result = await call.wait_for(call.services.embedder.embed(request))
     call.note(model=result.model, inputs=len(items), usage=result.usage, stages=result.stages)

@@ -24,6 +24,8 @@ from tests.support.instant_models import (
 from tests.support.instant_services import InstantServices
 from tests.support.live_server import live_server
 
+KEY = "a-long-and-secret-key"
+TEXTS = ("One text.", "Another one.", "And a third.")
 LISTINGS = (plain_listing(), family_listing(), image_listing(), reranker_listing())
 
 
