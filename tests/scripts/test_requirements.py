@@ -30,8 +30,9 @@ class Machine:
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
-    def command(self, name: str, script: str) -> None:
-        path = self.folder / "bin" / name
+    def command(self, name: str, script: str, *, folder: str = "bin") -> None:
+        path = self.folder / folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text(script)
         path.chmod(0o755)
 
@@ -41,15 +42,18 @@ class Machine:
     def system(self, name: str, version: str) -> None:
         (self.folder / "os-release").write_text(f'ID={name}\nVERSION_ID="{version}"\n')
 
-    def python(self, name: str, *, version: str = "3.11", venv: bool = True, library: bool = True) -> None:
+    def python(
+        self, name: str, *, version: str = "3.11", venv: bool = True, library: bool = True, folder: str = "bin"
+    ) -> None:
         supported = version in ("3.11", "3.12")
         codes = {"venv": int(not venv), "library": int(not library), "supported": int(not supported)}
-        self.command(name, FAKE_PYTHON.format(version=version, **codes))
+        self.command(name, FAKE_PYTHON.format(version=version, **codes), folder=folder)
 
     def check(self, *options: str) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": str(self.folder / "bin"),
             "OS_RELEASE": str(self.folder / "os-release"),
+            "SYSTEM_BIN": str(self.folder / "system"),
             "HOME": str(self.folder),
             **self.variables,
         }
@@ -85,6 +89,15 @@ def test_a_complete_machine_is_told_so(machine: Machine) -> None:
     result = machine.check()
     assert (result.returncode, result.stderr) == (0, "")
     assert "python3.11" in result.stdout
+
+
+@pytest.mark.parametrize(("complete", "chosen"), [(True, "system/python3.11"), (False, "(python3.12)")])
+def test_the_distributions_python_comes_first_where_it_is_complete(
+    machine: Machine, complete: bool, chosen: str
+) -> None:
+    machine.python("python3.12", version="3.12")
+    machine.python("python3.11", venv=complete, folder="system")
+    assert chosen in machine.check().stdout
 
 
 @pytest.mark.parametrize(
