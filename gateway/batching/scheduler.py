@@ -31,6 +31,7 @@ from gateway.errors import (
     InferenceFailed,
     Overloaded,
 )
+from gateway.telemetry.afterwards import afterwards
 from gateway.telemetry.metrics import DropReason, RetryReason
 from gateway.types import TokenRow
 
@@ -231,7 +232,7 @@ class Scheduler:
                 continue
             waited = now - submission.submitted_at
             submission.queue_seconds = max(submission.queue_seconds, waited)
-            self._meter.queued(waited)
+            afterwards(self._meter.queued, waited)
         if not gone:
             return rows
         for submission in gone:
@@ -258,7 +259,7 @@ class Scheduler:
         wanted = [row for row in rows if not row.abandoned]
         if not wanted:
             return
-        self._meter.cut(wanted)
+        afterwards(self._meter.cut, wanted)
         started = self._clock()
         timeout = max([one.deadline for one in {row.submission for row in wanted}]) - started
         given = [row.given for row in wanted]
@@ -285,13 +286,13 @@ class Scheduler:
 
     def _deliver(self, rows: Sequence[Row], result: CallResult, *, seconds: float) -> None:
         self._abandoned.over()
-        self._meter.computed(seconds)
         invalid = result.invalid
         for place, (row, value) in enumerate(zip(rows, result.values, strict=True)):
             if place in invalid:
                 self._fail([row], invalid[place])
             else:
                 row.submission.deliver(row, value, infer_seconds=seconds)
+        afterwards(self._meter.computed, seconds)
 
     def _lose(self, rows: Sequence[Row], error: EngineUnavailable) -> None:
         """Puts rows of a lost call back in line, once. A row that may have killed the model's process goes alone."""

@@ -15,6 +15,7 @@ from gateway.errors import InvalidField, InvalidVector
 from gateway.service.bulk import ReadPortion, read_and_compute
 from gateway.service.image_inputs import ImageSource, ImageTokens, numbered_images, with_images_known
 from gateway.service.input_limits import check_input_limit
+from gateway.service.input_meter import InputMeter
 from gateway.service.late_chunking import LateChunking
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
@@ -65,7 +66,7 @@ class EmbeddingService:
     ) -> None:
         self._models = models
         self._images = images
-        self._metrics = metrics
+        self._meter = InputMeter(metrics)
         self._own_prefixes = own_prefixes
         self._late_chunking = LateChunking(own_prefixes=own_prefixes)
 
@@ -89,7 +90,13 @@ class EmbeddingService:
         compute = self._document if request.late_chunking else self._each
         computed = await compute(request, model, choice)
         vectors = _cut(computed.vectors, dimensions, normalised=request.normalised)
-        self._record(model.name, computed, inputs=len(request.inputs))
+        self._meter.computed(
+            model.name,
+            inputs=len(request.inputs),
+            tokens=computed.tokens,
+            tokenize_seconds=computed.stages.tokenize,
+            truncated_inputs=computed.truncated,
+        )
         return EmbedResult(
             model=model.name,
             vectors=vectors,
@@ -179,13 +186,6 @@ class EmbeddingService:
         )
         vectors = normalise(chunks.vectors) if request.normalised else chunks.vectors
         return _Computed(vectors, tokens=chunks.token_count, truncated=0, stages=chunks.stages)
-
-    def _record(self, model: str, computed: _Computed, *, inputs: int) -> None:
-        self._metrics.tokenize_seconds.labels(model).observe(computed.stages.tokenize)
-        self._metrics.inputs.labels(model).inc(inputs)
-        self._metrics.input_tokens.labels(model).inc(computed.tokens)
-        if computed.truncated:
-            self._metrics.truncated_inputs.labels(model).inc(computed.truncated)
 
 
 def _output_of(request: EmbedRequest) -> RowOutput:

@@ -10,6 +10,7 @@ from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import ModelKind
 from gateway.service.deadlines import before
 from gateway.service.input_limits import shorter_window
+from gateway.service.input_meter import InputMeter
 from gateway.service.public_model import PublicModel
 from gateway.service.served_models import ServedModels
 from gateway.telemetry.metrics import Metrics
@@ -27,7 +28,7 @@ class RerankingService:
     ) -> None:
         """`long_documents` is for requests that leave it open."""
         self._models = models
-        self._metrics = metrics
+        self._meter = InputMeter(metrics)
         self._long_documents = long_documents
 
     async def rerank(self, request: RerankRequest) -> RerankResult:
@@ -44,7 +45,12 @@ class RerankingService:
         outcome = await model.member_for(None).shared.submit(rows.rows, Asker(request.deadline, caller=request.caller))
         logits = np.concatenate(outcome.values).astype(np.float32)
         best = np.maximum.reduceat(logits, rows.first_rows)
-        self._record(model.name, rows, seconds=tokenized - started)
+        self._meter.computed(
+            model.name,
+            inputs=len(rows.first_rows),
+            tokens=rows.token_count,
+            tokenize_seconds=tokenized - started,
+        )
         return RerankResult(
             model=model.name,
             scores=sigmoid(best),
@@ -63,8 +69,3 @@ class RerankingService:
             max_document_tokens=request.max_document_tokens,
         )
         return await reader.rows(request.query, request.documents, tokens_before=request.tokens_before)
-
-    def _record(self, model: str, rows: PairRows, *, seconds: float) -> None:
-        self._metrics.tokenize_seconds.labels(model).observe(seconds)
-        self._metrics.inputs.labels(model).inc(len(rows.first_rows))
-        self._metrics.input_tokens.labels(model).inc(rows.token_count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -111,12 +112,14 @@ def request_bytes(call: InferCall, *, host: str, timeout_seconds: float) -> byte
             "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in call.outputs],
         }
     )
-    length = len(said) + sum(tensor.nbytes for tensor in tensors.values())
-    head = (
-        f"POST /v2/models/{quote(call.model, safe='')}/infer HTTP/1.1\r\nHost: {host}\r\n"
-        f"Inference-Header-Content-Length: {len(said)}\r\nContent-Length: {length}\r\n\r\n"
-    )
-    return b"".join([head.encode(), said, *(tensor.data for tensor in tensors.values())])
+    length = len(said) + sum([tensor.nbytes for tensor in tensors.values()])
+    lengths = b"Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n" % (len(said), length)
+    return b"".join([_head(call.model, host), lengths, said, *[tensor.data for tensor in tensors.values()]])
+
+
+@cache  # of a handful of models
+def _head(model: str, host: str) -> bytes:
+    return f"POST /v2/models/{quote(model, safe='')}/infer HTTP/1.1\r\nHost: {host}\r\n".encode()
 
 
 def outputs_of(answer: HttpAnswer, call: InferCall) -> dict[str, Tensor]:

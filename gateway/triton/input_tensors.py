@@ -16,9 +16,12 @@ def pad(rows: Sequence[Int64Array], *, pad_id: int, left: bool = False) -> tuple
 
     The gateway never sends rows padded on the `left`; graphs made here are held to be right for them too.
     """
+    if len(rows) == 1:
+        ids = rows[0][np.newaxis]
+        return ids, np.ones_like(ids)
     sizes = list(map(len, rows))
     longest = max(sizes)
-    if min(sizes) == longest:  # a lone row among them, at half the cost
+    if min(sizes) == longest:  # at half the cost
         return np.concatenate(rows).reshape(len(rows), longest), np.ones((len(rows), longest), dtype=np.int64)
     lengths = np.array(sizes)
     places = np.arange(longest)
