@@ -137,6 +137,10 @@ class Submission:
         self.values = []
         for row in self.rows:
             row.given = _NOTHING_GIVEN
+        # A row names its submission and its flow: without these lists all of them go now, without garbage collection.
+        for flow in self.flows:
+            flow.rows = ()
+        self.rows, self.flows = [], []
         # An error that it holds reaches, by its traceback, the caller's frames and what they hold.
         self.future = _ENDED
 

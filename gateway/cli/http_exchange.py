@@ -12,7 +12,7 @@ import orjson
 import structlog
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.telemetry.connections import attach_connection
+from gateway.telemetry.connections import attach_connection, detach_connection
 
 # Up to here head and body of an answer are put into one piece: one copy is cheaper than a second system call.
 _JOINED_BYTES = 64 * 1024
@@ -138,6 +138,7 @@ class Exchange:
         finally:  # whatever else ends the task, as a panic in Rust does: its client would wait for ever
             if not (self.is_complete or self.is_gone):
                 self._wire.close()
+            detach_connection(self._scope)
 
     async def _end_if_open(self) -> None:
         if self.is_complete or self.is_gone:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import math
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import structlog
@@ -55,7 +56,9 @@ def run_server(settings: Settings, app: GatewayApp) -> None:
     configure_logging(level=settings.log_level, log_format=settings.log_format)
     with listener(settings.host, settings.port) as bound:
         try:
-            build_server(settings, app).run(sockets=[bound])
+            server = build_server(settings, app)
+            server.when_started = keep_what_is_loaded
+            server.run(sockets=[bound])
         except SystemExit:  # uvicorn's way of telling that the app's lifespan did not start
             if app.startup_error is None:
                 raise
@@ -67,6 +70,13 @@ class StoppableServer(uvicorn.Server):
 
     What runs after it (stopping the embedded Triton) has to get its turn, and a wanted stop is no failure.
     """
+
+    when_started: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.when_started is not None:
+            self.when_started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,6 +106,16 @@ def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
     return StoppableServer(config)
+
+
+def keep_what_is_loaded() -> None:
+    """Takes what this process has loaded by now out of the garbage collector's sight.
+
+    A full collection goes through all of it, 160,000 objects in 50 to 100 ms, and 64 clients of short queries set one
+    off every thousand requests: 85 us of each request, and a pause for whoever asks meanwhile (AMD EPYC, 2026-11).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -30,6 +30,12 @@ def attach_connection(scope: MutableMapping[str, Any], connection: Connection) -
     scope[_SCOPE_KEY] = connection
 
 
+def detach_connection(scope: MutableMapping[str, Any]) -> None:
+    """To be called when the request is over: scope and connection name each other, and are freed at once when they do
+    not."""
+    scope.pop(_SCOPE_KEY, None)
+
+
 def connection_of(scope: MutableMapping[str, Any]) -> Connection | None:
     """The connection of this request; None under another server than this project's own."""
     connection: Connection | None = scope.get(_SCOPE_KEY)

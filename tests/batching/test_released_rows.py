@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from gateway.batching.call import CallResult
+from gateway.batching.submission import Row, Submission
+from gateway.batching.turns import Flow
 from gateway.errors import DeadlineExceeded, DeviceOutOfMemory, GatewayError
 from gateway.types import TokenRow, UInt8Array
 from tests.support.running_service import until
@@ -123,3 +125,22 @@ async def test_a_row_that_did_not_fit_into_memory_is_computed_once_and_fails_alo
     assert sum(ids.count(5) for ids in calls) == 1
     assert target.idle
     assert target.outage is None, "the model is not taken for gone"
+
+
+async def test_what_was_a_request_goes_without_garbage_collection() -> None:
+    """Rows name their submission and their flow, and both name their rows while it lasts."""
+    target = scheduler(ScriptedCall(), interactive_tokens=8)
+    gc.collect()
+    gc.disable()
+    try:
+        before = of_requests()
+        await submit(target, (1, 3))
+        await submit(target, *[(number, number) for number in range(1, 40)])
+        await asyncio.sleep(0.01)  # in which the calls' own tasks end
+        assert of_requests() == before
+    finally:
+        gc.enable()
+
+
+def of_requests() -> int:
+    return sum(isinstance(one, Row | Submission | Flow) for one in gc.get_objects())

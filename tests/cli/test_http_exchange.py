@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.cli.http_exchange import Exchange
 from tests.support.edge import settings
 from tests.support.live_server import LiveServer, live_server, status_of
 
@@ -62,3 +65,23 @@ def test_a_refusal_behind_an_answer_to_an_error_says_why_too(server: LiveServer)
     assert first.count(b"HTTP/1.1 200 ") == 2
     assert mark
     assert "one Host header" in json.loads(refusal.partition(b"\r\n\r\n")[2])["detail"]
+
+
+def test_what_was_a_request_goes_without_garbage_collection(server: LiveServer) -> None:
+    """Scope and exchange name each other while it lasts."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = exchanges()
+        for _ in range(3):
+            assert status_of(server.exchange(get(b"/a", b"Connection: close"))) == 200
+        deadline = time.monotonic() + 10
+        while exchanges() > before:  # the task that answered ends behind its answer
+            assert time.monotonic() < deadline, "a finished exchange is still there"
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+def exchanges() -> int:
+    return sum(isinstance(one, Exchange) for one in gc.get_objects())

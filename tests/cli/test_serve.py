@@ -325,6 +325,7 @@ def test_a_missing_model_repository_is_told_before_anything_starts(tmp_path: Pat
 
 
 STOPPING = """
+import gc
 from gateway.app import create_app
 from gateway.cli.serve import run_server
 from tests.support.captured_log import captured_log
@@ -334,6 +335,7 @@ from tests.support.instant_services import InstantServices
 chosen = settings(port=0, log_format="json")
 run_server(chosen, create_app(chosen, start_services=InstantServices().start))
 print("after the server", flush=True)
+print("out of the collector's sight:", gc.get_freeze_count() > 50_000, flush=True)
 """
 
 
@@ -358,6 +360,7 @@ def test_a_stop_signal_ends_it_cleanly_and_what_follows_still_runs(stop: signal.
         process.kill()
     assert process.returncode == 0
     assert "after the server" in output
+    assert "out of the collector's sight: True" in output
 
 
 def _wait_for(condition: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
