@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 
 # A call's own cost is about a twentieth of a full call's: on a 2-core CPU 1.4 ms or 25 tokens beside a budget of 512.
 _BUDGET_PER_OVERHEAD = 20
 
-# Where an urgent call has to wait for those before it, bulk calls are so many times smaller while there are any.
-_CUTS_UNDER_PRESSURE = 4
+# No call is cut to less than this part of the budget on purpose: a fifth of its time is then its own cost. So small
+# are bulk calls while there are urgent ones that have to wait for those before them, and at the end of a bulk.
+_SMALLEST_CUTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,15 @@ class SchedulerLimits:
         """How many calls other than urgent ones may be under way: under pressure none that only waits its turn."""
         return max(1, self.calls_in_flight - 1) if under_pressure else self.calls_in_flight
 
-    def bulk_tokens(self, *, under_pressure: bool) -> int:
-        """The largest longest row x rows of calls other than urgent ones."""
-        return max(1, self.max_batch_tokens // _CUTS_UNDER_PRESSURE) if under_pressure else self.max_batch_tokens
+    def bulk_tokens(self, *, waiting_tokens: int, under_pressure: bool) -> int:
+        """The largest longest row x rows of the next call other than urgent ones.
+
+        Where less waits than full calls for everybody, it is the share of one of those that compute side by side: else
+        one of them would have the end of a bulk to itself and the others nothing to do (guided self-scheduling,
+        Polychronopoulos and Kuck 1987).
+        """
+        smallest = max(1, self.max_batch_tokens // _SMALLEST_CUTS)
+        if under_pressure:
+            return smallest
+        share = math.ceil(waiting_tokens / max(1, self.calls_in_flight - 1))
+        return min(self.max_batch_tokens, max(smallest, share))

@@ -189,9 +189,10 @@ class Scheduler:
         ):
             pass
         under_pressure = not limits.urgent_beside_others and now < self._pressure_until
-        max_batch_tokens = limits.bulk_tokens(under_pressure=under_pressure)
         while calls.others < limits.bulk_calls(under_pressure=under_pressure) and self._start(
-            self._take_other_seed, max_batch_tokens=max_batch_tokens, now=now
+            self._take_other_seed,
+            max_batch_tokens=limits.bulk_tokens(waiting_tokens=self._queue.tokens, under_pressure=under_pressure),
+            now=now,
         ):
             pass
 

@@ -18,7 +18,7 @@ def pad(rows: Sequence[Int64Array], *, pad_id: int, left: bool = False) -> tuple
     """
     if len(rows) == 1:
         ids = rows[0][np.newaxis]
-        return ids, np.ones_like(ids)
+        return ids, np.ones(ids.shape, dtype=np.int64)
     sizes = list(map(len, rows))
     longest = max(sizes)
     if min(sizes) == longest:  # at half the cost

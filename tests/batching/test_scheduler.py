@@ -48,6 +48,17 @@ async def test_calls_under_way_stay_within_their_limit() -> None:
     assert call.most_under_way == 3
 
 
+async def test_the_end_of_a_bulk_goes_in_ever_smaller_calls() -> None:
+    """Two compute side by side: both end with half of what one full call would have been."""
+    call = ScriptedCall(held=asyncio.Event())
+    sent = asyncio.create_task(submit(scheduler(call, calls_in_flight=3), *[(number, 8) for number in range(64)]))
+    await until(lambda: call.under_way == 3)
+    assert call.held is not None
+    call.held.set()
+    await sent
+    assert list(map(len, call.calls)) == [32, 16, 16]
+
+
 async def test_a_query_overtakes_a_bulk() -> None:
     call = ScriptedCall(held=asyncio.Event())
     target = scheduler(call)

@@ -74,7 +74,20 @@ def test_under_pressure_no_bulk_call_only_waits_its_turn_and_calls_are_smaller(c
     given = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=1, calls_in_flight=calls, recovery_wait_seconds=1.0)
     assert given.bulk_calls(under_pressure=False) == calls
     assert given.bulk_calls(under_pressure=True) == under_pressure
-    assert (given.bulk_tokens(under_pressure=False), given.bulk_tokens(under_pressure=True)) == (512, 128)
+    assert given.bulk_tokens(waiting_tokens=10_000, under_pressure=False) == 512
+    assert given.bulk_tokens(waiting_tokens=10_000, under_pressure=True) == 128
+
+
+@pytest.mark.parametrize(
+    ("calls", "waiting_tokens", "tokens"),
+    [(3, 1024, 512), (3, 1023, 512), (3, 601, 301), (3, 20, 128), (5, 1024, 256), (2, 400, 400), (1, 400, 400)],
+)
+def test_the_end_of_a_bulk_is_shared_by_those_who_compute_side_by_side(
+    calls: int, waiting_tokens: int, tokens: int
+) -> None:
+    """One call of those in flight is only ready."""
+    given = SchedulerLimits(max_batch_tokens=512, max_queued_tokens=1, calls_in_flight=calls, recovery_wait_seconds=1.0)
+    assert given.bulk_tokens(waiting_tokens=waiting_tokens, under_pressure=False) == tokens
 
 
 def test_what_goes_by_http_cannot_be_stopped(tmp_path: Path) -> None:
