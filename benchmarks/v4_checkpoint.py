@@ -43,6 +43,28 @@ FULL_SIZE: dict[str, Any] = {
         "fullatt_block_indexes": [7, 15, 23, 31],
     },
 }
+# The same network, so small that a processor computes it at once.
+TINY_SIZE: dict[str, Any] = FULL_SIZE | {
+    "vocab_size": 128,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+    "image_token_id": 127,
+    "vision_start_token_id": 125,
+    "vision_end_token_id": 126,
+    "vision_config": FULL_SIZE["vision_config"]
+    | {
+        "depth": 3,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+        "fullatt_block_indexes": [1],
+    },
+}
 TOKEN_DIMENSIONS = 128
 TASKS = ("retrieval", "text-matching", "code")
 RANK = 32
