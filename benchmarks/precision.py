@@ -216,7 +216,7 @@ def contender(name: str, card: Card, folder: Path) -> Contender:
 def plain_openvino(graph: Path, output: str, hint: str) -> Run:
     import queue
 
-    import openvino  # type: ignore[import-not-found, unused-ignore]
+    import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(CORES), "INFERENCE_NUM_THREADS": CORES}
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
@@ -251,7 +251,8 @@ def vectors(contender: Contender, work: Work, calls: Sequence[Batch]) -> list[np
 
 def units(value: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     wide = np.asarray(value, dtype=np.float64)
-    return wide / np.linalg.norm(wide, axis=-1, keepdims=True)
+    unit: npt.NDArray[np.float64] = wide / np.linalg.norm(wide, axis=-1, keepdims=True)
+    return unit
 
 
 def with_reference(known: Sequence[Contender], work: Work) -> Iterator[tuple[Contender, npt.NDArray[np.float64]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def shapes_of(config: Any, *, rank: int = RANK) -> Shapes:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and name.startswith("language_model.") and name.endswith(ADAPTED)
     } | {"multi_vector_projector": (TOKEN_DIMENSIONS, hidden)}
-    adapters = {
+    adapters: dict[str, tuple[int, ...]] = {
         f"base_model.model.{name}.lora_{side}.{task}.weight": (rank, inputs) if side == "A" else (outputs, rank)
         for name, (outputs, inputs) in linears.items()
         for task in TASKS
@@ -149,4 +150,4 @@ def _shards(shapes: dict[str, tuple[int, ...]]) -> Iterator[list[str]]:
 
 
 def _count(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
+    return math.prod(shape)
