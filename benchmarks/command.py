@@ -14,7 +14,6 @@ from gateway.artifacts.completeness import missing_files
 from gateway.bench.model_rows import benchable_card
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
-from gateway.cli.errors import render
 from gateway.errors import ArtifactError, GatewayError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,5 +49,8 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
     try:
         sys.exit(main())
     except GatewayError as error:
+        # Not before, because the whole command line comes with it, which takes longer than some measurements.
+        from gateway.cli.errors import render
+
         render(error, sys.stderr)
         sys.exit(1)

@@ -10,10 +10,13 @@ from benchmarks.natural_texts import LONGEST_CHARACTERS, SHORTEST_CHARACTERS, na
 from tests.support.code_blocks import ROOT
 
 
-def test_they_are_different_paragraphs_and_always_the_same() -> None:
-    found = natural_texts(ROOT, count=50)
-    assert found == natural_texts(ROOT, count=50)
-    assert len(set(found)) == 50
+def test_they_are_different_paragraphs_of_documents_and_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.natural_texts.PACKAGES", ("psutil",))
+    found = natural_texts(ROOT / "docs", count=400)
+    assert found == natural_texts(ROOT / "docs", count=400)
+    assert len(set(found)) == 400
+    assert any("psutil" in text for text in found)
+    assert any("GATEWAY_" in text for text in found)
     assert all(SHORTEST_CHARACTERS <= len(text) <= LONGEST_CHARACTERS and "\n" not in text for text in found)
 
 
