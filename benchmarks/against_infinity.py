@@ -83,10 +83,15 @@ def agreed(folder: Path) -> bool:
 
 
 def install(folder: Path) -> None:
-    """Raises `CalledProcessError` where pip fails, with what it said on the terminal."""
+    """Raises `SystemExit` where pip fails, with what it said on the terminal."""
     print(f"Installing Infinity into {folder}: {SIZE} ...", flush=True)
     venv.create(folder / "venv", with_pip=True, clear=True)
-    subprocess.run([_program(folder, "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
+    command = [_program(folder, "python"), "-m", "pip", "install", "--quiet", *REQUIREMENTS]
+    if subprocess.run(command, check=False).returncode:
+        raise SystemExit(
+            "pip could not install Infinity; what it said is above. The same command tries again; "
+            "benchmarks/README.md says how to do it by hand."
+        )
     _mark(folder).write_text("\n".join(REQUIREMENTS))
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.claims [--into FILE] benchmarks/results/DATE-NAME-*.json
 
 --into puts it into FILE instead, between the lines with `<!-- claims -->` and `<!-- end of claims -->`. Where nothing
-was measured FILE stays as it is, and the exit code is 1.
+was measured FILE stays as it is, and the exit code is 1. What is not there, or is no document of `gateway bench`, is
+named and left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from gateway.bench.tables import short
 HEAD = "| Claim | Of | Bar | Measured | Reached | Command |\n|---|---|---|---|---|---|"
 ENOUGH_REPEATS = 5
 
-
 START, END = "<!-- claims -->", "<!-- end of claims -->"
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     )
     parser.add_argument("documents", type=Path, nargs="+", metavar="JSON", help="what gateway bench --json wrote")
     arguments = parser.parse_args()
-    found = table([json.loads(file.read_text()) for file in arguments.documents if file.exists()])
+    found = table([document for file in arguments.documents if (document := read(file)) is not None])
     if arguments.into is None:
         print(found)
         return 0
@@ -41,6 +41,19 @@ def main() -> int:
         return 1
     arguments.into.write_text(placed(found, arguments.into.read_text()))
     return 0
+
+
+def read(file: Path) -> dict[str, Any] | None:
+    """A document of `gateway bench`; None, and a line that says so, for anything else."""
+    try:
+        document = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        print(f"{file} is left out, it cannot be read: {error}", file=sys.stderr)
+        return None
+    if isinstance(document, dict) and {"void", "bars", "participants"} <= document.keys():
+        return document
+    print(f"{file} is left out, it is no document of gateway bench with claims.", file=sys.stderr)
+    return None
 
 
 def placed(claims: str, page: str) -> str:

@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,13 +29,12 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import at_least, exit_with, installed_embedder
 from gateway.bench.machine import hardware, versions
-from gateway.bench.model_rows import ModelRows, benchable_card
+from gateway.bench.model_rows import ModelRows
 from gateway.bench.texts import mixed_length, short_queries
-from gateway.cards.registry import Registry
 from gateway.cards.schema import VERSION_FOLDER, Card
 
-REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 BUDGETS = (128, 256, 512, 1024, 2048)
 CEILING_TOKENS = 512
 LONE_CALLS_A_REPEAT = 8
@@ -203,11 +201,11 @@ def show(record: dict[str, Any]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="an embedding model that a graph computes")
-    parser.add_argument("--texts", type=int, default=128, help="texts a repeat (default: 128)")
-    parser.add_argument("--repeats", type=int, default=5, help="how often everything is measured (default: 5)")
+    parser.add_argument("--texts", type=at_least(1), default=128, help="texts a repeat (default: 128)")
+    parser.add_argument("--repeats", type=at_least(1), default=5, help="how often everything is measured (default: 5)")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
-    card = benchable_card(Registry.from_repository(REPOSITORY), arguments.model)
+    card = installed_embedder(arguments.model)
     cores = len(os.sched_getaffinity(0))
     engine = Engine(card)
     texts = mixed_length(arguments.texts, seed=11)
@@ -228,4 +226,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

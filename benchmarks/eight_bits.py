@@ -7,6 +7,7 @@ inside the kernel (accuracy level 4), so that no scale spans two rows.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ def _quantize(model: onnx.ModelProto, node: onnx.NodeProto, weight: npt.NDArray[
     for name, array in zip(names, (packed, scales.astype(np.float32)), strict=True):
         if all(tensor.name != name for tensor in model.graph.initializer):
             model.graph.initializer.append(numpy_helper.from_array(array, name))
-    attributes = {"K": depth, "N": width, "bits": BITS, "block_size": BLOCK, "accuracy_level": 4}
+    attributes: dict[str, Any] = {"K": depth, "N": width, "bits": BITS, "block_size": BLOCK, "accuracy_level": 4}
     node.CopyFrom(
         helper.make_node(
             "MatMulNBits", [node.input[0], *names], list(node.output), node.name, domain="com.microsoft", **attributes

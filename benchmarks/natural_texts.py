@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import random
 import re
 import sysconfig
@@ -21,10 +22,16 @@ def natural_texts(root: Path, *, count: int) -> list[str]:
 
     Raises `ValueError` where there are fewer.
     """
-    found = list(dict.fromkeys((*_of_documents(root), *_of_docstrings())))
+    found = _all_of(root)
     if len(found) < count:
         raise ValueError(f"only {len(found)} texts of {count} were found")
     return random.Random(1).sample(found, count)
+
+
+@functools.cache
+def _all_of(root: Path) -> tuple[str, ...]:
+    """Kept, because reading them takes seconds."""
+    return tuple(dict.fromkeys((*_of_documents(root), *_of_docstrings())))
 
 
 def _of_documents(root: Path) -> Iterator[str]:

@@ -1,17 +1,19 @@
 """What each precision costs in quality and brings in speed, for one installed model.
 
-.venv/bin/python -m benchmarks.precision                        prints a table and writes benchmarks/results/
-.venv/bin/python -m benchmarks.precision --json report.json     writes the report there instead
-.venv/bin/python -m benchmarks.precision --model NAME --texts 1500 --repeats 7
+    .venv/bin/python -m benchmarks.precision                        prints a table and writes benchmarks/results/
+    .venv/bin/python -m benchmarks.precision --json report.json     writes the report there instead
+    .venv/bin/python -m benchmarks.precision --model NAME --texts 1500 --repeats 7
 
 Against float32 by ONNX Runtime: the cosine of every text's vector, how many of each query's ten nearest texts stay, the
 largest difference that sharing a batch makes, throughput in turns with the float32 ceiling, and memory. Texts are
-paragraphs of this repository's documents and of docstrings of installed packages.
+paragraphs of this repository's documents and of docstrings of installed packages. `--texts 11 --memory-texts 1
+--repeats 1` shows in some twenty seconds that everything works.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import platform
@@ -35,6 +37,7 @@ import numpy.typing as npt
 import onnxruntime
 import psutil
 
+from benchmarks.command import REPOSITORY, ROOT, at_least, exit_with, installed_embedder
 from benchmarks.eight_bits import write_eight_bits
 from benchmarks.natural_texts import natural_texts
 from gateway.artifacts.fast_proof import this_machine
@@ -42,9 +45,9 @@ from gateway.artifacts.inference import Batch, feeds_of, padded
 from gateway.artifacts.measuring import load_tokenizer
 from gateway.cards.loading import load_card
 from gateway.cards.schema import Card
+from gateway.errors import ConfigurationError
 from gateway.triton.embedded.backend_directory import OUR_BACKENDS
 
-ROOT = Path(__file__).resolve().parent.parent
 NEAREST = 10
 BATCH_TOKENS = 512
 # Each has some eight texts of different lengths.
@@ -92,15 +95,18 @@ class Work:
     sorted: list[tuple[list[int], Batch]] = field(default_factory=list)
 
 
-def main() -> None:
+def main() -> int:
     asked = arguments()
-    card = load_card(ROOT / "model_repository" / asked.model)
-    work = work_of(card, natural_texts(ROOT, count=asked.texts))
+    card = installed_embedder(asked.model)
+    if importlib.util.find_spec("openvino") is None:
+        raise ConfigurationError("OpenVINO, which this measures, is not installed.", remedy="scripts/install_fast.sh")
+    work = work_of(card, texts_of(asked.texts))
     with contenders(card) as known:
         rows = [quality(contender, work, reference) for contender, reference in with_reference(known, work)]
         speeds(known, rows, work, repeats=asked.repeats)
+    texts = texts_of(asked.memory_texts)
     for row in rows:
-        row.memory_mb = memory_of(row.precision, asked.model)
+        row.memory_mb = memory_of(row.precision, asked.model, texts=texts)
     report = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": card.name,
@@ -113,7 +119,8 @@ def main() -> None:
     }
     target = asked.json or ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}-precision-{card.name}.json"
     target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(table(rows), f"\nWritten to {target}.")
+    print(f"{table(rows)}\nWritten to {target}.")
+    return 0
 
 
 LOAD_BEFORE = psutil.getloadavg()[0]
@@ -122,14 +129,25 @@ LOAD_BEFORE = psutil.getloadavg()[0]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="an installed model of one card")
-    parser.add_argument("--texts", type=int, default=1000, help="how many texts (default: 1000)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of the timed part (default: 5)")
+    least = NEAREST + 1  # of fewer, all others are among the nearest
+    parser.add_argument("--texts", type=at_least(least), default=1000, help="how many texts (default: 1000)")
+    parser.add_argument("--repeats", type=at_least(1), default=5, help="rounds of the timed part (default: 5)")
+    parser.add_argument(
+        "--memory-texts", type=at_least(1), default=300, help="texts of which memory is measured (default: 300)"
+    )
     parser.add_argument("--json", type=Path, help="where to write the report")
     return parser.parse_args()
 
 
 def python_version() -> dict[str, str]:
     return {"python": platform.python_version()}
+
+
+def texts_of(count: int) -> list[str]:
+    try:
+        return natural_texts(ROOT, count=count)
+    except ValueError as error:
+        raise ConfigurationError(f"There are too few texts here: {error}.", remedy="Ask for fewer.") from None
 
 
 def work_of(card: Card, texts: Sequence[str]) -> Work:
@@ -198,7 +216,7 @@ def contender(name: str, card: Card, folder: Path) -> Contender:
 def plain_openvino(graph: Path, output: str, hint: str) -> Run:
     import queue
 
-    import openvino  # type: ignore[import-not-found, unused-ignore]
+    import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(CORES), "INFERENCE_NUM_THREADS": CORES}
     compiled = openvino.Core().compile_model(graph, "CPU", settings)
@@ -233,7 +251,8 @@ def vectors(contender: Contender, work: Work, calls: Sequence[Batch]) -> list[np
 
 def units(value: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     wide = np.asarray(value, dtype=np.float64)
-    return wide / np.linalg.norm(wide, axis=-1, keepdims=True)
+    unit: npt.NDArray[np.float64] = wide / np.linalg.norm(wide, axis=-1, keepdims=True)
+    return unit
 
 
 def with_reference(known: Sequence[Contender], work: Work) -> Iterator[tuple[Contender, npt.NDArray[np.float64]]]:
@@ -305,18 +324,18 @@ def told(step: str) -> None:
     print(step, file=sys.stderr, flush=True)
 
 
-def memory_of(precision: str, model: str) -> float:
-    """Memory of its own, in MB, that a fresh process takes for loading and for the calls of 300 texts."""
+def memory_of(precision: str, model: str, *, texts: Sequence[str]) -> float:
+    """Memory of its own, in MB, that a fresh process takes for loading and for the calls of these texts."""
     told(f"memory: {precision}")
     name = next((key for key, shown in NAMES.items() if shown == precision), precision)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_memory, (name, model))
+        return pool.apply(_memory, (name, model, texts))
 
 
-def _memory(name: str, model: str) -> float:
-    card = load_card(ROOT / "model_repository" / model)
+def _memory(name: str, model: str, texts: Sequence[str]) -> float:
+    card = load_card(REPOSITORY / model)
     sys.path.insert(0, str(OUR_BACKENDS / "onnxruntime"))
-    work = work_of(card, natural_texts(ROOT, count=300))
+    work = work_of(card, texts)
     before = psutil.Process().memory_full_info().uss
     with tempfile.TemporaryDirectory() as folder:
         one = contender(name, card, Path(folder))
@@ -340,4 +359,4 @@ def table(rows: Sequence[Row]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

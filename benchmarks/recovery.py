@@ -2,8 +2,9 @@
 
     python -m benchmarks.recovery --json benchmarks/results/DATE-HOST-recovery.json
 
-Starts its own stack. 16 clients ask for known vectors without a pause; after two seconds one process is killed with
-SIGKILL. Every answer has to be a right vector or a 503; the times say how soon readiness fell and service resumed.
+Starts its own stack. 16 clients ask for known vectors without a pause; after two seconds (`--seconds`) one process is
+killed with SIGKILL. Every answer has to be a right vector or a 503; the times say how soon readiness fell and service
+resumed.
 A last scenario has clients of large requests hang up while others go on. Exit 1 when any answer was neither.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,23 +24,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import REPOSITORY, exit_with, installed_embedder
 from gateway.bench.ceiling import Ceiling
 from gateway.bench.connection import Connection, get
 from gateway.bench.machine import hardware
-from gateway.bench.model_rows import benchable_card
 from gateway.bench.stack import BACKEND_PROCESS, SERVER, Server, running_stack
 from gateway.bench.target import target_at, vectors
 from gateway.bench.texts import mixed_length, short_queries
-from gateway.cards.registry import Registry
 from gateway.types import Float32Array
 
-REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 MODEL = "all-MiniLM-L6-v2"
 
 CLIENTS = 16
 MAX_DIFFERENCE = 1e-5
-SECONDS_BEFORE = 2.0
-SECONDS_AFTER = 2.0
+SECONDS = 2.0
 GIVE_UP_SECONDS = 60.0
 POLL_SECONDS = 0.01
 
@@ -148,11 +145,13 @@ async def status_of(port: int, probe: bytes) -> int:
         connection.close()
 
 
-async def kill_under_load(server: Server, name: str, expected: Float32Array, texts: list[str]) -> Recovery:
-    """Kill the process `name` while clients ask, and watch until service is back."""
+async def kill_under_load(
+    server: Server, name: str, expected: Float32Array, texts: list[str], *, seconds: float
+) -> Recovery:
+    """Kill the process `name` after so many seconds of load, and watch until so long after service is back."""
     load = Load(server, expected, texts)
     running = asyncio.create_task(load.run(CLIENTS))
-    await asyncio.sleep(SECONDS_BEFORE)
+    await asyncio.sleep(seconds)
     server.process(name).kill()
     killed_at = time.monotonic()
     unready_at = await until(server.http_port, _READY, lambda status: status != 200)
@@ -160,7 +159,7 @@ async def kill_under_load(server: Server, name: str, expected: Float32Array, tex
     page = (server.triton_http_port, _MODEL_READY) if name == SERVER else (server.http_port, _READY)
     returned_at = await until(*page, lambda status: status == 200)
     ready_at = await until(server.http_port, _READY, lambda status: status == 200)
-    await asyncio.sleep(SECONDS_AFTER)
+    await asyncio.sleep(seconds)
     load.stop()
     await running
     answers = load.answers
@@ -196,13 +195,15 @@ async def hang_up_under_load(server: Server, expected: Float32Array, texts: list
     return load.answers, float(queued.rpartition(" ")[2])
 
 
-def measure(server: Server) -> tuple[list[Recovery], Answers, float]:
+def measure(server: Server, *, seconds: float) -> tuple[list[Recovery], Answers, float]:
     """Every scenario, one after the other."""
 
     async def run() -> tuple[list[Recovery], Answers, float]:
         texts = short_queries(256, seed=7)
-        expected = Ceiling(benchable_card(Registry.from_repository(REPOSITORY), MODEL)).embed(texts)
-        recoveries = [await kill_under_load(server, name, expected, texts) for name in (SERVER, BACKEND_PROCESS)]
+        expected = Ceiling(installed_embedder(MODEL)).embed(texts)
+        recoveries = [
+            await kill_under_load(server, name, expected, texts, seconds=seconds) for name in (SERVER, BACKEND_PROCESS)
+        ]
         return recoveries, *await hang_up_under_load(server, expected, texts)
 
     return asyncio.run(run())
@@ -210,14 +211,18 @@ def measure(server: Server) -> tuple[list[Recovery], Answers, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="of load before each kill and after it (default: 2)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     arguments = parser.parse_args()
+    installed_embedder(MODEL)
     machine = {"date": date.today().isoformat(), **hardware()}
     with running_stack(MODEL, REPOSITORY) as server:
-        recoveries, bystanders, queued = measure(server)
+        recoveries, bystanders, queued = measure(server, seconds=arguments.seconds)
     table = Table(title=f"{machine['date']}, {machine['cpu']}, {CLIENTS} clients; seconds since the kill")
+    table.add_column("killed", no_wrap=True)
     for heading in (
-        "killed",
         "answers",
         "wrong",
         "unready",
@@ -247,4 +252,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,28 @@ FULL_SIZE: dict[str, Any] = {
         "spatial_merge_size": 2,
         "window_size": 112,
         "fullatt_block_indexes": [7, 15, 23, 31],
+    },
+}
+# The same network, so small that a processor computes it at once.
+TINY_SIZE: dict[str, Any] = FULL_SIZE | {
+    "vocab_size": 128,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+    "image_token_id": 127,
+    "vision_start_token_id": 125,
+    "vision_end_token_id": 126,
+    "vision_config": FULL_SIZE["vision_config"]
+    | {
+        "depth": 3,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+        "fullatt_block_indexes": [1],
     },
 }
 TOKEN_DIMENSIONS = 128
@@ -82,7 +105,7 @@ def shapes_of(config: Any, *, rank: int = RANK) -> Shapes:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and name.startswith("language_model.") and name.endswith(ADAPTED)
     } | {"multi_vector_projector": (TOKEN_DIMENSIONS, hidden)}
-    adapters = {
+    adapters: dict[str, tuple[int, ...]] = {
         f"base_model.model.{name}.lora_{side}.{task}.weight": (rank, inputs) if side == "A" else (outputs, rank)
         for name, (outputs, inputs) in linears.items()
         for task in TASKS
@@ -127,4 +150,4 @@ def _shards(shapes: dict[str, tuple[int, ...]]) -> Iterator[list[str]]:
 
 
 def _count(shape: tuple[int, ...]) -> int:
-    return torch.Size(shape).numel()
+    return math.prod(shape)

@@ -13,7 +13,7 @@ from typing import Any
 def text_operations(config: Any, lengths: Sequence[int], *, adapter_rank: int) -> int:
     """Of rows of texts of these lengths, in tokens; `adapter_rank` is that of all tasks together."""
     text = config.text_config
-    per_token = text.num_hidden_layers * sum(
+    per_token: int = text.num_hidden_layers * sum(
         2 * outputs * inputs + 2 * adapter_rank * (outputs + inputs) for outputs, inputs in _linears(text)
     )
     attention = sum(_causal(text, length) for length in lengths)
@@ -38,7 +38,7 @@ def _linears(text: Any) -> list[tuple[int, int]]:
 
 def _causal(text: Any, length: int) -> int:
     """Of all layers: scores and their use for values, of each token with itself and those before it."""
-    return text.num_hidden_layers * 2 * 2 * text.hidden_size * (length * (length + 1) // 2)
+    return int(text.num_hidden_layers * 2 * 2 * text.hidden_size * (length * (length + 1) // 2))
 
 
 def _tower(vision: Any, rows: int, columns: int) -> int:
@@ -52,7 +52,7 @@ def _tower(vision: Any, rows: int, columns: int) -> int:
     seen = whole * patches**2 + (vision.depth - whole) * sum(
         height**2 * width**2 for height in _windows(vision, rows) for width in _windows(vision, columns)
     )
-    return 2 * patches * linear + 2 * (patches // merged) * merger + 4 * size * seen
+    return int(2 * patches * linear + 2 * (patches // merged) * merger + 4 * size * seen)
 
 
 def _windows(vision: Any, patches: int) -> list[int]:

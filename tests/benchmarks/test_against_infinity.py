@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.main import get_command
 
 from benchmarks import against_infinity
-from benchmarks.against_infinity import ENGINE, REQUIREMENTS, SIZE, is_installed, main, running
+from benchmarks.against_infinity import ENGINE, REQUIREMENTS, SIZE, install, is_installed, main, running
 from gateway.bench.bars import BARS
 from gateway.bench.workloads import Workload
+from gateway.cli import build_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +86,31 @@ def test_one_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
         raise AssertionError("it did not start")
 
 
+def test_where_pip_fails_it_says_so_and_counts_as_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(folder: Path, **_: object) -> None:
+        environment(folder.parent, "import sys; sys.exit(1)")
+
+    monkeypatch.setattr(against_infinity.venv, "create", fails)
+    with pytest.raises(SystemExit, match="pip could not install Infinity"):
+        install(tmp_path)
+    assert not is_installed(tmp_path)
+
+
+def test_what_is_installed_is_started_and_measured_with_the_options_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gateway bench` itself, up to where it refuses a workload that there is not."""
+    environment(tmp_path, SERVER)
+    (tmp_path / "installed.txt").write_text("\n".join(REQUIREMENTS))
+    command = [sys.executable, "-m", "benchmarks.against_infinity", "--folder", str(tmp_path), "--workload", "sopa"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == 2
+    assert "sopa" in ended.stderr
+    assert "bulk" in ended.stderr
+
+
 def test_the_readmes_recipe_is_what_is_installed_and_started() -> None:
     recipe = (ROOT / "benchmarks/README.md").read_text().replace("\\\n", "")
     for requirement in REQUIREMENTS:
@@ -117,6 +144,31 @@ def test_everything_refuses_what_it_does_not_know() -> None:
     assert "--help" in found.stderr
 
 
+def options_of(module: str) -> set[str]:
+    """What a benchmark's command takes, by its source."""
+    source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    return set(re.findall(r'"(--[a-z-]+)"', source))
+
+
+def unknown_options(line: str) -> set[str]:
+    """Of a command line that everything.sh runs, after the Python. Fails where there is no such command."""
+    dash, module, *words = line.split()
+    assert dash == "-m"
+    known = set() if module == "gateway" else options_of(module)
+    if module in ("gateway", against_infinity.__name__):
+        bench = get_command(build_command()).commands["bench"]  # type: ignore[attr-defined]
+        known |= {option for parameter in bench.params for option in parameter.opts}
+    return {word for word in words if word.startswith("--")} - known
+
+
+def test_an_option_that_is_not_there_would_be_seen() -> None:
+    assert unknown_options("-m gateway bench --workload bulk --variant fast=GATEWAY_PRECISION=fast") == set()
+    for module in ("gateway bench", "benchmarks.against_infinity --yes", "benchmarks.precision", "benchmarks.claims"):
+        assert unknown_options(f"-m {module} --sopa 5") == {"--sopa"}
+    with pytest.raises(FileNotFoundError):
+        unknown_options("-m benchmarks.ratios")
+
+
 def fake_checkout(folder: Path) -> Path:
     """`everything.sh` with a Python that only writes down what it was asked for, and fails for the part `cache`."""
     for name in ("benchmarks/everything.sh", "scripts/lib/console.sh"):
@@ -135,6 +187,7 @@ def test_everything_measures_every_workload_that_a_bar_is_about(tmp_path: Path, 
     command = ["bash", "benchmarks/everything.sh", "--name", "here", "--repeats", "7", *options]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     asked = (folder / "asked").read_text().splitlines()
+    assert {line: found for line in asked if (found := unknown_options(line))} == {}
     *runs, precision, table = asked
     measured = {word for line in runs for before, word in pairwise(line.split()) if before == "--workload"}
     assert measured <= {workload.value for workload in Workload}

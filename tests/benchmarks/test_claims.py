@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import pytest
 from benchmarks.claims import END, HEAD, START, main, placed, table
 from gateway.bench.bars import FAST
 from gateway.bench.ceiling import NAME as CEILING
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def document(*bars: dict[str, Any], void: str | None = None) -> dict[str, Any]:
@@ -88,5 +93,39 @@ def test_a_page_without_a_place_for_them_is_refused(page: str) -> None:
 
 
 def test_the_readme_has_a_place_for_them() -> None:
-    readme = Path(__file__).resolve().parents[2] / "benchmarks/README.md"
-    assert placed("new", readme.read_text()).count("\nnew\n") == 1
+    assert placed("new", (ROOT / "benchmarks/README.md").read_text()).count("\nnew\n") == 1
+
+
+def test_whatever_lies_beside_the_documents_is_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`DATE-NAME-*.json` finds the report of benchmarks.precision too."""
+    contents = {
+        "precision": '{"rows": []}',
+        "list": "[]",
+        "cut-off": '{"void": nu',
+        "exact": json.dumps(document(bar())),
+    }
+    files = [tmp_path / f"{name}.json" for name in (*contents, "absent")]
+    for file, content in zip(files, contents.values(), strict=False):
+        file.write_text(content)
+    monkeypatch.setattr("sys.argv", ["claims", *map(str, files)])
+    assert main() == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() == table([document(bar())])
+    assert [line.partition(" is left out")[0] for line in printed.err.splitlines()] == [
+        str(file) for file in files if file.stem != "exact"
+    ]
+
+
+def test_every_result_that_is_kept_is_a_document_or_told_apart() -> None:
+    """The whole folder in one command, as the page says: what has claims is in the table, nothing else hinders it."""
+    kept = sorted(map(str, (ROOT / "benchmarks/results").glob("*.json")))
+    command = [sys.executable, "-m", "benchmarks.claims", *kept]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(HEAD)
+    measured = [line.split(" | ")[3] for line in ended.stdout.removeprefix(HEAD).strip().splitlines()]
+    assert measured
+    assert all(math.isfinite(float(figure.split()[0])) for figure in measured)
+    assert "precision" in ended.stderr

@@ -17,9 +17,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from benchmarks import gpu_v4, v4_checkpoint  # noqa: E402
-from benchmarks.gpu_v4 import Workload, figure, image_workload, measured, text_workload  # noqa: E402
-from benchmarks.v4_checkpoint import FULL_SIZE, TASKS, shapes_of, write_checkpoint  # noqa: E402
+from benchmarks.v4_checkpoint import FULL_SIZE, TASKS, TINY_SIZE, shapes_of, write_checkpoint  # noqa: E402
+from benchmarks.v4_speed import (  # noqa: E402
+    CALL_TOKENS,
+    Workload,
+    figure,
+    image_workload,
+    measured,
+    text_workload,
+)
 from benchmarks.v4_work import image_operations, text_operations  # noqa: E402
+from gateway.errors import ConfigurationError  # noqa: E402
 from gateway.python_backend.embedder import Embedder  # noqa: E402
 from gateway.python_backend.loading import load_embedder  # noqa: E402
 from gateway.python_backend.network_config import read_network_config  # noqa: E402
@@ -28,27 +36,6 @@ from gateway.python_backend.placement import place  # noqa: E402
 
 RANK = 4
 ADAPTER_RANK = RANK * len(TASKS)
-TINY: dict[str, Any] = FULL_SIZE | {
-    "vocab_size": 128,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
-    "image_token_id": 127,
-    "vision_start_token_id": 125,
-    "vision_end_token_id": 126,
-    "vision_config": FULL_SIZE["vision_config"]
-    | {
-        "depth": 3,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "out_hidden_size": 64,
-        "fullatt_block_indexes": [1],
-    },
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +52,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     folder = tmp_path_factory.mktemp("checkpoint") / "1"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(v4_checkpoint, "SHARD_BYTES", 20_000)
-        write_checkpoint(folder, TINY, rank=RANK)
+        write_checkpoint(folder, TINY_SIZE, rank=RANK)
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     options = ServingOptions(folder, adapters=TASKS, dtype="float32")
     return load_embedder(options, place(options))
@@ -147,7 +134,7 @@ def test_images_of_the_benchmark_have_768_tokens(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(FULL_SIZE))
     workload = image_workload(read_network_config(tmp_path / "config.json"), adapter_rank=96)
     assert workload.name == "images, 768 tokens"
-    assert workload.tokens <= gpu_v4.CALL_TOKENS
+    assert workload.tokens <= CALL_TOKENS
     assert len(workload.rows) == 10
 
 
@@ -165,10 +152,30 @@ def test_vectors_that_are_wrong_are_no_result(embedder: Embedder, monkeypatch: p
         measured(embedder, workload, repeats=1, ceiling=1.0)
 
 
-def test_without_a_gpu_it_says_so_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_gpu_it_says_so_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["gpu_v4"])
-    assert gpu_v4.main() == 1
-    assert capsys.readouterr() == ("", "This measures a GPU, and PyTorch sees none here (or is a build for CPU).\n")
+    with pytest.raises(ConfigurationError, match="PyTorch sees none here") as refused:
+        gpu_v4.main()
+    for way_on in ("scripts/install_torch.sh", "docs/gpu.md", "--tiny"):
+        assert way_on in (refused.value.remedy or "")
+
+
+def test_the_whole_command_on_a_tiny_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "figures.json"
+    monkeypatch.setattr(sys, "argv", ["gpu_v4", "--tiny", "--repeats", "2", "--json", str(file)])
+    assert gpu_v4.main() == 0
+    found = json.loads(file.read_text())
+    head, *told = capsys.readouterr().out.splitlines()
+    assert found["machine"]["device"] in head
+    assert found["machine"]["gpu"] is None
+    names = [one["name"] for one in found["figures"]]
+    assert names == ["text, 64 tokens", "text, 512 tokens", "images, 6 tokens"]
+    assert [line.partition(":")[0] for line in told] == names
+    assert set(found["bytes_at_most_beside_the_weights"]) == set(names)
+    for figures in (found, *found["figures"]):
+        numbers = [value for value in figures.values() if isinstance(value, float)]
+        assert all(np.isfinite(value) and value > 0 for value in numbers), figures
+    assert [one["tokens"] for one in found["figures"]] == [512, 512, 504]

@@ -15,7 +15,7 @@ from tests.conftest import missing_bundled_model, need
 from tests.support.code_blocks import ROOT, blocks_of
 
 SHORT = ("--quick", "--repeats", "1", "--seconds", "0.2", "--workload", "single", "--workload", "bulk")
-RESULT_NAMES = {"my-machine.json": SHORT, "my-machine-recovery.json": ()}
+RESULT_NAMES = {"my-machine.json": SHORT, "my-machine-recovery.json": ("--seconds", "0.5")}
 
 pytestmark = [pytest.mark.triton, pytest.mark.usefixtures("tritonserver")]
 
