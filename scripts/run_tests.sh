@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Run every check of this project, with the real Triton in the loop.
 #
-#   scripts/run_tests.sh [--require-all] [--fast] [--with-torch | --without-torch] [pytest arguments ...]
+#   scripts/run_tests.sh [--require-all] [--fast] [--with-torch | --without-torch] [--workers N] [pytest arguments ...]
 #
 #   --require-all     fail on what this machine cannot run (CI); without it that is skipped and listed at the end
 #   --fast            leave out the tests that install from the package index
 #   --with-torch      install torch, which models of the Python backend need, even where pip would take 4 GB of CUDA
 #                     packages with it; without this option it is installed where its build for CPU (250 MB) would come
 #   --without-torch   do not install it, whatever would come; what needs it is skipped and listed at the end
+#   --workers N       run tests in N processes at a time, each with servers of its own (2 to 3 GB of memory); 1 is one after
+#                     the other, as when pytest is given arguments. Without it: 2, or 1 on a single core
 #   --                everything after it goes to pytest, as does every argument that is not named above
 #
 # Exit code 0 when everything passed, 1 when something did not. Makes .venv if there is none. The tests of official clients
@@ -28,7 +30,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 NEEDED_MIB=4000
 DOWNLOAD='310 MB of packages and 100 MB of model files'
 
-require_all='' torch=''
+require_all='' torch='' workers=''
+only_fast=()
 pytest_arguments=()
 while (($#)); do
   case "$1" in
@@ -37,9 +40,14 @@ while (($#)); do
       exit 0
       ;;
     --require-all) require_all=1 ;;
-    --fast) pytest_arguments+=(-m 'not network') ;;
+    --fast) only_fast=(-m 'not network') ;;
     --with-torch) torch=with ;;
     --without-torch) torch=without ;;
+    --workers)
+      workers="${2:-}"
+      [[ $workers =~ ^[1-9][0-9]?$ ]] || fail '--workers takes how many, from 1 to 99.'
+      shift
+      ;;
     --)
       shift
       pytest_arguments+=("$@")
@@ -106,9 +114,19 @@ quietly() {
   fi
 }
 
+# How many workers run the tests where nobody says so. No more than two: most tests wait for servers of several threads, so
+# that two have about two cores to do, and what differs between machines is then how long it takes, not what passes.
+default_workers() {
+  if ((${#pytest_arguments[@]})) || (($(getconf _NPROCESSORS_ONLN) < 2)); then echo 1; else echo 2; fi
+}
+
 run_pytest() {
+  local arguments=(-q --junit-xml=.run/tests.xml)
+  : "${workers:=$(default_workers)}"
+  # tests/support/sharing_out.py says what a worker takes at a time, and in which order.
+  if ((workers > 1)); then arguments+=(--numprocesses "$workers" --dist loadfile --no-loadscope-reorder); fi
   rm -f .run/tests.xml
-  .venv/bin/pytest -q --junit-xml=.run/tests.xml ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+  .venv/bin/pytest "${arguments[@]}" ${only_fast[@]+"${only_fast[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 
 # What was skipped, by name; fails under --require-all when that is anything.

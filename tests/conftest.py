@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -24,6 +24,7 @@ from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
+from tests.support import sharing_out
 from tests.support.live_server import LiveServer, live_server
 from tests.support.twin_repository import pull_twins, twin_repository, twins_of
 from tests.support.twins import publishing
@@ -81,6 +82,16 @@ def missing_torch() -> str | None:
 def missing_fast() -> str | None:
     reason = why_not_here()
     return f"{reason.message} {reason.remedy}" if reason is not None else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
+    return sharing_out.scheduler(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items[:] = sharing_out.in_order(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -214,6 +214,9 @@ def every_stop_as_ctrl_c() -> Iterator[None]:
     """SIGTERM, and the hangup of a closed terminal, end the run in the same order as Ctrl-C."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # What a script starts in the background ignores Ctrl-C, which is not to say that nothing ends it.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]

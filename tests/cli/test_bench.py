@@ -22,7 +22,7 @@ from gateway.bench.staging import Cast
 from gateway.bench.workloads import USUAL, Workload
 from gateway.cards.registry import Registry
 from gateway.cli import build_command
-from gateway.cli.bench import asked_plan, started_with
+from gateway.cli.bench import asked_plan, every_stop_as_ctrl_c, started_with
 from gateway.cli.bench_options import keys_of, pairs, prepare_files, variants
 from gateway.errors import ConfigurationError
 from gateway.types import Precision
@@ -109,6 +109,21 @@ def test_a_stop_ends_the_stack_that_was_started(tritonserver: None, tmp_path: Pa
     gone, alive = psutil.wait_procs(started, timeout=20)
     assert alive == []
     assert gone
+
+
+def test_a_run_in_the_background_ends_when_it_is_told_to() -> None:
+    """What a shell starts with `&` in a script ignores Ctrl-C."""
+
+    def stopped() -> None:
+        with every_stop_as_ctrl_c():
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stopped()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _until_triton_runs(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

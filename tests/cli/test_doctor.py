@@ -92,9 +92,7 @@ def test_a_taken_port_is_a_fault_unless_our_own_gateway_holds_it(tmp_path: Path)
     settings = load_settings(
         port=gateway, triton_grpc_port=grpc, triton_http_port=http, triton_metrics_port=metrics, run_folder=tmp_path
     )
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", grpc))
-        listener.listen()
+    with socket.create_server(("127.0.0.1", grpc)):
         faults = [check for check in port_checks(settings) if not check.ok]
         assert [check.name for check in faults] == [f"port {grpc}"]
         assert f"process {os.getpid()}" in faults[0].finding

@@ -25,6 +25,7 @@ from tests.support.client_environment import (
     client_python,
     client_variables,
 )
+from tests.support.telling import past_capture
 
 RERANKER = "jina-reranker-v2-base-multilingual"
 PROGRAMS = Path(__file__).parent / "programs"
@@ -43,14 +44,8 @@ TEXTS = (
 @pytest.fixture(scope="session")
 def clients_python(pytestconfig: pytest.Config) -> Path:
     """The interpreter that has the clients; a download is told past pytest's own capture."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-
-    def tell(sentence: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n{sentence}", flush=True)
-
     try:
-        return client_python(tell)
+        return client_python(past_capture(pytestconfig))
     except ClientEnvironmentError as error:
         need(str(error))
         raise

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import Settings
+from gateway.triton.embedded.ports import pick_free
 from tests.conftest import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,12 +189,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(url: str, *, process: subprocess.Popen[bytes], log: Path) -> int:
     """The status of a GET, as soon as there is one."""
     deadline = time.monotonic() + 60
@@ -212,12 +206,12 @@ def answers(url: str, *, process: subprocess.Popen[bytes], log: Path) -> int:
 
 @pytest.mark.network
 def test_the_install_steps_and_the_entry_point_work_in_a_clean_environment(image: Image) -> None:
-    port = free_port()
+    port, nobodys = pick_free(2)
     environment = {
         **image.environment,
         "GATEWAY_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "GATEWAY_TRITON_URL": f"127.0.0.1:{free_port()}",
+        "GATEWAY_TRITON_URL": f"127.0.0.1:{nobodys}",
     }
     log = image.root / "log"
     program = shutil.which(image.command[0], path=environment["PATH"])

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.triton.embedded.ports import pick_free
+
 
 class RedisServer:
     """`start` and `stop` it as often as a test likes; what it held is gone after a stop."""
@@ -20,9 +22,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        (self.port,) = pick_free(1)
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,6 @@ def past_capture(config: pytest.Config) -> Callable[[str], None]:
 
     def tell(sentence: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(f"\n{sentence}", flush=True)
+            print(f"\n{sentence}", file=sys.stderr, flush=True)
 
     return tell

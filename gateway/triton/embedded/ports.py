@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ import psutil
 from gateway.errors import EmbeddedTritonError
 
 LOOPBACK = "127.0.0.1"
+# Below what systems give to those who ask for just any port: Linux from 32768 on.
+_PICKED_FROM = range(20_000, 30_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,38 @@ def is_free(port: int, *, host: str = LOOPBACK) -> bool:
 
 
 def pick_free(count: int, *, host: str = LOOPBACK) -> tuple[int, ...]:
-    """Different free ports, held all at once so that the system gives no port twice."""
+    """Different free ports, which for a minute nobody else is given, neither by this function in another process nor by
+    the system. A server that names one gets it."""
+    candidates = iter(random.SystemRandom().sample(_PICKED_FROM, len(_PICKED_FROM)))
     with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((host, 0))
-        return tuple(probe.getsockname()[1] for probe in probes)
+        listeners = [held.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            while not _bound(listener, (host, next(candidates))):
+                pass
+            _keep(listener)
+        return tuple(listener.getsockname()[1] for listener in listeners)
+
+
+def _bound(listener: socket.socket, address: tuple[str, int]) -> bool:
+    """Without SO_REUSEADDR: another's port in TIME_WAIT counts as taken."""
+    try:
+        listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise
+    return True
+
+
+def _keep(listener: socket.socket) -> None:
+    """Leave the port in TIME_WAIT, by a connection that is closed from this side first: past that only SO_REUSEADDR
+    binds."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.listen(1)
+    with socket.create_connection(listener.getsockname()) as client:
+        accepted, _ = listener.accept()
+        accepted.close()
+        client.recv(1)
 
 
 def holder_of(port: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from gateway.errors import EmbeddedTritonError
+from gateway.triton.embedded import ports
 from gateway.triton.embedded.ports import check_free, holder_of, is_free, pick_free
 
 
@@ -69,9 +71,33 @@ def test_an_address_of_another_machine_is_no_taken_port() -> None:
 
 
 def test_picked_ports_differ_and_are_free() -> None:
-    ports = pick_free(20)
-    assert len(set(ports)) == 20
-    assert all(is_free(port) for port in ports)
+    picked = pick_free(20)
+    assert len(set(picked)) == 20
+    assert all(is_free(port) for port in picked)
+
+
+def test_a_picked_port_is_kept_for_the_server_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs beside it takes ports too before that server listens."""
+    picked = pick_free(20)
+    monkeypatch.setattr(ports, "_PICKED_FROM", [*picked, *range(20_000, 20_100)])
+    assert not set(picked) & set(pick_free(20))
+    for port in picked:
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, Triton's among them
+            server.bind(("127.0.0.1", port))
+            server.listen()
+
+
+@pytest.mark.parametrize("reuse", [0, 1])
+def test_no_picked_port_is_one_that_the_system_gives(reuse: int) -> None:
+    given = set()
+    with contextlib.ExitStack() as held:
+        for _ in range(200):
+            any_port = held.enter_context(socket.socket())
+            any_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+            any_port.bind(("127.0.0.1", 0))
+            given.add(any_port.getsockname()[1])
+    assert max(pick_free(200)) < min(given)
 
 
 def test_a_holder_that_cannot_be_seen_is_said_to_be_another_users() -> None:
