@@ -84,4 +84,4 @@ def test_what_was_a_request_goes_without_garbage_collection(server: LiveServer) 
 
 
 def exchanges() -> int:
-    return sum(isinstance(one, Exchange) for one in gc.get_objects())
+    return sum(type(one) is Exchange for one in gc.get_objects())

@@ -20,9 +20,11 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with an environment that counts as installed, whose pip only says what it was asked."""
     binaries = tmp_path / ".venv/bin"
     binaries.mkdir(parents=True)
-    (binaries / "python").symlink_to(sys.executable)
-    for name in ("gateway", "pip"):
-        (binaries / name).write_text('#!/bin/sh\necho "$0 $*"\n')
+    programs = {name: '#!/bin/sh\necho "$0 $*"\n' for name in ("gateway", "pip")}
+    # No link: from another folder Python would not see this environment's packages.
+    programs["python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, script in programs.items():
+        (binaries / name).write_text(script)
         (binaries / name).chmod(0o755)
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     bash(tmp_path, f"fingerprint '{sys.executable}' > .venv/.installed-embedded")
