@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with an environment that counts as installed, whose pip only says what it was asked."""
     binaries = tmp_path / ".venv/bin"
     binaries.mkdir(parents=True)
-    programs = {name: '#!/bin/sh\necho "$0 $*"\n' for name in ("gateway", "pip")}
+    programs = dict.fromkeys(("gateway", "pip"), '#!/bin/sh\necho "$0 $*"\n')
     # No link: from another folder Python would not see this environment's packages.
     programs["python"] = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
     for name, script in programs.items():
