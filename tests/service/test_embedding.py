@@ -20,6 +20,7 @@ from gateway.errors import (
     UnknownModel,
 )
 from gateway.telemetry.metrics import build_metrics
+from gateway.text.pool import TURN_WEIGHT
 from gateway.text.tokenizer import TextTokenizer, Tokenized
 from gateway.types import Overflow, TokenInput, Vocabulary
 from tests.support.running_service import request, running
@@ -160,7 +161,8 @@ async def test_a_deadline_also_ends_the_wait_for_the_tokenizer(
         try:
             async with asyncio.timeout(5):
                 with pytest.raises(DeadlineExceeded):
-                    await service.embedding.embed(request("cat", seconds=0.05))
+                    # So long that it is read in a thread: a short one is no wait, as the loop itself reads it.
+                    await service.embedding.embed(request("cat " * TURN_WEIGHT, seconds=0.05))
         finally:
             free.set()
 
