@@ -6,13 +6,13 @@ import math
 import sys
 from dataclasses import dataclass
 
-# A call's own cost beside a budget of 512: 1.4 ms, and what its first row takes longer in. That is 25 tokens where a core
-# computes 18 of them in a millisecond, and 10 to 15 where it computes 4. Between the two: who takes 25 for 10 pads more
-# than a call is worth, and computed 3 % fewer of 64 clients' queries (AMD EPYC, 2 cores, 2026-11-22).
+# A call's own cost beside a budget of 512: 1.4 ms, and what its first row takes longer in. That is 25 tokens where a
+# core computes 18 of them in a millisecond, and 10 to 15 where it computes 4. Between the two: who takes 25 for 10 pads
+# more than a call is worth, and computed 3 % fewer of 64 clients' queries (AMD EPYC, 2 cores, 2026-11-22).
 _BUDGET_PER_OVERHEAD = 40
 
-# No call is cut to less than this part of the budget on purpose: a tenth to a fifth of its time is then its own cost. So
-# small are bulk calls while urgent ones have to wait for those before them, and at the end of a bulk.
+# No call is cut to less than this part of the budget on purpose: a tenth to a fifth of its time is then its own cost.
+# So small are bulk calls while urgent ones have to wait for those before them, and at the end of a bulk.
 _SMALLEST_CUTS = 4
 
 
