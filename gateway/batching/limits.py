@@ -10,6 +10,8 @@ from dataclasses import dataclass
 # core computes 18 of them in a millisecond, and 10 to 15 where it computes 4. Between the two: who takes 25 for 10 pads
 # more than a call is worth, and computed 3 % fewer of 64 clients' queries (AMD EPYC, 2 cores, 2026-11-22).
 _BUDGET_PER_OVERHEAD = 40
+# Rows that are sent as they are cost nothing to join.
+_BUDGET_PER_UNPADDED_OVERHEAD = 20
 
 # No call is cut to less than this part of the budget on purpose: a tenth to a fifth of its time is then its own cost.
 # So small are bulk calls while urgent ones have to wait for those before them, and at the end of a bulk.
@@ -29,6 +31,7 @@ class SchedulerLimits:
 
     `stops_short_calls` says that the engine hears when a call that is not long is given up. Where it does not, such a
     call keeps its slot until it is answered, though nobody waits: another one would only stand in line behind it.
+    `pads` says that a call's rows are sent at the length of the longest.
     """
 
     max_batch_tokens: int
@@ -40,11 +43,12 @@ class SchedulerLimits:
     interactive_tokens: int = 0
     urgent_beside_others: bool = False
     stops_short_calls: bool = True
+    pads: bool = True
 
     @property
     def call_overhead_tokens(self) -> int:
-        """What a call costs beside its tokens."""
-        return self.max_batch_tokens // _BUDGET_PER_OVERHEAD
+        """What a call costs beside its tokens, as far as padding is accepted for one call less."""
+        return self.max_batch_tokens // (_BUDGET_PER_OVERHEAD if self.pads else _BUDGET_PER_UNPADDED_OVERHEAD)
 
     def bulk_calls(self, *, under_pressure: bool) -> int:
         """How many calls other than urgent ones may be under way: under pressure none that only waits its turn."""

@@ -45,4 +45,5 @@ def limits_of(
         interactive_tokens=min(budget, _INTERACTIVE_TOKENS),
         urgent_beside_others=urgent_beside_others and card.triton.has_graph,
         stops_short_calls=card.triton.takes_rows_unpadded or not short_calls_by_http,
+        pads=not card.triton.takes_rows_unpadded,
     )
