@@ -6,11 +6,11 @@ import math
 import sys
 from dataclasses import dataclass
 
-# A call's own cost beside a budget of 512: 1.4 ms, and what its first row takes longer in. That is 25 tokens where a
-# core computes 18 of them in a millisecond, and 10 to 15 where it computes 4. Between the two: who takes 25 for 10 pads
-# more than a call is worth, and computed 3 % fewer of 64 clients' queries (AMD EPYC, 2 cores, 2026-11-22).
+# A call's own cost is some milliseconds, which are the fewer tokens the slower the processor: 25 beside a budget of 512
+# on one machine, about 15 (an estimate) on another. A 20th had more padding there and 3 % [0, 5] fewer of 64 clients'
+# queries computed than a 40th (AMD EPYC, 2 cores, 2026-11-22).
 _BUDGET_PER_OVERHEAD = 40
-# Rows that are sent as they are cost nothing to join.
+# Rows that are sent as they are need no padding to join; what is best for them was not measured.
 _BUDGET_PER_UNPADDED_OVERHEAD = 20
 
 # No call is cut to less than this part of the budget on purpose: a tenth to a fifth of its time is then its own cost.

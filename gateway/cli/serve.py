@@ -111,8 +111,8 @@ def build_server(settings: Settings, app: ASGIApp) -> StoppableServer:
 def keep_what_is_loaded() -> None:
     """Takes what this process has loaded by now out of the garbage collector's sight.
 
-    A full collection goes through all of it, 160,000 objects in 50 to 100 ms, and 64 clients of short queries set one
-    off every thousand requests: 85 us of each request, and a pause for whoever asks meanwhile (AMD EPYC, 2026-11).
+    A full collection goes through all of it, 160,000 objects in 100 ms, and with 64 short queries at a time one came
+    every thousand: 85 us of each, and a pause for whoever asks meanwhile (AMD EPYC, busy, without a model, 2026-11).
     """
     gc.collect()
     gc.freeze()

@@ -7,7 +7,7 @@ COMPOSE_COMMAND='docker compose --profile all-MiniLM-L6-v2 up -d'
 
 # The interpreter that fits best, or nothing. PYTHON=... wins, then .venv's own; a complete one beats a newer one. The
 # distribution's comes before others on PATH: version managers build without the compiler's profile, and the gateway then
-# takes 12 to 18 % more processor time for a short request.
+# takes 13 to 24 % more processor time for a short request.
 find_python() {
   local candidate first='' system="${SYSTEM_BIN:-/usr/bin}"
   for candidate in ${PYTHON:+"$PYTHON"} .venv/bin/python "$system/python3.12" "$system/python3.11" python3.12 python3.11 python3; do
