@@ -57,6 +57,9 @@ class Precision(Enum):
 # Below this no model is served fast.
 FAST_MIN_COSINE = 0.9999
 
+# The backend pads tokens of a fast call to a multiple of this (`TOKENS_STEP` there), so that a batch changes no vector.
+FAST_BLOCK_TOKENS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class TextInput:

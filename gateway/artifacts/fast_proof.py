@@ -29,13 +29,10 @@ from gateway.cards.schema import Card
 from gateway.errors import ArtifactError
 from gateway.text.canary_row import canary_row
 from gateway.triton.embedded.backend_directory import OUR_BACKENDS
-from gateway.types import FAST_MIN_COSINE, Float64Array, Int64Array
+from gateway.types import FAST_BLOCK_TOKENS, FAST_MIN_COSINE, Float64Array, Int64Array
 
 PACKAGE = "openvino"
 CPU_FACTS = Path("/proc/cpuinfo")
-
-# As in the execution, `TOKENS_STEP`.
-BLOCK_TOKENS = 16
 
 # Between a text's values alone and in a batch.
 MAX_SPREAD = 1e-5
@@ -122,7 +119,7 @@ def _rows(card: Card) -> tuple[list[Int64Array], Int64Array]:
     rows = [canary_row(card, tokenizer).ids, *(one.ids for one in tokenizer.encode(sample_texts()) if len(one.ids))]
     window = card.tokenizer.max_tokens
     rows = [row[:window] for row in rows]
-    whole = window if window % BLOCK_TOKENS else min(window, LONGEST_SAMPLE_TOKENS)
+    whole = window if window % FAST_BLOCK_TOKENS else min(window, LONGEST_SAMPLE_TOKENS)
     return rows, np.resize(max(rows, key=len), whole)
 
 

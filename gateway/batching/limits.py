@@ -31,7 +31,8 @@ class SchedulerLimits:
 
     `stops_short_calls` says that the engine hears when a call that is not long is given up. Where it does not, such a
     call keeps its slot until it is answered, though nobody waits: another one would only stand in line behind it.
-    `pads` says that a call's rows are sent at the length of the longest.
+    `pads` says that a call's rows are sent at the length of the longest. `block_tokens` is what the engine then pads
+    that to a multiple of: rows within one block of length cost the same and share calls.
     """
 
     max_batch_tokens: int
@@ -44,6 +45,7 @@ class SchedulerLimits:
     urgent_beside_others: bool = False
     stops_short_calls: bool = True
     pads: bool = True
+    block_tokens: int = 1
 
     @property
     def call_overhead_tokens(self) -> int:

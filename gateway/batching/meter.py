@@ -33,12 +33,11 @@ class Meter:
         self._calls_in_flight.set_function(calls)
 
     def cut(self, rows: Sequence[Row]) -> None:
-        lengths = [row.length for row in rows]
-        tokens = sum(lengths)
+        tokens = sum([row.tokens for row in rows])
         self._batch_rows.observe(len(rows))
         self._batch_tokens.observe(tokens)
         self._real_tokens.inc(tokens)
-        self._padded_tokens.inc(len(rows) * max(lengths) if self._pads else tokens)
+        self._padded_tokens.inc(len(rows) * max([row.length for row in rows]) if self._pads else tokens)
 
     def queued(self, seconds: float) -> None:
         self._queue_seconds.observe(seconds)

@@ -112,7 +112,14 @@ class Scheduler:
         """
         loop = asyncio.get_running_loop()
         now = self._clock()
-        submission = Submission(rows, deadline=deadline, now=now, future=loop.create_future(), caller=caller)
+        submission = Submission(
+            rows,
+            deadline=deadline,
+            now=now,
+            future=loop.create_future(),
+            caller=caller,
+            block_tokens=self._limits.block_tokens,
+        )
         self._admit(submission, now=now)
         if not submission.rows:
             raise ValueError("nothing to compute")

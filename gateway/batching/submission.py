@@ -51,6 +51,7 @@ _ENDED = cast("asyncio.Future[Outcome]", _Ended())
 class Row:
     """One text waiting for its value. Mutable and slotted: there is one per text on the hot path.
 
+    `tokens` are its own, `length` those that the engine computes for it: a multiple of `block_tokens`.
     `flow` and `line` are where it stands while it waits, by turn and by length; the queue sets them. A row that is
     `alone` shares no call.
     """
@@ -66,6 +67,7 @@ class Row:
         "lost_calls",
         "submission",
         "tag",
+        "tokens",
         "waiting",
     )
 
@@ -73,11 +75,12 @@ class Row:
     line: Line
     tag: int
 
-    def __init__(self, submission: Submission, index: int, given: TokenRow) -> None:
+    def __init__(self, submission: Submission, index: int, given: TokenRow, *, block_tokens: int = 1) -> None:
         self.submission = submission
         self.index = index
         self.given = given
-        self.length = len(given.ids)
+        self.tokens = len(given.ids)
+        self.length = self.tokens if block_tokens == 1 else self.tokens + -self.tokens % block_tokens
         self.waiting = False
         self.lost_calls = 0
         self.alone = False
@@ -105,9 +108,11 @@ class Submission:
         now: float,
         future: asyncio.Future[Outcome],
         caller: str = "",
+        block_tokens: int = 1,
     ) -> None:
+        """`block_tokens`: as `SchedulerLimits` has it."""
         self.caller = caller
-        self.rows = [Row(self, index, row) for index, row in enumerate(rows)]
+        self.rows = [Row(self, index, row, block_tokens=block_tokens) for index, row in enumerate(rows)]
         self.deadline = deadline
         self.submitted_at = now
         self.future = future

@@ -339,6 +339,7 @@ class ModelBuilder:
             one_row_a_call=not installation.batch_invariant,
             urgent_beside_others=options.calls_side_by_side is not None,
             short_calls_by_http=options.triton_http_url is not None,
+            is_fast=card.name in options.fast_models,
         )
         meter = Meter(self._metrics, model=card.name, pads=not card.triton.takes_rows_unpadded)
         weights = options.caller_weights

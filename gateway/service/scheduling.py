@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.batching.limits import SchedulerLimits
 from gateway.cards.schema import Card
 from gateway.triton.engine import Engine, Instances
+from gateway.types import FAST_BLOCK_TOKENS
 
 # A request of so many tokens is one that somebody waits for: 25 ms of a core, for a small model.
 _INTERACTIVE_TOKENS = 512
@@ -31,8 +32,10 @@ def limits_of(
     one_row_a_call: bool,
     urgent_beside_others: bool,
     short_calls_by_http: bool,
+    is_fast: bool = False,
 ) -> SchedulerLimits:
-    """A model's limits. `calls_in_flight` None: as many calls as are computed at once, and one that is ready."""
+    """A model's limits. `calls_in_flight` None: as many calls as are computed at once, and one that is ready.
+    `is_fast`: the embedded Triton was told to compute the model so."""
     on_gpu = instances.on_gpu and card.triton.has_graph
     budget = card.batching.max_batch_tokens_on_gpu if on_gpu else card.batching.max_batch_tokens
     return SchedulerLimits(
@@ -46,4 +49,5 @@ def limits_of(
         urgent_beside_others=urgent_beside_others and card.triton.has_graph,
         stops_short_calls=card.triton.takes_rows_unpadded or not short_calls_by_http,
         pads=not card.triton.takes_rows_unpadded,
+        block_tokens=FAST_BLOCK_TOKENS if is_fast else 1,
     )

@@ -84,7 +84,7 @@ class Metrics:
     batch_rows: Histogram  # model
     batch_tokens: Histogram  # model; real tokens of one call
     real_tokens: Counter  # model
-    padded_tokens: Counter  # model; rows x longest row; as real_tokens where rows go unpadded
+    padded_tokens: Counter  # model; rows x longest row, in whole blocks if fast; as real_tokens where rows go unpadded
     queued_rows: Gauge  # model
     queued_tokens: Gauge  # model
     calls_in_flight: Gauge  # model
@@ -188,7 +188,7 @@ def _of_batches(declare: _Declaring) -> dict[str, Any]:
             "batch_tokens", "Tokens in one Triton call, without padding.", "model", buckets=_TOKENS
         ),
         "real_tokens": declare.counter("real_tokens", "Tokens sent to Triton, without padding.", "model"),
-        "padded_tokens": declare.counter("padded_tokens", "Tokens sent to Triton, padding included.", "model"),
+        "padded_tokens": declare.counter("padded_tokens", "Tokens that are computed, padding included.", "model"),
         "queued_rows": declare.gauge("queued_rows", "Rows waiting for a batch.", "model"),
         "queued_tokens": declare.gauge("queued_tokens", "Tokens waiting for a batch.", "model"),
         "calls_in_flight": declare.gauge("calls_in_flight", "Triton calls under way.", "model"),

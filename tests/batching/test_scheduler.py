@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.batching.call import CallResult
+from gateway.batching.meter import Meter
+from gateway.batching.scheduler import Scheduler
 from gateway.batching.submission import Outcome
 from gateway.errors import (
     BackendProcessDied,
@@ -22,6 +26,7 @@ from gateway.errors import (
     InvalidVector,
     Overloaded,
 )
+from gateway.telemetry.metrics import build_metrics
 from gateway.types import TokenRow
 from tests.support.running_service import until
 from tests.support.scripted_call import ScriptedCall, row, vector_of
@@ -57,6 +62,37 @@ async def test_the_end_of_a_bulk_goes_in_ever_smaller_calls() -> None:
     call.held.set()
     await sent
     assert list(map(len, call.calls)) == [32, 16, 16]
+
+
+async def test_what_the_engine_pads_to_the_same_block_goes_together_at_its_own_length() -> None:
+    """Of 1 to 40 tokens each call holds those of one block of 16, where without blocks 40 lengths make more calls."""
+    lengths = [1 + number % 40 for number in range(160)]
+    found = {}
+    for block_tokens in (1, 16):
+        call = ScriptedCall()
+        target = scheduler(call, block_tokens=block_tokens, max_batch_tokens=1024)
+        outcome = await submit(target, *enumerate(lengths))
+        np.testing.assert_array_equal(outcome.values, expected([row(*spec) for spec in enumerate(lengths)]))
+        assert sorted(chain(*call.lengths)) == sorted(lengths), "rows are sent as they are"
+        found[block_tokens] = [{-(-length // 16) for length in sent} for sent in call.lengths]
+    assert all(len(blocks) == 1 for blocks in found[16])
+    # 1,024 tokens, then the smaller calls that a bulk ends with.
+    assert len(found[16]) < len(found[1])
+
+
+async def test_what_the_engine_adds_counts_as_padding() -> None:
+    metrics = build_metrics(version="test")
+    limits = replace(LIMITS, block_tokens=16)
+    target = Scheduler(ScriptedCall(), limits=limits, meter=Meter(metrics, model="scripted"))
+    await submit(target, (1, 17), (2, 20), (3, 32))
+    await asyncio.sleep(0)  # metrics are counted behind the answer
+    counted = {
+        sample.name: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.endswith("_tokens_total")
+    }
+    assert (counted["gateway_real_tokens_total"], counted["gateway_padded_tokens_total"]) == (17 + 20 + 32, 3 * 32)
 
 
 async def test_a_query_overtakes_a_bulk() -> None:

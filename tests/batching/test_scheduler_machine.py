@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -49,10 +50,11 @@ FAULTS = (
 
 @dataclass
 class Request:
-    """What was asked for, and what became of it."""
+    """What was asked for, and what became of it. The engine computes `computed` tokens for rows of `lengths`."""
 
     ids: Sequence[int]
     lengths: Sequence[int]
+    computed: Sequence[int]
     deadline: float
     is_patient: bool
     cancelled_at: float | None = None
@@ -60,7 +62,7 @@ class Request:
 
     @property
     def is_interactive(self) -> bool:
-        return sum(self.lengths) <= INTERACTIVE and max(self.lengths) <= LONG
+        return sum(self.computed) <= INTERACTIVE and max(self.computed) <= LONG
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Engine:
     """Implements `gateway.batching.call.ModelCall`, and checks every call by itself."""
 
     loop: VirtualLoop
+    block_tokens: int = 1
     requests: dict[int, Request] = field(default_factory=dict)
     faults: list[Exception] = field(default_factory=list)
     invalid: set[int] = field(default_factory=set)
@@ -80,7 +83,7 @@ class Engine:
     broken: list[str] = field(default_factory=list)
 
     async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
-        ids, lengths = [int(one.ids[0]) for one in rows], [len(one.ids) for one in rows]
+        ids, lengths = [int(one.ids[0]) for one in rows], [self.computed(len(one.ids)) for one in rows]
         self._check(ids, lengths, timeout_seconds=timeout_seconds, urgent=urgent)
         is_long = max(lengths) > LONG
         self._count(+1, urgent=urgent, is_long=is_long)
@@ -95,6 +98,10 @@ class Engine:
             self._count(-1, urgent=urgent, is_long=is_long)
         bad = {place: InvalidVector("NaN") for place, one in enumerate(ids) if one in self.invalid}
         return CallResult([vector_of(one.ids) for one in rows], bad)
+
+    def computed(self, length: int) -> int:
+        """In whole blocks."""
+        return math.ceil(length / self.block_tokens) * self.block_tokens
 
     def _check(self, ids: list[int], lengths: list[int], *, timeout_seconds: float, urgent: bool) -> None:
         now, asked = self.loop.time(), [self.requests[one] for one in ids]
@@ -124,10 +131,10 @@ class Engine:
 
 
 class SchedulerMachine(RuleBasedStateMachine):
-    @initialize(beside_others=st.booleans())
-    def start(self, beside_others: bool) -> None:
+    @initialize(beside_others=st.booleans(), block_tokens=st.sampled_from([1, 16]))
+    def start(self, beside_others: bool, block_tokens: int) -> None:
         self.loop = VirtualLoop()
-        self.engine = Engine(self.loop)
+        self.engine = Engine(self.loop, block_tokens=block_tokens)
         limits = SchedulerLimits(
             max_batch_tokens=BUDGET,
             max_queued_tokens=10**6,
@@ -136,6 +143,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             long_row_tokens=LONG,
             interactive_tokens=INTERACTIVE,
             urgent_beside_others=beside_others,
+            block_tokens=block_tokens,
         )
         meter = Meter(build_metrics(version="test"), model="scripted")
         self.scheduler = Scheduler(
@@ -154,7 +162,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def ask(self, *, lengths: list[int], seconds: float, caller: str, adapter: int, invalid: bool) -> None:
         ids = range(self.next_id, self.next_id + len(lengths))
         self.next_id += len(lengths)
-        request = Request(ids, lengths, self.loop.time() + seconds, is_patient=seconds >= PATIENT_SECONDS)
+        computed = [self.engine.computed(length) for length in lengths]
+        deadline = self.loop.time() + seconds
+        request = Request(ids, lengths, computed, deadline, is_patient=seconds >= PATIENT_SECONDS)
         self.engine.requests |= dict.fromkeys(ids, request)
         if invalid and len(lengths) % 5 == 0:
             self.engine.invalid.add(ids[0])

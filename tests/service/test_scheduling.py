@@ -11,13 +11,19 @@ from gateway.batching.limits import SchedulerLimits
 from gateway.cards.schema import BatchSpec, Card
 from gateway.service.scheduling import instances_of, limits_of
 from gateway.triton.engine import Instances
+from gateway.types import FAST_BLOCK_TOKENS
 from tests.support.scripted_engine import ScriptedEngine
 from tests.support.tiny_models import tiny_card
 from tests.support.unpadded_engine import unpadded_card
 
 
 def limits(
-    card: Card, instances: Instances, *, calls_in_flight: int | None = None, short_calls_by_http: bool = False
+    card: Card,
+    instances: Instances,
+    *,
+    calls_in_flight: int | None = None,
+    short_calls_by_http: bool = False,
+    is_fast: bool = False,
 ) -> SchedulerLimits:
     return limits_of(
         card,
@@ -28,6 +34,7 @@ def limits(
         one_row_a_call=False,
         urgent_beside_others=True,
         short_calls_by_http=short_calls_by_http,
+        is_fast=is_fast,
     )
 
 
@@ -97,3 +104,8 @@ def test_what_goes_by_http_cannot_be_stopped(tmp_path: Path) -> None:
         for by_http in (False, True)
     }
     assert found == {False: [True, True], True: [False, True]}
+
+
+def test_a_fast_model_s_rows_are_cut_by_the_blocks_that_its_backend_computes(tmp_path: Path) -> None:
+    card = tiny_card(tmp_path)
+    assert [limits(card, Instances(1), is_fast=fast).block_tokens for fast in (False, True)] == [1, FAST_BLOCK_TOKENS]

@@ -3,6 +3,7 @@ each its own text's alone whoever computes beside it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +20,7 @@ from gateway.text.tokenizer import TextTokenizer
 from gateway.triton.embedded.background import BackgroundTriton
 from gateway.triton.embedded.ports import Ports, pick_free
 from gateway.triton.embedded.supervisor import EmbeddedTriton
-from gateway.types import FAST_MIN_COSINE
+from gateway.types import FAST_BLOCK_TOKENS, FAST_MIN_COSINE
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, VOCABULARIES, missing_bundled_model, missing_fast, need
 from tests.support.live_server import live_server
 
@@ -90,6 +91,12 @@ def test_the_list_of_models_and_the_metrics_say_what_serves(fast_gateway: httpx.
     assert (
         f'gateway_model_precision{{model="{BUNDLED_MODEL}",precision="fast"}} 1.0' in fast_gateway.get("/metrics").text
     )
+
+
+def test_what_the_backend_pads_is_counted(fast_gateway: httpx.Client) -> None:
+    embedded(fast_gateway, TEXTS)
+    [padded_tokens] = re.findall(r"^gateway_padded_tokens_total{.*} (\S+)$", fast_gateway.get("/metrics").text, re.M)
+    assert float(padded_tokens) % FAST_BLOCK_TOKENS == 0
 
 
 def test_token_vectors_have_the_texts_own_length(fast_gateway: httpx.Client) -> None:

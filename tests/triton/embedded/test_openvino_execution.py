@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from gateway.triton.embedded.backend_directory import OUR_BACKENDS
+from gateway.types import FAST_BLOCK_TOKENS
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, missing_fast, need
 
 GRAPH = REPOSITORY / BUNDLED_MODEL / "1" / "model.onnx"
@@ -65,6 +66,10 @@ def test_neighbours_change_nothing_and_would_without_whole_blocks(
     assert spread(execution) == 0
     monkeypatch.setattr(backend, "TOKENS_STEP", 1)
     assert spread(execution) > 1e-5
+
+
+def test_the_scheduler_cuts_by_the_blocks_that_are_computed(backend: ModuleType) -> None:
+    assert backend.TOKENS_STEP == FAST_BLOCK_TOKENS
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17])
