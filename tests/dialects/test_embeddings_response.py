@@ -50,16 +50,20 @@ def test_the_envelope_is_openais(encoding: Encoding) -> None:
     assert [(item["object"], item["index"]) for item in answer["data"]] == [("embedding", 0), ("embedding", 1)]
 
 
+@pytest.mark.parametrize("encoding", [Encoding.FLOAT, Encoding.BASE64])
 @pytest.mark.parametrize(("rows", "size"), [(1, 20_000), (20, 1024), (130, 129), (2000, 10)])
-def test_items_of_large_answers_in_numbers_are_those_of_small_ones(rows: int, size: int) -> None:
+def test_items_of_large_answers_are_those_of_small_ones(rows: int, size: int, encoding: Encoding) -> None:
     vectors = np.random.default_rng(2).uniform(-0.9, 0.9, (rows, size)).astype(np.float32)
     vectors[0, 0], vectors[-1, -1] = 7.25, -1e-30
-    whole = json.loads(bytes(encode_answer_now(result(vectors, model='odd "name"'), [Encoding.FLOAT])))
+    body = encode_answer_now(result(vectors, model='odd "name"'), [encoding])
+    assert isinstance(body, memoryview), "this is not the way of large ones"
+    whole = json.loads(bytes(body))
     assert list(whole) == ["object", "data", "model", "usage"]
     assert (whole["object"], whole["model"]) == ("list", 'odd "name"')
     assert [list(item) for item in whole["data"]] == [["object", "index", "embedding"]] * rows
     assert [(item["object"], item["index"]) for item in whole["data"]] == [("embedding", n) for n in range(rows)]
-    read = np.array([item["embedding"] for item in whole["data"]], np.float64).astype(np.float32)
+    rows_of = {Encoding.FLOAT: lambda item: item["embedding"], Encoding.BASE64: decode}[encoding]
+    read = np.array([rows_of(item) for item in whole["data"]], np.float64).astype(np.float32)
     assert np.array_equal(read.view(np.uint32), vectors.view(np.uint32))
 
 
