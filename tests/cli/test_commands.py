@@ -108,3 +108,38 @@ def test_what_a_command_refuses_is_wrong_usage() -> None:
     assert refused.exit_code == 2
     assert "Usage: gateway models list [OPTIONS]" in refused.output
     assert "No such option: --sopa" in refused.output
+
+
+# What a command has no use for until it does what was asked, each by its own measure.
+COMPUTING = ("onnx", "onnxruntime", "huggingface_hub", "gateway.artifacts.pulling")
+WEB = ("fastapi", "gateway.app")
+
+
+@pytest.mark.parametrize(
+    ("module", "unused"),
+    [
+        ("gateway.cli.up", (*COMPUTING, *WEB, "gateway.bench")),
+        ("gateway.cli.serve", (*COMPUTING, *WEB, "gateway.bench")),
+        ("gateway.cli.doctor", (*COMPUTING, *WEB, "gateway.bench", "grpc", "httpx", "tokenizers")),
+        ("gateway.cli.bench", WEB),
+        ("gateway.cli.model_list", (*COMPUTING, *WEB, "gateway.bench", "httpx")),
+        ("gateway.cli.model_resolve", (*COMPUTING, *WEB, "gateway.bench", "grpc", "httpx", "tokenizers")),
+        ("gateway.cli.model_render", (*COMPUTING, *WEB, "gateway.bench", "grpc", "httpx", "tokenizers")),
+        ("gateway.cli.model_pull", (*WEB, "gateway.bench", "grpc", "gateway.triton.grpc_engine")),
+        ("gateway.cli.model_verify", (*WEB, "gateway.bench")),
+        ("gateway.app", COMPUTING),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(module: str, unused: tuple[str, ...]) -> None:
+    program = f"import sys, {module}\n{IMPORTED}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(done.stderr.splitlines())
+    assert module in modules
+    assert imported(unused, modules) == []
+
+
+@pytest.mark.parametrize("words", ["list --sopa", "list --help"])
+def test_a_command_of_models_imports_none_beside_it(words: str) -> None:
+    modules = modules_after("models", *words.split(), code=2 if "sopa" in words else 0)
+    commands = tuple(command.module for command in COMMANDS.values())
+    assert imported(commands, modules) == ["gateway.cli.model_list"]
