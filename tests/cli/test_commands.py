@@ -120,6 +120,7 @@ WEB = ("fastapi", "gateway.app")
     [
         ("gateway.cli.up", (*COMPUTING, *WEB, "gateway.bench")),
         ("gateway.cli.serve", (*COMPUTING, *WEB, "gateway.bench")),
+        ("gateway.cli.runpod", (*COMPUTING, "gateway.bench")),
         ("gateway.cli.doctor", (*COMPUTING, *WEB, "gateway.bench", "grpc", "httpx", "tokenizers")),
         ("gateway.cli.bench", WEB),
         ("gateway.cli.model_list", (*COMPUTING, *WEB, "gateway.bench", "httpx")),
