@@ -40,7 +40,7 @@ import psutil
 from benchmarks.command import REPOSITORY, ROOT, at_least, exit_with, installed_embedder
 from benchmarks.eight_bits import write_eight_bits
 from benchmarks.natural_texts import natural_texts
-from gateway.artifacts.fast_proof import this_machine
+from gateway.artifacts.fast_machine import this_machine
 from gateway.artifacts.inference import Batch, feeds_of, padded
 from gateway.artifacts.measuring import load_tokenizer
 from gateway.cards.loading import load_card

@@ -5,7 +5,6 @@ float32, alone and in batches. It takes seconds, so the lock keeps it.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gateway.artifacts.exclusive import exclusive
+from gateway.artifacts.fast_machine import this_machine
 from gateway.artifacts.inference import Array, Batch, GraphRun, feeds_of, padded, results_of
 from gateway.artifacts.lock import write_lock
 from gateway.artifacts.measuring import load_tokenizer
@@ -30,9 +30,6 @@ from gateway.errors import ArtifactError
 from gateway.text.canary_row import canary_row
 from gateway.triton.embedded.backend_directory import OUR_BACKENDS
 from gateway.types import FAST_BLOCK_TOKENS, FAST_MIN_COSINE, Float64Array, Int64Array
-
-PACKAGE = "openvino"
-CPU_FACTS = Path("/proc/cpuinfo")
 
 # Between a text's values alone and in a batch.
 MAX_SPREAD = 1e-5
@@ -62,15 +59,6 @@ def proved_fast(card: Card) -> FastProof:
     proof = prove_fast(card)
     _note(card, installation, proof)
     return proof
-
-
-def this_machine() -> str:
-    """Processor and version of the package, as far as they decide what comes out."""
-    with contextlib.suppress(OSError):
-        for line in CPU_FACTS.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()}, {PACKAGE} {_version()}"
-    return f"unknown processor, {PACKAGE} {_version()}"
 
 
 def prove_fast(card: Card) -> FastProof:
@@ -169,10 +157,3 @@ def _note(card: Card, installation: Installation, proof: FastProof) -> None:
     with contextlib.suppress(ArtifactError, OSError), exclusive(card.path_of(PULL_LOCK_FILE), wait=False):
         if installation.files and read_installation(card) == installation:
             write_lock(card, replace(installation, fast=proof))
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

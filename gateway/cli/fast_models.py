@@ -6,7 +6,8 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.artifacts.fast_proof import CPU_FACTS, PACKAGE, proved_fast, this_machine
+from gateway.artifacts.fast_machine import CPU_FACTS, PACKAGE, this_machine
+from gateway.cards.installation import FastProof
 from gateway.cards.precision import why_not_fast
 from gateway.cards.schema import Card
 from gateway.cli.health_check import Check
@@ -52,6 +53,15 @@ def chosen_fast_models(settings: Settings, cards: Sequence[Card]) -> FastModels:
             f"GATEWAY_PRECISION is fast. {notes[0].removesuffix(' It is served exactly.')}", remedy=EXACT
         )
     return FastModels(tuple(models), tuple(notes))
+
+
+def proved_fast(card: Card) -> FastProof:
+    """As in `fast_proof`."""
+    # Here, because that module computes: with packages that take long to import and much memory, which a gateway that
+    # serves exactly would hold for as long as it runs.
+    from gateway.artifacts import fast_proof
+
+    return fast_proof.proved_fast(card)
 
 
 def why_not(settings: Settings) -> ConfigurationError | None:

@@ -18,7 +18,7 @@ from gateway.cards.precision import why_not_fast
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
 from gateway.cli.named_models import JsonOption, RepositoryOption
-from gateway.cli.triton_proof import loaded_models
+from gateway.cli.running_triton import loaded_models
 from gateway.settings import load_settings
 
 COLUMNS = ("Model", "State", "Variant", "Size", "Dims", "Tokens")

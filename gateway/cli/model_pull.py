@@ -11,7 +11,8 @@ from rich.console import Console
 from gateway.artifacts.pull_order import DOWNLOADS
 from gateway.artifacts.pulling import PullResult, is_settled, pull
 from gateway.artifacts.sources import SourceChoice
-from gateway.artifacts.vocabularies import SOURCES, install_vocabulary
+from gateway.artifacts.vocabularies import SOURCES
+from gateway.artifacts.vocabulary_installing import install_vocabulary
 from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card

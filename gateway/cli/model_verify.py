@@ -18,7 +18,8 @@ from gateway.artifacts.verification import note_verified, verify
 from gateway.cards.installation import read_installation
 from gateway.cards.registry import Registry
 from gateway.cli.named_models import JsonOption, NamesArgument, RepositoryOption, chosen_cards
-from gateway.cli.triton_proof import prove_through_triton, triton_address
+from gateway.cli.running_triton import triton_address
+from gateway.cli.triton_proof import prove_through_triton
 from gateway.errors import ArtifactError
 from gateway.settings import Settings, load_settings
 from gateway.triton.endpoint import grpc_address

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from gateway.artifacts.completeness import is_complete
-from gateway.artifacts.pulling import pull
-from gateway.artifacts.sources import SourceChoice
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
-from gateway.cli.download_bar import DownloadBar
-from gateway.cli.fetching import fetching_of
-from gateway.cli.model_pull import variant_from_settings
 from gateway.cli.named_models import cards_named
 from gateway.cli.torch_presence import refuse_what_cannot_run
 from gateway.cli.up import complete_cards
@@ -37,7 +30,10 @@ def ready_models(settings: Settings, *, volume: Path = VOLUME) -> tuple[Settings
         downloads = settings.model_copy(update={"run_folder": downloads_on(volume)})
     for card in _missing(settings):
         refuse_what_cannot_run(card)  # before gigabytes are fetched
-        _pull(card, downloads)
+        # Here: a worker that has its models starts without what pulling needs, and does not hold it for its life.
+        from gateway.cli.runpod_pulling import pull_to_serve
+
+        pull_to_serve(card, downloads)
     cards = complete_cards(settings)
     return settings.model_copy(update={"models": tuple(card.name for card in cards)}), cards
 
@@ -54,11 +50,3 @@ def _missing(settings: Settings) -> list[Card]:
     registry = Registry.from_repository(settings.model_repository)
     asked = [cards_named(registry, name) for name in settings.models]
     return [card for cards in asked if not any(map(is_complete, cards)) for card in cards]
-
-
-def _pull(card: Card, settings: Settings) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"{card.name} is under this licence: {card.licence}", markup=False)
-    with DownloadBar(console, title=f"Pulling {card.name}") as bar:
-        pull(card, fetching_of(settings, SourceChoice.AUTO, bar), variant=variant_from_settings(card, settings))
-    console.print(f"{card.name} is complete in {card.folder}.", markup=False)

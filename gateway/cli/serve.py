@@ -9,14 +9,13 @@ import math
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.app import GatewayApp, create_app
 from gateway.cli.http_protocol import guarded_protocol
 from gateway.cli.named_models import RepositoryOption
 from gateway.cli.setting_help import PORT, default_of
@@ -24,6 +23,9 @@ from gateway.errors import SetupError
 from gateway.settings import Settings, load_settings
 from gateway.telemetry.logging import configure_logging
 from gateway.triton.embedded.ports import holder_of
+
+if TYPE_CHECKING:
+    from gateway.app import GatewayApp
 
 # Longer than common clients keep an idle connection, so that they close it and no request meets a closing one.
 _KEEP_ALIVE_SECONDS = 75
@@ -45,6 +47,9 @@ def serve(
 ) -> None:
     """Run the gateway alone, against a Triton that runs elsewhere (TRITON_URL)."""
     settings = load_settings(host=host, port=port, triton_url=triton_url, model_repository=model_repository)
+    # Here: it takes as long to import as all the rest, and neither the help nor a refused setting needs it.
+    from gateway.app import create_app
+
     run_server(settings, create_app(settings))
 
 

@@ -1,4 +1,4 @@
-"""Whether the running Triton answers as the files in this process do, and what it has loaded: asked, never demanded."""
+"""Whether the running Triton answers as the files in this process do: asked, never demanded."""
 
 from __future__ import annotations
 
@@ -11,50 +11,20 @@ from gateway.artifacts.findings import Finding
 from gateway.artifacts.measuring import load_tokenizer
 from gateway.cards.installation import expected_canary, read_installation
 from gateway.cards.schema import Card
-from gateway.cli import run_file
+from gateway.cli.running_triton import LIVE_SECONDS
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.service.calling import call_of
 from gateway.service.canary import canary_value
-from gateway.settings import Settings
 from gateway.text.canary_row import canary_row
-from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import GrpcEngine
 
-LIVE_SECONDS = 1.0
 CALL_SECONDS = 60.0
-
-
-def triton_address(settings: Settings) -> str:
-    """The Triton of the `gateway up` that runs here, else the configured one."""
-    running = run_file.read(settings.run_folder / run_file.RUN_FILE_NAME)
-    if run_file.is_running(running):
-        return f"127.0.0.1:{running['ports']['grpc']}"
-    return grpc_address(settings.triton_url)
-
-
-def loaded_models(settings: Settings) -> frozenset[str]:
-    """The names of the Triton models that are ready now; none where no Triton answers quickly. Never raises."""
-    try:
-        return asyncio.run(_ready(triton_address(settings)))
-    except GatewayError:
-        return frozenset()
 
 
 def prove_through_triton(cards: Sequence[Card], address: str) -> dict[str, Finding] | None:
     """For each card that Triton has loaded, whether it gives the known text's value; None where no Triton answers."""
     return asyncio.run(_prove(cards, address))
-
-
-async def _ready(address: str) -> frozenset[str]:
-    engine = GrpcEngine(address)
-    try:
-        if not await engine.is_live(timeout_seconds=LIVE_SECONDS):
-            return frozenset()
-        statuses = await engine.models(timeout_seconds=LIVE_SECONDS)
-        return frozenset(status.name for status in statuses if status.ready)
-    finally:
-        await engine.close()
 
 
 async def _prove(cards: Sequence[Card], address: str) -> dict[str, Finding] | None:

@@ -6,16 +6,16 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import psutil
 import typer
 from typer.models import OptionInfo
 
-from gateway.app import create_app
 from gateway.artifacts.completeness import is_complete, missing_files
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card, Model
@@ -44,6 +44,9 @@ from gateway.triton.embedded.python_models import PythonModelSettings
 from gateway.triton.embedded.side_by_side import calls_side_by_side
 from gateway.triton.embedded.supervisor import EmbeddedTriton, Progress
 from gateway.types import Precision
+
+if TYPE_CHECKING:
+    from gateway.app import GatewayApp
 
 
 def _port(purpose: str, field: str) -> OptionInfo:
@@ -126,14 +129,26 @@ def run(settings: Settings, record: Path) -> None:
     run_file.write(record, url=url, ports=named_ports(settings), models=names)
     line = ProgressLine(sys.stdout)
     with BackgroundTriton(embedded_triton(settings, line, fast_models=fast.models)) as background:
-        report = background.start(names)
+        report = background.start(names, meanwhile=import_app)
         line.finish(report)
         has_keys = bool(settings.api_keys or settings.api_keys_file)
         served = served_models(settings, report.ready)
         block = ready_block(url, endpoints=report.endpoints, models=served, with_keys=has_keys)
         with announced(url, block, sys.stdout):
-            app = create_app(settings, calls_side_by_side=side_by_side(settings), fast_models=fast.models)
-            run_server(settings, app)
+            run_server(settings, app_of(settings, fast_models=fast.models))
+
+
+def import_app() -> None:
+    """What `app_of` needs. It takes as long to import as all the rest: nobody waits for it while Triton loads its
+    models, and a help or a refusal does without."""
+    import_module("gateway.app")
+
+
+def app_of(settings: Settings, *, fast_models: Sequence[str]) -> GatewayApp:
+    # Here, as `import_app` says.
+    from gateway.app import create_app
+
+    return create_app(settings, calls_side_by_side=side_by_side(settings), fast_models=fast_models)
 
 
 def embedded_triton(

@@ -41,9 +41,10 @@ from gateway.text.image_prompt import ImagePrompt
 from gateway.text.reading import InputReader, ReadingLimits
 from gateway.text.tokenizer import TextTokenizer
 from gateway.text.vocabularies import Cl100kBase
-from gateway.triton.endpoint import grpc_address, http_port_mistake
+from gateway.triton.endpoint import grpc_address
 from gateway.triton.engine import Engine
 from gateway.triton.grpc_engine import connection
+from gateway.triton.http_port_mistake import http_port_mistake
 from gateway.types import LongDocuments, OwnPrefixes, Precision, Vocabulary
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import tiktoken_ext.openai_public
 
-from gateway.artifacts.vocabularies import CL100K_BASE, VocabularySource, install_vocabulary, is_installed
+from gateway.artifacts.vocabularies import CL100K_BASE, VocabularySource, is_installed
+from gateway.artifacts.vocabulary_installing import install_vocabulary
 from gateway.errors import ArtifactError
 from tests.support.local_index import LocalIndex, local_index, make_wheel
 

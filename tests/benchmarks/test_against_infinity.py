@@ -14,13 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from typer.main import get_command
 
 from benchmarks import against_infinity
 from benchmarks.against_infinity import ENGINE, REQUIREMENTS, SIZE, install, is_installed, main, running
 from gateway.bench.bars import BARS
 from gateway.bench.workloads import Workload
-from gateway.cli import build_command
+from gateway.cli.commands import GATEWAY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,7 +155,7 @@ def unknown_options(line: str) -> set[str]:
     assert dash == "-m"
     known = set() if module == "gateway" else options_of(module)
     if module in ("gateway", against_infinity.__name__):
-        bench = get_command(build_command()).commands["bench"]  # type: ignore[attr-defined]
+        bench = next(command.load() for command in GATEWAY.commands if command.name == "bench")
         known |= {option for parameter in bench.params for option in parameter.opts}
     return {word for word in words if word.startswith("--")} - known
 

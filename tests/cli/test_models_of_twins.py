@@ -13,7 +13,8 @@ from gateway.artifacts.completeness import is_complete
 from gateway.artifacts.findings import Finding
 from gateway.cli import run_file
 from gateway.cli.health_checks import model_checks
-from gateway.cli.triton_proof import loaded_models, prove_through_triton, triton_address
+from gateway.cli.running_triton import loaded_models, triton_address
+from gateway.cli.triton_proof import prove_through_triton
 from gateway.cli.up import complete_cards, memory_note, missing_members
 from gateway.errors import ArtifactError
 from gateway.settings import load_settings

@@ -26,9 +26,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from typer.main import get_command
 
-from gateway.cli import build_command
+from gateway.cli.commands import GATEWAY
 from gateway.triton.embedded.ports import pick_free
 from tests.conftest import BUNDLED_MODEL, REPOSITORY, missing_bundled_model, need
 from tests.support import runpod_worker
@@ -171,7 +170,8 @@ def test_works_against_a_runpod_worker(block: Block, runpod_url: str) -> None:
 @pytest.mark.parametrize("block", marked("not run: needs runpod"), ids=str)
 def test_names_targets_options_and_fields_that_exist(block: Block) -> None:
     dockerfile = (ROOT / "Dockerfile.gateway").read_text()
-    parameters = {parameter.opts[0] for parameter in get_command(build_command()).commands["runpod"].params}
+    runpod = next(command.load() for command in GATEWAY.commands if command.name == "runpod")
+    parameters = {parameter.opts[0] for parameter in runpod.params}
     for words in words_of(block):
         pairs = dict(itertools.pairwise(words))
         if words[:2] == ["docker", "build"]:

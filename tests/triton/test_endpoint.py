@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.triton.endpoint import grpc_address, http_address, http_port_mistake
+from gateway.triton.endpoint import grpc_address, http_address
 from gateway.triton.grpc_engine import GrpcEngine
+from gateway.triton.http_port_mistake import http_port_mistake
 from tests.conftest import ServedTriton
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from gateway.triton.embedded.supervisor import EmbeddedTriton, StartReport
@@ -32,9 +32,12 @@ class BackgroundTriton:
     ) -> None:
         self.stop()
 
-    def start(self, models: Sequence[str]) -> StartReport:
-        """Blocks until the models are served. An exception in this thread, Ctrl-C say, leaves the stop to `stop`."""
+    def start(self, models: Sequence[str], *, meanwhile: Callable[[], object] | None = None) -> StartReport:
+        """Blocks until the models are served; `meanwhile` runs in this thread until then. An exception in this thread,
+        Ctrl-C say, leaves the stop to `stop`."""
         self._starting = asyncio.run_coroutine_threadsafe(self.triton.start(models), self._loop)
+        if meanwhile is not None:
+            meanwhile()
         return self._starting.result()
 
     def stop(self) -> None:
