@@ -60,6 +60,9 @@ StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
 
 VERSION = installed_version("triton-embeddings-gateway")
 
+_DESCRIPTION = (
+    "Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by NVIDIA Triton."
+)
 _EXPOSED_HEADERS = (
     "x-request-id",
     "openai-processing-ms",
@@ -157,8 +160,7 @@ def create_app(
     app = GatewayApp(
         title="Embeddings gateway",
         version=VERSION,
-        description="Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by "
-        "NVIDIA Triton.",
+        description=_DESCRIPTION,
         middleware_stack=_middleware(settings, metrics, routes),
         dialects=dialects,
         lifespan=lifespan,
