@@ -31,7 +31,7 @@ from gateway.dialects.inputs import InputLimits
 from gateway.dialects.jina import Jina
 from gateway.dialects.ollama import Ollama
 from gateway.dialects.openai import OpenAI
-from gateway.dialects.owners import error_renderer
+from gateway.dialects.owners import DialectRoutes, error_renderer
 from gateway.dialects.routing import ExactRoutes
 from gateway.dialects.runpod_http import RunPod
 from gateway.dialects.service_pages import OPEN_PATHS, ServicePages
@@ -60,6 +60,9 @@ StartServices = Callable[[Metrics], AbstractAsyncContextManager[Services]]
 
 VERSION = installed_version("triton-embeddings-gateway")
 
+_DESCRIPTION = (
+    "Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by NVIDIA Triton."
+)
 _EXPOSED_HEADERS = (
     "x-request-id",
     "openai-processing-ms",
@@ -137,6 +140,7 @@ def create_app(
     """
     metrics = build_metrics(version=VERSION)
     dialects = (choose_dialects or public_dialects)(settings)
+    routes = [(dialect, dialect.routes()) for dialect in dialects]
     start = start_services or served_by_triton(
         settings, engine, calls_side_by_side=calls_side_by_side, fast_models=fast_models
     )
@@ -156,15 +160,14 @@ def create_app(
     app = GatewayApp(
         title="Embeddings gateway",
         version=VERSION,
-        description="Embeddings, reranking and classification as in OpenAI's and Jina's APIs, from models served by "
-        "NVIDIA Triton.",
-        middleware_stack=_middleware(settings, metrics, dialects),
+        description=_DESCRIPTION,
+        middleware_stack=_middleware(settings, metrics, routes),
         dialects=dialects,
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.router.routes.extend(_routes(app, settings, metrics, dialects))
+    app.router.routes.extend(_routes(app, settings, metrics, routes))
     return app
 
 
@@ -204,8 +207,8 @@ def endpoint_limits(settings: Settings) -> EndpointLimits:
     )
 
 
-def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[BaseRoute]:
-    routes = [route for dialect in dialects for route in dialect.routes()]
+def _routes(app: FastAPI, settings: Settings, metrics: Metrics, of_dialects: DialectRoutes) -> list[BaseRoute]:
+    routes = [route for _, own in of_dialects for route in own]
     routes += ServicePages(
         version=VERSION, metrics=metrics, has_docs=settings.api_docs, has_keys=bool(read_keys(settings))
     ).routes()
@@ -214,7 +217,7 @@ def _routes(app: FastAPI, settings: Settings, metrics: Metrics, dialects: Sequen
     return routes
 
 
-def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect]) -> list[Middleware]:
+def _middleware(settings: Settings, metrics: Metrics, routes: DialectRoutes) -> list[Middleware]:
     """Outermost first. Keys are checked before a byte of the body is read; CORS headers are on errors too."""
     layers = [Middleware(RequestId), Middleware(AccessLog), Middleware(Measuring, metrics=metrics)]
     if settings.cors_origins:
@@ -228,7 +231,7 @@ def _middleware(settings: Settings, metrics: Metrics, dialects: Sequence[Dialect
                 max_age=_PREFLIGHT_SECONDS,
             )
         )
-    layers.append(Middleware(ErrorRendering, render_error=error_renderer(dialects, default=dialects[0])))
+    layers.append(Middleware(ErrorRendering, render_error=error_renderer(routes, default=routes[0][0])))
     keys = read_keys(settings)
     if keys:
         defaults = {key.key: key.defaults for key in keys if key.defaults is not None}

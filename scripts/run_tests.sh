@@ -114,6 +114,19 @@ quietly() {
   fi
 }
 
+# Types are checked while one core has nothing else to do; `step` waits for them and shows what they say.
+start_types() {
+  .venv/bin/mypy >.run/types.log 2>&1 &
+  types=$!
+}
+
+finish_types() {
+  if ! wait "$types"; then
+    cat .run/types.log
+    return 1
+  fi
+}
+
 # How many workers run the tests where nobody says so. No more than two: most tests wait for servers of several threads, so
 # that two have about two cores to do, and what differs between machines is then how long it takes, not what passes.
 default_workers() {
@@ -159,13 +172,14 @@ before="$(list_leftovers)"
 started="$(now_ms)"
 install_all
 say "ok      environment ($(seconds_since "$started"))"
+start_types
 step 'model files' quietly .venv/bin/gateway models pull all-MiniLM-L6-v2 cl100k_base
 step 'ruff check' quietly .venv/bin/ruff check .
 step 'ruff format' quietly .venv/bin/ruff format --check .
-step 'mypy' quietly .venv/bin/mypy
 step 'import contracts' quietly .venv/bin/lint-imports
 step 'rendered configs' quietly .venv/bin/gateway models render --check
 step 'rendered reference' quietly .venv/bin/python scripts/render_reference.py --check
+step 'mypy' finish_types
 step 'tests' run_pytest
 step 'skipped tests' list_skipped
 step 'nothing left behind' no_new_leftovers "$before"

@@ -6,29 +6,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.dialects.base import Dialect
 from gateway.dialects.faults import fault_of
 from gateway.dialects.routing import plain_path
 
+DialectRoutes = Sequence[tuple[Dialect, Sequence[BaseRoute]]]
+"""Every dialect with its routes, made once: FastAPI takes over 100 ms for those of all APIs."""
+
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 class PathOwners:
-    """Finds a path's dialect. Of several that serve one path, the first of `dialects` owns it; of several patterns that
+    """Finds a path's dialect. Of several that serve one path, the first of `routes` owns it; of several patterns that
     fit it, the one that leaves least open: `/v1/models/{model}:embedContent` goes before `/v1/models/{model}`."""
 
-    def __init__(self, dialects: Sequence[Dialect], *, default: Dialect) -> None:
+    def __init__(self, routes: DialectRoutes, *, default: Dialect) -> None:
+        dialects = [dialect for dialect, _ in routes]
         self._default = default
         self._by_name = {dialect.name: dialect for dialect in dialects}
         self._by_path: dict[str, Dialect] = {}
         self._by_pattern: list[tuple[int, re.Pattern[str], Dialect]] = []
-        for dialect in dialects:
-            self._add_routes(dialect)
+        for dialect, own in routes:
+            self._add_routes(dialect, own)
         self._by_pattern.sort(key=lambda owner: owner[0], reverse=True)
         self._by_prefix = sorted(
             ((prefix, dialect) for dialect in dialects for prefix in dialect.path_prefixes),
@@ -36,8 +40,8 @@ class PathOwners:
             reverse=True,
         )
 
-    def _add_routes(self, dialect: Dialect) -> None:
-        for route in dialect.routes():
+    def _add_routes(self, dialect: Dialect, routes: Iterable[BaseRoute]) -> None:
+        for route in routes:
             if not isinstance(route, Route):
                 continue
             if route.param_convertors:
@@ -59,14 +63,14 @@ class PathOwners:
 
 
 def error_renderer(
-    dialects: Sequence[Dialect], *, default: Dialect
+    routes: DialectRoutes, *, default: Dialect
 ) -> Callable[[str, Exception, str, str], tuple[Response, str]]:
     """How a path's errors are put, by the rule of `PathOwners.of`.
 
     From a path, an error, the request's id and the name of the API that it turned out to be of ("" where the path says
     it all) to the answer and the fault's stable code.
     """
-    owners = PathOwners(dialects, default=default)
+    owners = PathOwners(routes, default=default)
 
     def render(path: str, error: Exception, request_id: str, spoken: str) -> tuple[Response, str]:
         fault = fault_of(error)

@@ -66,6 +66,7 @@ DIALECTS: list[Dialect] = [
     Toy("short", "/v1/toy", "/things/{thing}/toy", prefixes=("/v1/things/",)),
     Toy("late", "/v1/toy", "/late"),
 ]
+ROUTES = [(dialect, dialect.routes()) for dialect in DIALECTS]
 
 
 @pytest.mark.parametrize(
@@ -79,18 +80,18 @@ DIALECTS: list[Dialect] = [
     ],
 )  # fmt: skip
 def test_a_path_belongs_to_who_serves_it_else_to_the_longest_prefix(path: str, owner: str) -> None:
-    assert PathOwners(DIALECTS, default=DIALECTS[2]).of(path).name == owner
+    assert PathOwners(ROUTES, default=DIALECTS[2]).of(path).name == owner
 
 
 def test_a_request_that_turned_out_to_be_of_another_api_is_that_apis() -> None:
-    owners = PathOwners(DIALECTS, default=DIALECTS[0])
+    owners = PathOwners(ROUTES, default=DIALECTS[0])
     assert owners.of("/v1/toy", spoken="late").name == "late"
     assert owners.of("/v1/toy", spoken="nobody").name == "short"
 
 
 def test_a_toy_dialect_is_served_and_words_its_own_errors() -> None:
-    app = Starlette(routes=[route for dialect in DIALECTS for route in dialect.routes()])
-    inner = ErrorRendering(app.router, render_error=error_renderer(DIALECTS, default=DIALECTS[0]))
+    app = Starlette(routes=[route for _, own in ROUTES for route in own])
+    inner = ErrorRendering(app.router, render_error=error_renderer(ROUTES, default=DIALECTS[0]))
     with TestClient(RequestId(inner)) as client:
         answer = client.post("/v1/toy", json={"text": "abc"})
         assert (answer.text, answer.headers["content-type"]) == ("cba", "text/plain")

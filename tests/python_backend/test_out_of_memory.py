@@ -25,11 +25,9 @@ BIGGEST = 1
 
 
 @pytest.fixture(autouse=True, scope="module")
-def quick_collections() -> Iterator[None]:
+def quick_collections() -> None:
     """Every release looks for what nothing refers to; a whole session's objects need not be among it."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.scripts.test_torch import checkout
-from tests.support.sharing_out import in_order, share_of
+from tests.support.sharing_out import TOGETHER, in_order, share_of
+from tests.support.shell_scripts import ROOT
 
 TWO = " --numprocesses 2 --dist loadfile --no-loadscope-reorder"
 ALONE = ""
@@ -55,9 +57,24 @@ class Item:
         return self.installs and name == "network"
 
 
-def test_whole_files_are_shared_out_and_those_of_one_environment_together() -> None:
+def test_whole_files_are_shared_out_and_those_of_one_environment_or_server_together() -> None:
     assert share_of("tests/text/test_pool.py::TestIt::test_a[tests/b.py::c]") == "tests/text/test_pool.py"
     assert share_of("tests/clients/test_errors.py::test_a") == share_of("tests/clients/test_answers.py::test_b")
+    assert share_of("tests/clients/test_errors.py::test_a") == share_of("tests/integration/test_jina_v4.py::test_b")
+
+
+SERVERS = re.compile(r"\b(twin|v4)_(triton|gateway_url|gateway_server)\b")
+
+
+def test_whoever_asks_a_costly_server_is_in_the_one_share_that_makes_it() -> None:
+    asking = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path != Path(__file__) and SERVERS.search(path.read_text())
+    ]
+    assert len(asking) > 10
+    assert [path for path in asking if share_of(path) != "together"] == []
+    assert all((ROOT / path).exists() for path in TOGETHER)
 
 
 def test_what_installs_comes_first_and_no_file_is_torn_apart() -> None:

@@ -1,5 +1,6 @@
 """How several workers of pytest-xdist share the tests out: by file, so that what a file's tests share is made once, and
-what waits for installations first, so that no worker is left waiting for it at the end."""
+with it what is costly to make for several files; what waits for installations comes first, so that no worker is left
+waiting for it at the end."""
 
 from __future__ import annotations
 
@@ -11,13 +12,21 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-# Each of their programs runs once, for the tests of several files.
-TOGETHER = ("tests/clients/",)
+# One share. Clients' programs run once for the tests of several files; all of these ask the server of the twins or that
+# of jina-embeddings-v4, each of which takes 10 to 20 s to make and 1 to 2 GB of memory.
+TOGETHER = (
+    "tests/clients/",
+    "tests/contract/",
+    "tests/docs/",
+    "tests/integration/",
+    "tests/runpod/test_jina_v4.py",
+    "tests/scripts/test_script_files.py",
+)
 
 
 def share_of(node_id: str) -> str:
-    """What one worker runs as a whole: the test's file, or the folder of several."""
-    return next((folder for folder in TOGETHER if node_id.startswith(folder)), node_id.partition("::")[0])
+    """What one worker runs as a whole: the test's file, or all of `TOGETHER`."""
+    return "together" if node_id.startswith(TOGETHER) else node_id.partition("::")[0]
 
 
 def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
