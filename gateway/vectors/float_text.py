@@ -2,7 +2,8 @@
 shortest text of each, and with the interpreter free for other threads meanwhile.
 
 Every value takes one cell of 16 bytes: `,-0.` and twelve digits, a space in the place of a sign that is missing.
-Measured 2026-11 on 2 shared Zen 5 cores: 12 ns a value against 22 to 32 of orjson, for a quarter more bytes.
+Of 2,048 x 1,024 values, in turns on an AMD EPYC (2026-11-22): 18 ns a value against 34 to 36 of orjson, for 29 % more
+bytes.
 """
 
 from __future__ import annotations
