@@ -118,13 +118,16 @@ quietly() {
 start_types() {
   .venv/bin/mypy >.run/types.log 2>&1 &
   types=$!
+  # Ctrl-C does not reach what runs in the background of a script.
+  trap 'kill "$types" 2>/dev/null || true' EXIT
 }
 
 finish_types() {
-  if ! wait "$types"; then
-    cat .run/types.log
-    return 1
-  fi
+  local status=0
+  wait "$types" || status=1
+  trap - EXIT
+  ((status == 0)) || cat .run/types.log
+  return "$status"
 }
 
 # How many workers run the tests where nobody says so. No more than two: most tests wait for servers of several threads, so

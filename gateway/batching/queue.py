@@ -19,6 +19,7 @@ from gateway.batching.turns import Lane
 _PATIENCE = 8
 
 _length = attrgetter("length")
+_tokens = attrgetter("tokens")
 
 
 def equally(_caller: str) -> float:
@@ -61,10 +62,10 @@ class RowQueue:
         """Puts a submission's rows in line."""
         rows = submission.rows
         if len(rows) > 1:
-            rows = sorted(rows, key=_length, reverse=True)
+            rows = sorted(rows, key=_tokens, reverse=True)
         longs = 0
-        if rows[0].length > self._long_row_tokens:
-            longs = next((place for place, row in enumerate(rows) if row.length <= self._long_row_tokens), len(rows))
+        if rows[0].tokens > self._long_row_tokens:
+            longs = next((place for place, row in enumerate(rows) if row.tokens <= self._long_row_tokens), len(rows))
             self._enter(self._long, submission, rows[:longs])
             rows = rows[longs:]
         if rows:
@@ -76,7 +77,7 @@ class RowQueue:
         """Puts a row in line again under the tag it had, so that a lost call does not cost it its place."""
         row.flow.account.put_back(row)
         row.flow.account.lane.rows += 1
-        self.tokens += row.length
+        self.tokens += row.tokens
 
     def take_urgent_seed(self) -> Row | None:
         """Takes the interactive row that is to be served next out of line; None when nobody waits there."""
@@ -97,7 +98,7 @@ class RowQueue:
             row.waiting = False
             flow = row.flow
             flow.account.virtual_time += row.length / flow.account.weight
-            self.tokens -= row.length
+            self.tokens -= row.tokens
             flow.waiting -= 1
             if not flow.waiting:
                 flow.account.leave()
@@ -117,7 +118,7 @@ class RowQueue:
             left = [row for row in flow.rows if row.waiting]
             for row in left:
                 row.waiting = False
-                self.tokens -= row.length
+                self.tokens -= row.tokens
             for line in {row.line for row in left}:
                 line.keep_waiting({row.length for row in left if row.line is line})
             flow.waiting, flow.rows = 0, ()

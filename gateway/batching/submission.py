@@ -51,7 +51,8 @@ _ENDED = cast("asyncio.Future[Outcome]", _Ended())
 class Row:
     """One text waiting for its value. Mutable and slotted: there is one per text on the hot path.
 
-    `tokens` are its own, `length` those that the engine computes for it: a multiple of `block_tokens`.
+    `tokens` are its own, which limits count; `length` are those that the engine computes for it, a multiple of
+    `block_tokens`, by which calls are cut and shares are fair.
     `flow` and `line` are where it stands while it waits, by turn and by length; the queue sets them. A row that is
     `alone` shares no call.
     """
@@ -117,7 +118,7 @@ class Submission:
         self.submitted_at = now
         self.future = future
         self.remaining = len(self.rows)
-        self.tokens = sum([row.length for row in self.rows])
+        self.tokens = sum([row.tokens for row in self.rows])
         # Where its rows wait, a flow for each lane.
         self.flows: list[Flow] = []
         self.queue_seconds = 0.0

@@ -11,6 +11,7 @@ from gateway.cards.installation import FastProof
 from gateway.cards.precision import why_not_fast
 from gateway.cards.schema import Card
 from gateway.cli.health_check import Check
+from gateway.cli.postponed_stops import postponed_stops
 from gateway.errors import ArtifactError, ConfigurationError
 from gateway.settings import Settings
 from gateway.types import Precision
@@ -59,7 +60,8 @@ def proved_fast(card: Card) -> FastProof:
     """As in `fast_proof`."""
     # Here, because that module computes: with packages that take long to import and much memory, which a gateway that
     # serves exactly would hold for as long as it runs.
-    from gateway.artifacts import fast_proof
+    with postponed_stops():
+        from gateway.artifacts import fast_proof
 
     return fast_proof.proved_fast(card)
 

@@ -8,6 +8,7 @@ from gateway.artifacts.completeness import is_complete
 from gateway.cards.registry import Registry
 from gateway.cards.schema import Card
 from gateway.cli.named_models import cards_named
+from gateway.cli.postponed_stops import postponed_stops
 from gateway.cli.torch_presence import refuse_what_cannot_run
 from gateway.cli.up import complete_cards
 from gateway.runpod.volume import VOLUME, downloads_on, is_usable, repository_on
@@ -31,7 +32,8 @@ def ready_models(settings: Settings, *, volume: Path = VOLUME) -> tuple[Settings
     for card in _missing(settings):
         refuse_what_cannot_run(card)  # before gigabytes are fetched
         # Here: a worker that has its models starts without what pulling needs, and does not hold it for its life.
-        from gateway.cli.runpod_pulling import pull_to_serve
+        with postponed_stops():
+            from gateway.cli.runpod_pulling import pull_to_serve
 
         pull_to_serve(card, downloads)
     cards = complete_cards(settings)

@@ -24,6 +24,7 @@ from gateway.cli.announcement import ProgressLine, announced, ready_block
 from gateway.cli.fast_models import chosen_fast_models
 from gateway.cli.named_models import RepositoryOption, cards_named
 from gateway.cli.port_choice import chosen_ports, triton_ports
+from gateway.cli.postponed_stops import postponed_stops
 from gateway.cli.serve import run_server
 from gateway.cli.setting_help import PORT, default_of
 from gateway.cli.torch_presence import (
@@ -141,14 +142,16 @@ def run(settings: Settings, record: Path) -> None:
 def import_app() -> None:
     """What `app_of` needs. It takes as long to import as all the rest: nobody waits for it while Triton loads its
     models, and a help or a refusal does without."""
-    import_module("gateway.app")
+    with postponed_stops():
+        import_module("gateway.app")
 
 
 def app_of(settings: Settings, *, fast_models: Sequence[str]) -> GatewayApp:
     # Here, as `import_app` says.
     from gateway.app import create_app
 
-    return create_app(settings, calls_side_by_side=side_by_side(settings), fast_models=fast_models)
+    with postponed_stops():
+        return create_app(settings, calls_side_by_side=side_by_side(settings), fast_models=fast_models)
 
 
 def embedded_triton(

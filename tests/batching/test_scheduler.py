@@ -80,6 +80,20 @@ async def test_what_the_engine_pads_to_the_same_block_goes_together_at_its_own_l
     assert len(found[16]) < len(found[1])
 
 
+async def test_limits_count_a_row_s_own_tokens_whatever_the_engine_adds() -> None:
+    call = ScriptedCall(held=asyncio.Event())
+    target = scheduler(call, block_tokens=16, max_queued_tokens=200, calls_in_flight=1)
+    under_way = asyncio.create_task(submit(target, (0, 500)))
+    await until(lambda: call.under_way == 1)
+    waiting = [asyncio.create_task(submit(target, *[(number, 2) for number in range(49)])) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await submit(target, (1, 5))
+    assert call.held is not None
+    call.held.set()
+    await asyncio.gather(under_way, *waiting)
+
+
 async def test_what_the_engine_adds_counts_as_padding() -> None:
     metrics = build_metrics(version="test")
     limits = replace(LIMITS, block_tokens=16)

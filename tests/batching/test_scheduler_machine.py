@@ -50,11 +50,10 @@ FAULTS = (
 
 @dataclass
 class Request:
-    """What was asked for, and what became of it. The engine computes `computed` tokens for rows of `lengths`."""
+    """What was asked for, and what became of it."""
 
     ids: Sequence[int]
     lengths: Sequence[int]
-    computed: Sequence[int]
     deadline: float
     is_patient: bool
     cancelled_at: float | None = None
@@ -62,7 +61,7 @@ class Request:
 
     @property
     def is_interactive(self) -> bool:
-        return sum(self.computed) <= INTERACTIVE and max(self.computed) <= LONG
+        return sum(self.lengths) <= INTERACTIVE and max(self.lengths) <= LONG
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Engine:
     broken: list[str] = field(default_factory=list)
 
     async def __call__(self, rows: Sequence[TokenRow], *, timeout_seconds: float, urgent: bool = False) -> CallResult:
-        ids, lengths = [int(one.ids[0]) for one in rows], [self.computed(len(one.ids)) for one in rows]
+        ids, lengths = [int(one.ids[0]) for one in rows], [len(one.ids) for one in rows]
         self._check(ids, lengths, timeout_seconds=timeout_seconds, urgent=urgent)
         is_long = max(lengths) > LONG
         self._count(+1, urgent=urgent, is_long=is_long)
@@ -106,7 +105,7 @@ class Engine:
     def _check(self, ids: list[int], lengths: list[int], *, timeout_seconds: float, urgent: bool) -> None:
         now, asked = self.loop.time(), [self.requests[one] for one in ids]
         self._must(len(set(ids)) == len(ids), "a row comes twice in a call")
-        self._must(len(ids) == 1 or len(ids) * max(lengths) <= BUDGET, "a call is over the budget")
+        self._must(len(ids) == 1 or len(ids) * self.computed(max(lengths)) <= BUDGET, "a call is over the budget")
         self._must(len({length > LONG for length in lengths}) == 1, "long and short rows share a call")
         self._must(all(one.deadline > now for one in asked), "a row is sent that has expired")
         self._must(all(one.cancelled_at is None for one in asked), "a row is sent whose caller has left")
@@ -162,9 +161,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def ask(self, *, lengths: list[int], seconds: float, caller: str, adapter: int, invalid: bool) -> None:
         ids = range(self.next_id, self.next_id + len(lengths))
         self.next_id += len(lengths)
-        computed = [self.engine.computed(length) for length in lengths]
-        deadline = self.loop.time() + seconds
-        request = Request(ids, lengths, computed, deadline, is_patient=seconds >= PATIENT_SECONDS)
+        request = Request(ids, lengths, self.loop.time() + seconds, is_patient=seconds >= PATIENT_SECONDS)
         self.engine.requests |= dict.fromkeys(ids, request)
         if invalid and len(lengths) % 5 == 0:
             self.engine.invalid.add(ids[0])

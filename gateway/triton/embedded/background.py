@@ -33,7 +33,7 @@ class BackgroundTriton:
         self.stop()
 
     def start(self, models: Sequence[str], *, meanwhile: Callable[[], object] | None = None) -> StartReport:
-        """Blocks until the models are served; `meanwhile` runs in this thread until then. An exception in this thread,
+        """Blocks until the models are served, and `meanwhile` is done in this thread. An exception in this thread,
         Ctrl-C say, leaves the stop to `stop`."""
         self._starting = asyncio.run_coroutine_threadsafe(self.triton.start(models), self._loop)
         if meanwhile is not None:
