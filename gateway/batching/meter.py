@@ -39,8 +39,10 @@ class Meter:
         self._real_tokens.inc(tokens)
         self._padded_tokens.inc(len(rows) * max([row.length for row in rows]) if self._pads else tokens)
 
-    def queued(self, seconds: float) -> None:
-        self._queue_seconds.observe(seconds)
+    def queued(self, waits: Sequence[float]) -> None:
+        """How many seconds each of the requests has waited of which a call was cut."""
+        for seconds in waits:
+            self._queue_seconds.observe(seconds)
 
     def computed(self, seconds: float) -> None:
         self._infer_seconds.observe(seconds)

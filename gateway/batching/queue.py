@@ -81,7 +81,7 @@ class RowQueue:
 
     def take_urgent_seed(self) -> Row | None:
         """Takes the interactive row that is to be served next out of line; None when nobody waits there."""
-        return self._serve(self._interactive.first())
+        return self._serve(self._interactive.first()) if self._interactive.rows else None
 
     def take_seed(self, *, may_be_long: bool = True) -> Row | None:
         """Takes the row of the other lanes that is to be served next out of line; None when nobody waits who may be

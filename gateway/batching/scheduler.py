@@ -195,6 +195,8 @@ class Scheduler:
             self._queue.take_urgent_seed, max_batch_tokens=limits.max_batch_tokens, now=now, is_urgent=True
         ):
             pass
+        if not self._queue.rows:
+            return
         under_pressure = not limits.urgent_beside_others and now < self._pressure_until
         while calls.others < limits.bulk_calls(under_pressure=under_pressure) and self._start(
             self._take_other_seed,
@@ -219,10 +221,11 @@ class Scheduler:
         task = asyncio.get_running_loop().create_task(self._run(rows, is_urgent=is_urgent))
         self._calls.begin(task, Sent(rows, is_urgent=is_urgent, is_long=self._queue.is_long(seed)))
         task.add_done_callback(self._ended)
+        self._note_waits(rows, now=now)
         return True
 
     def _joined(self, seed: Row, max_batch_tokens: int) -> list[Row]:
-        if self._limits.one_row_a_call:
+        if self._limits.one_row_a_call or not self._queue.rows:
             return [seed]
         return join(
             seed,
@@ -233,14 +236,7 @@ class Scheduler:
 
     def _wanted(self, rows: list[Row], *, now: float) -> list[Row]:
         """Those of a cut's rows that somebody still waits for."""
-        gone = set()
-        for submission in {row.submission for row in rows}:
-            if submission.future.done() or submission.deadline <= now:
-                gone.add(submission)
-                continue
-            waited = now - submission.submitted_at
-            submission.queue_seconds = max(submission.queue_seconds, waited)
-            afterwards(self._meter.queued, waited)
+        gone = {row.submission for row in rows if row.submission.future.done() or row.submission.deadline <= now}
         if not gone:
             return rows
         for submission in gone:
@@ -249,6 +245,13 @@ class Scheduler:
             dropped = sum(row.submission is submission for row in rows) + self._queue.discard(submission)
             self._meter.dropped(dropped, reason)
         return [row for row in rows if row.submission not in gone]
+
+    def _note_waits(self, rows: Sequence[Row], *, now: float) -> None:
+        waits = []
+        for submission in {row.submission for row in rows}:
+            waits.append(waited := now - submission.submitted_at)
+            submission.queue_seconds = max(submission.queue_seconds, waited)
+        afterwards(self._meter.queued, waits)
 
     async def _run(self, rows: list[Row], *, is_urgent: bool) -> None:
         try:

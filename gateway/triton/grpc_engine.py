@@ -117,7 +117,7 @@ def connection(*, triton_url: str, triton_http_url: str | None) -> GrpcEngine:
 
 
 def _is_short(call: InferCall) -> bool:
-    return not call.stoppable and sum(one.nbytes for one in call.inputs.values()) <= _MOST_HTTP_BYTES
+    return not call.stoppable and sum([one.nbytes for one in call.inputs.values()]) <= _MOST_HTTP_BYTES
 
 
 async def _answered(method: Callable[..., Awaitable[Any]], request: Any, timeout_seconds: float) -> Any:

@@ -129,7 +129,7 @@ def outputs_of(answer: HttpAnswer, call: InferCall) -> dict[str, Tensor]:
     if answer.json_bytes is None:
         raise InvalidVector("Triton's answer has outputs without contents.")
     try:
-        said = orjson.loads(memoryview(answer.body)[: answer.json_bytes])
+        said = orjson.loads(answer.body[: answer.json_bytes])
         found = _tensors(said["outputs"], answer.body, start=answer.json_bytes)
     except (KeyError, TypeError, ValueError):
         raise InvalidVector("Triton's answer is not of the form that was asked for.") from None

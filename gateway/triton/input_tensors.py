@@ -18,7 +18,9 @@ def pad(rows: Sequence[Int64Array], *, pad_id: int, left: bool = False) -> tuple
     """
     if len(rows) == 1:
         ids = rows[0][np.newaxis]
-        return ids, np.ones(ids.shape, dtype=np.int64)
+        ones = np.empty(ids.shape, dtype=np.int64)
+        ones.fill(1)
+        return ids, ones
     sizes = list(map(len, rows))
     longest = max(sizes)
     if min(sizes) == longest:  # at half the cost

@@ -27,19 +27,18 @@ def squared_lengths(wide: Float64Array) -> Float64Array:
     """Each row's sum of squares, for float32 values in a float64 [rows, size].
 
     Finite and positive exactly where the row is finite and not all zeros: the square of a float32 neither overflows nor
-    vanishes in float64. So one pass over the values answers for them all.
+    vanishes in float64. So one pass over the values answers for them all. Each row as a product of two matrices, which
+    takes half of what `einsum` does.
     """
-    squares: Float64Array = np.einsum("rs,rs->r", wide, wide)
-    return squares
+    squares: Float64Array = np.matmul(wide[:, None, :], wide[:, :, None])
+    return squares[:, 0, 0]
 
 
 def described(vectors: Float32Array, squares: Float64Array) -> dict[int, InvalidVector]:
     """`invalid_rows` where the `squared_lengths` are known."""
     # NaN fails both comparisons. In Python, because a call has few rows, and two of NumPy's reductions cost more.
-    if all(0.0 < square < inf for square in squares.tolist()):
-        return {}
-    bad = np.flatnonzero(~(np.isfinite(squares) & (squares > 0.0)))
-    return {int(row): InvalidVector(_describe(vectors[row])) for row in bad}
+    bad = [row for row, square in enumerate(squares.tolist()) if not 0.0 < square < inf]
+    return {row: InvalidVector(_describe(vectors[row])) for row in bad}
 
 
 def _describe(vector: Float32Array) -> str:
