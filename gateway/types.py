@@ -6,11 +6,13 @@ No wire words in here (`encoding_format`, `embedding_type`, ...): those belong t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+
+from gateway.records import record
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
@@ -61,12 +63,12 @@ FAST_MIN_COSINE = 0.9999
 FAST_BLOCK_TOKENS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TextInput:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TokenInput:
     """One input given as token ids.
 
@@ -77,7 +79,7 @@ class TokenInput:
     vocabulary: Vocabulary | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ImageInput:
     """One image: where it is, or its file's bytes. Exactly one of the two is given."""
 
@@ -88,7 +90,7 @@ class ImageInput:
 Input = TextInput | TokenInput | ImageInput
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class KeyDefaults:
     """What an API key stands for in requests that leave it open: the model, by any of its names, and the task."""
 
@@ -96,7 +98,7 @@ class KeyDefaults:
     task: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EmbedRequest:
     """A request for one vector per input, in input order.
 
@@ -141,7 +143,7 @@ class LongDocuments(Enum):
     TRUNCATE = "truncate"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RerankRequest:
     """A request for one score per document. `long_documents` None leaves it to the service's own setting;
     `max_document_tokens` cuts documents before anything else. `max_pair_tokens`, special tokens included, stands in for
@@ -159,7 +161,7 @@ class RerankRequest:
     tokens_before: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClassifyRequest:
     """A request to choose one of each group's labels for every input, by similarity. A plain list of labels is one
     group. `caller` and `may_keep` are what they are of an `EmbedRequest`."""
@@ -185,7 +187,7 @@ class RowOutput(Enum):
     LOGIT = "logit"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RowGroup:
     """What rows have in common that share a model call. `adapter` is the number of the task's adapter, None for a
     model that has none or takes one for each row: the graph takes one for a whole call. Images and texts never share
@@ -196,7 +198,7 @@ class RowGroup:
     images: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TokenRow:
     """One row of token ids as a model reads it, special tokens included.
 
@@ -218,7 +220,7 @@ class TokenRow:
         return len(self.ids)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Usage:
     """`image_tokens` are those among the tokens that stand for images, markers and prompt around them included."""
 
@@ -227,7 +229,7 @@ class Usage:
     image_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class StageSeconds:
     """Where a request's time went, in seconds; queue and infer are the longest over its rows. `images` is from the
     first fetched to the last decoded."""
@@ -238,7 +240,7 @@ class StageSeconds:
     infer: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EmbedResult:
     """Vectors for one request.
 
@@ -258,7 +260,7 @@ class EmbedResult:
     tokens: tuple[tuple[str, ...], ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RerankResult:
     """`scores` is float64 [documents], each from 0 to 1, in the order of the documents given; `logits`, float32
     [documents], is what the model gave for them."""
@@ -270,7 +272,7 @@ class RerankResult:
     stages: StageSeconds = field(default_factory=StageSeconds)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ClassifyResult:
     """`scores` holds, for each group of labels in order, float64 [inputs, labels]: each row adds up to 1."""
 
@@ -280,7 +282,7 @@ class ClassifyResult:
     stages: StageSeconds = field(default_factory=StageSeconds)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TextToken:
     """A token as a model's tokenizer gives it: [start, stop) are its characters of the text, None for a special token
     that the tokenizer adds."""
@@ -292,7 +294,7 @@ class TextToken:
     stop: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Segmentation:
     """A text's tokens and pieces. `tokens` are parts of the text in order, each with its ids; what a tokenizer drops is
     in none. `chunk_positions` are [start, end) in characters; the pieces cover the whole text."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.errors import GatewayError
+from gateway.records import record
 from gateway.types import TokenRow
 
 RowValue = npt.NDArray[np.floating[Any]]
@@ -17,7 +18,7 @@ RowValue = npt.NDArray[np.floating[Any]]
 vectors of its tokens float32 [tokens, size], or a logit float32 [1]."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CallResult:
     """`values` are in the order of the rows given; `invalid` names those rows whose value is none, and why."""
 

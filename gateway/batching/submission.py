@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from gateway.batching.call import RowValue
 from gateway.errors import GatewayError
+from gateway.records import record
 from gateway.types import TokenRow
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _NO_VALUE: RowValue = np.empty(0)
 _NOTHING_GIVEN = TokenRow(np.empty(0, dtype=np.int64))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outcome:
     """`values` are what `gateway.batching.call.CallResult` holds, in the order submitted; the seconds are the longest
     over the rows."""

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from gateway.records import record
+
 Tensor = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class InferCall:
     """One model call. `inputs` are bound by name; only `outputs` are computed and sent back. An `urgent` call is one
     that somebody waits for: an engine that can do so computes it ahead of others. A `stoppable` one may take so long

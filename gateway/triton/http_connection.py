@@ -7,15 +7,15 @@ httpx. The answers are parsed by httptools.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import cast
 
 import httptools
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, InvalidVector
+from gateway.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HttpAnswer:
     """`json_bytes` is how much of the body is JSON, for Triton sends tensors behind it."""
 
