@@ -17,11 +17,9 @@ from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.public_model import PublicModel, ServedModel
-from gateway.text.reading import Portion
+from gateway.text.reading import WHOLE, Portion
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
-
-_WHOLE = Portion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ async def read_rows(
     own_prefixes: OwnPrefixes,
     max_tokens: int | None = None,
     images: Mapping[int, UInt8Array] | None = None,
-    portion: Portion = _WHOLE,
+    portion: Portion = WHOLE,
 ) -> TaskRows:
     """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
     images, by their numbers. `portion` says which of a request's inputs these are, where they are not all, and

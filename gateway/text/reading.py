@@ -39,7 +39,8 @@ class Portion:
     is_last: bool = True
 
 
-_WHOLE = Portion()
+WHOLE = Portion()
+"""All of a request's inputs at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class InputReader:
         max_tokens: int | None = None,
         prefix_of: PrefixOf | None = None,
         images: Mapping[int, UInt8Array] | None = None,
-        portion: Portion = _WHOLE,
+        portion: Portion = WHOLE,
     ) -> list[TokenRow]:
         """One row per input, in order; texts are read with `prefix_of` of them in front. `images` are the pixels of
         those inputs that are images, by their numbers, at the size that the model reads. A `portion` has only texts.
@@ -90,18 +91,21 @@ class InputReader:
         """
         fit = _Fit(overflow, min(max_tokens or self.tokenizer.max_tokens, self.tokenizer.max_tokens))
         texts, prefixes, text_places = list[str](), list[str](), list[int]()
-        given_rows = {index: self._row_of_image(pixels, index=index) for index, pixels in (images or {}).items()}
+        given_rows = self._rows_of_images(images) if images else {}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
                 if index not in given_rows:
                     given_rows[index] = self._row_of_ids(given, index=index, fit=fit)
                 continue
             check_text(text, index=portion.first_index + index, strict_empty=self.limits.strict_empty)
-            prefixes.append("" if prefix_of is None else prefix_of(index, text))
-            texts.append(prefixes[-1] + text)
+            prefix = "" if prefix_of is None else prefix_of(index, text)
+            prefixes.append(prefix)
+            texts.append(prefix + text)
             text_places.append(index)
-        total = sum(row.token_count for row in given_rows.values())
-        self.check_total(total, at_least=bool(texts))
+        total = 0
+        if given_rows:
+            total = sum(row.token_count for row in given_rows.values())
+            self.check_total(total, at_least=bool(texts))
         text_rows = await self._text_rows(texts, text_places, fit=fit, total=total, portion=portion)
         if overflow is Overflow.TRUNCATE_START:
             text_rows = await self._with_ends(text_rows, texts, prefixes, fit=fit)
@@ -110,9 +114,12 @@ class InputReader:
         given_rows.update(zip(text_places, text_rows, strict=True))
         return [given_rows[index] for index in range(len(inputs))]
 
-    async def texts(self, inputs: Sequence[Input]) -> list[str | None]:
+    async def texts(self, inputs: Sequence[Input]) -> Sequence[str | None]:
         """The text of each input, None for images and for ids of the model's own vocabulary. Raises `InvalidField` for
         ids that cannot be read."""
+        texts = [given.text for given in inputs if isinstance(given, TextInput)]
+        if len(texts) == len(inputs):
+            return texts
         decoded = await self._decoded(inputs)
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
@@ -128,7 +135,8 @@ class InputReader:
             for one in tokenized:
                 index = portion.first_index + places[len(rows)]
                 rows.append(token_row(one, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index))
-            total += sum(_counted(one, fit.overflow) for one in tokenized)
+                # What is computed counts against the request: the cut length where long texts are cut.
+                total += one.token_count if fit.overflow is Overflow.REFUSE else len(one.ids)
             self.check_total(total, at_least=len(rows) < len(texts) or not portion.is_last)
         return rows
 
@@ -169,6 +177,9 @@ class InputReader:
             raise refuse_token_ids(index=index)
         return vocabulary
 
+    def _rows_of_images(self, images: Mapping[int, UInt8Array]) -> dict[int, TokenRow]:
+        return {index: self._row_of_image(pixels, index=index) for index, pixels in images.items()}
+
     def _row_of_image(self, pixels: UInt8Array, *, index: int) -> TokenRow:
         assert self.image_prompt is not None
         height, width, _ = pixels.shape
@@ -190,8 +201,3 @@ class InputReader:
         """Raises `TokenLimitExceeded`, naming the field `param`, for more tokens than a request may have."""
         if total > self.limits.max_request_tokens:
             raise request_exceeded(total, self.limits.max_request_tokens, at_least=at_least, param=param)
-
-
-def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
-    """Tokens that count against the request: what is computed, so the cut length where long texts are cut."""
-    return tokenized.token_count if overflow is Overflow.REFUSE else len(tokenized.ids)
