@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gateway.batching.scheduler import Scheduler
 from gateway.caching.shared_rows import SharedRows
 from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
-from gateway.cards.tasks import TaskChoice, choose_task, is_task_word, leaves_open
+from gateway.cards.tasks import WITHOUT_TASKS, TaskChoice, choose_task, is_task_word, leaves_open
 from gateway.errors import EngineUnavailable, InvalidField
 from gateway.service.precision import ServingPrecision
 from gateway.service.proof import Proof
@@ -45,7 +46,7 @@ class ServedModel:
         return self.serving.value if self.serving is not None else Precision.EXACT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what every request asks for is found once
 class PublicModel:
     """What a caller's name stands for now: a model, those of its Triton models that are served, at least one, and the
     task that the name brought along. `configured_task` is the operator's word on what stands in for the card's default.
@@ -58,19 +59,23 @@ class PublicModel:
     on_missing: OnMissing = lambda _: None
     configured_task: str | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.model.name
 
-    @property
+    @cached_property
     def card(self) -> Card:
         """A card to read what all members share from: tokenizer, vectors, tasks."""
         return self.model.card
 
-    @property
+    @cached_property
     def reader(self) -> InputReader:
         """The reader that all members share."""
-        return next(iter(self.members.values())).reader
+        return self._first_member.reader
+
+    @cached_property
+    def _first_member(self) -> ServedModel:
+        return next(iter(self.members.values()))
 
     def preferred_task(self, word: str) -> str | None:
         """The task that the name brought along, else `word` where the model knows it."""
@@ -90,6 +95,8 @@ class PublicModel:
         Raises `gateway.cards.tasks.UnknownTask`.
         """
         table = self.card.tasks
+        if not table.tasks:
+            return WITHOUT_TASKS
         if not leaves_open(table, task=task, role=side):
             return choose_task(table, task=task, role=side, default=self.task or self.default_task)
         return choose_task(
@@ -104,7 +111,7 @@ class PublicModel:
         """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`
         where it is on its way."""
         if task is None or task.member is None:
-            return next(iter(self.members.values()))
+            return self._first_member
         card = self.model.card_for(task)
         if card.name in self.members:
             return self.members[card.name]

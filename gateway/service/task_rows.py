@@ -8,8 +8,9 @@ asked side by side. Images have no prefix and are of the request's own task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
@@ -37,11 +38,14 @@ class TaskRows:
     rows: Sequence[TokenRow]
     members: Sequence[MemberRows]
 
-    async def compute(self, asker: Asker) -> Outcome:
+    def compute(self, asker: Asker) -> Coroutine[Any, Any, Outcome]:
         """The rows' values, in order. Raises what `SharedRows.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
         if len(self.members) == 1:
-            return await self.members[0].member.shared.submit(self.rows, asker)
+            return self.members[0].member.shared.submit(self.rows, asker)
+        return self._compute_side_by_side(asker)
+
+    async def _compute_side_by_side(self, asker: Asker) -> Outcome:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._submit(one, asker)) for one in self.members]
