@@ -151,9 +151,10 @@ class _Request:
     def __init__(self, keys: RowKeys, given: Sequence[TokenRow], asker: Asker) -> None:
         self.asker = asker
         self.given = self.rows = given
-        self.of_rows: Sequence[int] = range(len(given))
+        count = len(given)
+        self.of_rows: Sequence[int] = range(count)
         self.keys = [keys.key(row) for row in given]
-        if len(set(self.keys)) < len(given):
+        if count > 1 and len(set(self.keys)) < count:
             self._leave_out_the_same()
         self.tokens = _tokens_of(self.rows)
         self.values: dict[int, RowValue] = {}

@@ -43,14 +43,6 @@ WHOLE = Portion()
 """All of a request's inputs at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """How many tokens a row may have, and what becomes of a longer one."""
-
-    overflow: Overflow
-    max_tokens: int
-
-
 class InputReader:
     """Reads inputs for one model. Its tokenizer and the threads for it are there for other readers too."""
 
@@ -89,13 +81,14 @@ class InputReader:
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
         """
-        fit = _Fit(overflow, min(max_tokens or self.tokenizer.max_tokens, self.tokenizer.max_tokens))
+        window = self.tokenizer.max_tokens
+        most = min(max_tokens, window) if max_tokens else window
         texts, prefixes, text_places = list[str](), list[str](), list[int]()
         given_rows = self._rows_of_images(images) if images else {}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
                 if index not in given_rows:
-                    given_rows[index] = self._row_of_ids(given, index=index, fit=fit)
+                    given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow, most=most)
                 continue
             check_text(text, index=portion.first_index + index, strict_empty=self.limits.strict_empty)
             prefix = "" if prefix_of is None else prefix_of(index, text)
@@ -106,9 +99,11 @@ class InputReader:
         if given_rows:
             total = sum(row.token_count for row in given_rows.values())
             self.check_total(total, at_least=bool(texts))
-        text_rows = await self._text_rows(texts, text_places, fit=fit, total=total, portion=portion)
+        text_rows = await self._text_rows(
+            texts, text_places, overflow=overflow, most=most, total=total, portion=portion
+        )
         if overflow is Overflow.TRUNCATE_START:
-            text_rows = await self._with_ends(text_rows, texts, prefixes, fit=fit)
+            text_rows = await self._with_ends(text_rows, texts, prefixes, most=most)
         if not given_rows:
             return text_rows
         given_rows.update(zip(text_places, text_rows, strict=True))
@@ -124,19 +119,19 @@ class InputReader:
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
     async def _text_rows(
-        self, texts: list[str], places: list[int], *, fit: _Fit, total: int, portion: Portion
+        self, texts: list[str], places: list[int], *, overflow: Overflow, most: int, total: int, portion: Portion
     ) -> list[TokenRow]:
         rows: list[TokenRow] = []
         total += portion.tokens_before
         for run in slices(texts):
             tokenized = await self.pool.run(self.tokenizer.encode, run)
-            if fit.max_tokens < self.tokenizer.max_tokens:
-                tokenized = [self._shorter(one, fit.max_tokens) for one in tokenized]
+            if most < self.tokenizer.max_tokens:
+                tokenized = [self._shorter(one, most) for one in tokenized]
             for one in tokenized:
                 index = portion.first_index + places[len(rows)]
-                rows.append(token_row(one, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index))
+                rows.append(token_row(one, overflow=overflow, max_tokens=most, index=index))
                 # What is computed counts against the request: the cut length where long texts are cut.
-                total += one.token_count if fit.overflow is Overflow.REFUSE else len(one.ids)
+                total += one.token_count if overflow is Overflow.REFUSE else len(one.ids)
             self.check_total(total, at_least=len(rows) < len(texts) or not portion.is_last)
         return rows
 
@@ -144,14 +139,14 @@ class InputReader:
         return replace(one, ids=self.tokenizer.cut(one.ids, max_tokens=max_tokens))
 
     async def _with_ends(
-        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str], *, fit: _Fit
+        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str], *, most: int
     ) -> list[TokenRow]:
         """`rows`, those that had to be cut with the text's end in place of its beginning."""
         found = list(rows)
         for place, row in enumerate(rows):
             if row.truncated:
                 prefix = prefixes[place]
-                read = partial(end_rows, self.tokenizer, prefix, max_tokens=fit.max_tokens)
+                read = partial(end_rows, self.tokenizer, prefix, max_tokens=most)
                 [ids] = await self.pool.run(read, [texts[place].removeprefix(prefix)])
                 found[place] = TokenRow(ids=ids, truncated=True)
         return found
@@ -188,14 +183,14 @@ class InputReader:
             raise image_exceeded(len(ids), self.tokenizer.max_tokens, index=index)
         return TokenRow(ids, pixels=pixels)
 
-    def _row_of_ids(self, given: Input, *, index: int, fit: _Fit) -> TokenRow:
+    def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow, most: int) -> TokenRow:
         assert isinstance(given, TokenInput)
         if not given.ids:
             check_text("", index=index, strict_empty=self.limits.strict_empty)
         ids = model_ids(given.ids, self.tokenizer, index=index)
-        cut_ids = end_of_ids if fit.overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
-        cut = Tokenized(ids=cut_ids(self.tokenizer, ids, max_tokens=fit.max_tokens), token_count=len(ids))
-        return token_row(cut, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index)
+        cut_ids = end_of_ids if overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
+        cut = Tokenized(ids=cut_ids(self.tokenizer, ids, max_tokens=most), token_count=len(ids))
+        return token_row(cut, overflow=overflow, max_tokens=most, index=index)
 
     def check_total(self, total: int, *, at_least: bool, param: str = INPUT_FIELD) -> None:
         """Raises `TokenLimitExceeded`, naming the field `param`, for more tokens than a request may have."""
