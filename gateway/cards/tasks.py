@@ -73,10 +73,6 @@ class TaskChoice:
     is_open: bool = True
 
 
-WITHOUT_TASKS = TaskChoice(None)
-"""The only choice that a model without tasks leaves."""
-
-
 @dataclass(frozen=True, slots=True)
 class TextTask:
     """What one text is embedded for, and the prefix that goes before it (empty where it has one already)."""
@@ -101,7 +97,7 @@ def choose_task(
     tasks ignores all of them. Raises `UnknownTask` listing the model's tasks.
     """
     if not table.tasks:
-        return WITHOUT_TASKS
+        return TaskChoice(None)
     words = _words(table, task, role)
     if words.task is None and words.side is not None:
         # A name that stands for a task keeps it; else a side is one of a search.

@@ -11,7 +11,7 @@ from gateway.batching.scheduler import Scheduler
 from gateway.caching.shared_rows import SharedRows
 from gateway.cards.installation import Installation
 from gateway.cards.schema import Card, Model, TaskSpec
-from gateway.cards.tasks import WITHOUT_TASKS, TaskChoice, choose_task, is_task_word, leaves_open
+from gateway.cards.tasks import TaskChoice, choose_task, is_task_word, leaves_open
 from gateway.errors import EngineUnavailable, InvalidField
 from gateway.service.precision import ServingPrecision
 from gateway.service.proof import Proof
@@ -94,13 +94,20 @@ class PublicModel:
 
         Raises `gateway.cards.tasks.UnknownTask`.
         """
+        if task is None and side is None and preferred is None:
+            return self._choice_without_words
         table = self.card.tasks
-        if not table.tasks:
-            return WITHOUT_TASKS
         if not leaves_open(table, task=task, role=side):
             return choose_task(table, task=task, role=side, default=self.task or self.default_task)
+        return self._choice_by_default(preferred)
+
+    @cached_property
+    def _choice_without_words(self) -> TaskChoice:
+        return self._choice_by_default(None)
+
+    def _choice_by_default(self, preferred: str | None) -> TaskChoice:
         return choose_task(
-            table,
+            self.card.tasks,
             task=self.task or self.task_by_default(preferred),
             role=None,
             default=self.default_task,
