@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
 from gateway.caching.flights import Flight, Flights, Landing
@@ -16,6 +18,9 @@ from gateway.caching.row_keys import RowKeys, may_share
 from gateway.caching.vector_cache import VectorCache
 from gateway.errors import DeadlineExceeded
 from gateway.types import RowOutput, TokenRow
+
+# Holds the place of a value that is not there yet.
+_NO_VALUE: RowValue = np.empty(0)
 
 
 class Submit(Protocol):
@@ -144,20 +149,19 @@ class SharedRows:
 
 class _Request:
     """One request's different rows, and what it has of their values by now. `rows`, `keys` and `tokens` are of these;
-    `of_rows` says for each row given which of them it is."""
+    `of_rows` says for each row given which of them it is, where these are fewer."""
 
     __slots__ = ("asker", "given", "infer_seconds", "keys", "of_rows", "queue_seconds", "rows", "tokens", "values")
 
     def __init__(self, keys: RowKeys, given: Sequence[TokenRow], asker: Asker) -> None:
         self.asker = asker
         self.given = self.rows = given
-        count = len(given)
-        self.of_rows: Sequence[int] = range(count)
         self.keys = [keys.key(row) for row in given]
-        if count > 1 and len(set(self.keys)) < count:
+        self.of_rows: Sequence[int] = ()
+        if len(given) > 1 and len(set(self.keys)) < len(given):
             self._leave_out_the_same()
         self.tokens = _tokens_of(self.rows)
-        self.values: dict[int, RowValue] = {}
+        self.values = [_NO_VALUE] * len(self.rows)
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
 
@@ -173,7 +177,7 @@ class _Request:
         return len(self.given) - len(self.rows), _tokens_of(self.given) - self.tokens
 
     def missing(self) -> list[int]:
-        return [place for place in range(len(self.rows)) if place not in self.values]
+        return [place for place, value in enumerate(self.values) if value is _NO_VALUE]
 
     def of(self, places: Sequence[int]) -> tuple[Sequence[TokenRow], Sequence[bytes], int]:
         """The rows at these places, their keys and how many tokens they have."""
@@ -183,12 +187,19 @@ class _Request:
         return rows, [self.keys[place] for place in places], _tokens_of(rows)
 
     def take(self, places: Sequence[int], outcome: Outcome) -> None:
-        self.values.update(zip(places, outcome.values, strict=True))
+        if len(places) == len(self.values):
+            self.values = outcome.values
+        else:
+            for place, value in zip(places, outcome.values, strict=True):
+                self.values[place] = value
         self.queue_seconds = max(self.queue_seconds, outcome.queue_seconds)
         self.infer_seconds = max(self.infer_seconds, outcome.infer_seconds)
 
     def outcome(self) -> Outcome:
-        return Outcome([self.values[place] for place in self.of_rows], self.queue_seconds, self.infer_seconds)
+        values = self.values
+        if len(self.rows) < len(self.given):
+            values = [values[place] for place in self.of_rows]
+        return Outcome(values, self.queue_seconds, self.infer_seconds)
 
 
 def _tokens_of(rows: Sequence[TokenRow]) -> int:
