@@ -6,12 +6,13 @@ from gateway.types import RowGroup, RowOutput, TokenRow
 
 # Sums over spans belong to one document and vectors of tokens are many: nobody asks for them again. An image would have
 # to be told by its pixels.
-_SHARED_OUTPUTS = frozenset({RowOutput.VECTOR, RowOutput.RAW_VECTOR, RowOutput.LOGIT})
+_SHARED_OUTPUTS = RowOutput.VECTOR, RowOutput.RAW_VECTOR, RowOutput.LOGIT  # no set: an enum's own hash costs more
 
 
 def may_share(row: TokenRow) -> bool:
     """Whether rows like this have one value and are told apart by their ids, their group and their adapter."""
-    return row.group.output in _SHARED_OUTPUTS and not row.group.images and row.pixels is None and row.spans is None
+    group = row.group
+    return group.output in _SHARED_OUTPUTS and not group.images and row.pixels is None and row.spans is None
 
 
 class RowKeys:

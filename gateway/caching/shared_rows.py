@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
 from gateway.caching.flights import Flight, Flights, Landing
@@ -16,6 +18,9 @@ from gateway.caching.row_keys import RowKeys, may_share
 from gateway.caching.vector_cache import VectorCache
 from gateway.errors import DeadlineExceeded
 from gateway.types import RowOutput, TokenRow
+
+# Holds the place of a value that is not there yet.
+_NO_VALUE: RowValue = np.empty(0)
 
 
 class Submit(Protocol):
@@ -50,12 +55,11 @@ class SharedRows:
         """The values of `rows`, all of one output, in order; those that several rows share are one array, not to be
         written to. Raises what `Scheduler.submit` raises. Cancelling drops what nobody else has sent."""
         # Images among texts: two of one size have the same ids, and are told apart by what is not in their keys.
-        if not rows or not all(may_share(row) for row in rows):
+        if not rows or not all(map(may_share, rows)):
             return await self._submit(rows, deadline=asker.deadline, caller=asker.caller)
-        places = _Places(self._keys, rows)
-        if len(places.rows) < len(rows):
-            self._meter.shared(*places.saved())
-        request = _Request(places, asker)
+        request = _Request(self._keys, rows, asker)
+        if len(request.rows) < len(rows):
+            self._meter.shared(*request.saved())
         if self._cache is not None and asker.may_keep and rows[0].group.output is not RowOutput.LOGIT:
             await self._compute_what_is_not_kept(request, self._cache)
         else:
@@ -73,12 +77,12 @@ class SharedRows:
 
     async def _look_up(self, request: _Request, cache: VectorCache) -> list[bytes]:
         """Fills in what is kept; gives the rows' keys in the cache."""
-        keys = cache.keys(request.asker.caller, request.places.keys)
+        keys = cache.keys(request.asker.caller, request.keys)
         tokens = 0
         for place, value in enumerate(await cache.get(keys)):
             if value is not None:
                 request.values[place] = value
-                tokens += request.places.rows[place].token_count
+                tokens += request.rows[place].token_count
         misses = len(request.missing())
         self._meter.looked_up(hits=len(keys) - misses, misses=misses, tokens=tokens)
         return keys
@@ -92,15 +96,16 @@ class SharedRows:
             if own:
                 await self._fly(request, own)
                 computed += own
-            if waited_for:
-                may_wait = await self._wait(request, waited_for)
+            if not waited_for:
+                break
+            may_wait = await self._wait(request, waited_for)
         return computed
 
     def _divide(self, request: _Request, missing: Sequence[int]) -> tuple[list[tuple[int, Flight, int]], list[int]]:
         """Which rows are under way already, with their place there, and which are not."""
         waited_for, own = [], []
         for place in missing:
-            found = self._flights.find(request.asker.caller, request.places.keys[place], tokens=request.places.tokens)
+            found = self._flights.find(request.asker.caller, request.keys[place], tokens=request.tokens)
             if found is None:
                 own.append(place)
             else:
@@ -108,18 +113,19 @@ class SharedRows:
         return waited_for, own
 
     async def _fly(self, request: _Request, own: Sequence[int]) -> None:
-        rows = [request.places.rows[place] for place in own]
-        keys = [request.places.keys[place] for place in own]
-        flight = self._flights.start(request.asker.caller, keys, tokens=sum(row.token_count for row in rows))
-        landing, values = Landing.ABANDONED, list[RowValue]()
+        rows, keys, tokens = request.of(own)
+        asker = request.asker
+        flight = self._flights.start(asker.caller, keys, tokens=tokens)
+        landing = Landing.ABANDONED
+        values: Sequence[RowValue] = ()
         try:
-            outcome = await self._submit(rows, deadline=request.asker.deadline, caller=request.asker.caller)
+            outcome = await self._submit(rows, deadline=asker.deadline, caller=asker.caller)
             landing, values = Landing.VALUES, outcome.values
         except Exception:
             landing = Landing.ERROR
             raise
         finally:
-            self._flights.end(request.asker.caller, flight, landing, values)
+            self._flights.end(asker.caller, flight, landing, values)
         request.take(own, outcome)
 
     async def _wait(self, request: _Request, waited_for: Sequence[tuple[int, Flight, int]]) -> bool:
@@ -133,7 +139,7 @@ class SharedRows:
                 raise DeadlineExceeded("The request took longer than it may.")
             if landing is Landing.VALUES:
                 request.values[place] = flight.values[place_there]
-                rows, tokens = rows + 1, tokens + request.places.rows[place].token_count
+                rows, tokens = rows + 1, tokens + request.rows[place].token_count
             # One that failed may fail again, and who waits in a row of such waits for each of them.
             may_wait = may_wait and landing is not Landing.ERROR
         self._meter.shared(rows, tokens)
@@ -141,47 +147,63 @@ class SharedRows:
         return may_wait
 
 
-class _Places:
-    """A request's rows, each once. `rows` and `keys` are of the different ones; `of_rows` says for each row given which
-    of these it is."""
-
-    __slots__ = ("given", "keys", "of_rows", "rows", "tokens")
-
-    def __init__(self, keys: RowKeys, given: Sequence[TokenRow]) -> None:
-        self.given = given
-        places: dict[bytes, int] = {}
-        self.of_rows = [places.setdefault(keys.key(row), len(places)) for row in given]
-        self.keys = list(places)
-        self.rows = given
-        if len(places) < len(given):
-            first = dict(zip(reversed(self.of_rows), reversed(given), strict=True))
-            self.rows = [first[place] for place in range(len(places))]
-        self.tokens = sum(row.token_count for row in self.rows)
-
-    def saved(self) -> tuple[int, int]:
-        """Rows and tokens that are there more than once."""
-        return len(self.given) - len(self.rows), sum(row.token_count for row in self.given) - self.tokens
-
-
 class _Request:
-    """What one request has of its different rows' values by now."""
+    """One request's different rows, and what it has of their values by now. `rows`, `keys` and `tokens` are of these;
+    `of_rows` says for each row given which of them it is, where these are fewer."""
 
-    __slots__ = ("asker", "infer_seconds", "places", "queue_seconds", "values")
+    __slots__ = ("asker", "given", "infer_seconds", "keys", "of_rows", "queue_seconds", "rows", "tokens", "values")
 
-    def __init__(self, places: _Places, asker: Asker) -> None:
-        self.places = places
+    def __init__(self, keys: RowKeys, given: Sequence[TokenRow], asker: Asker) -> None:
         self.asker = asker
-        self.values: dict[int, RowValue] = {}
+        self.given = self.rows = given
+        self.keys = [keys.key(row) for row in given]
+        self.of_rows: Sequence[int] = ()
+        if len(given) > 1 and len(set(self.keys)) < len(given):
+            self._leave_out_the_same()
+        self.tokens = _tokens_of(self.rows)
+        self.values = [_NO_VALUE] * len(self.rows)
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
 
+    def _leave_out_the_same(self) -> None:
+        places: dict[bytes, int] = {}
+        self.of_rows = [places.setdefault(key, len(places)) for key in self.keys]
+        self.keys = list(places)
+        first = dict(zip(reversed(self.of_rows), reversed(self.given), strict=True))
+        self.rows = [first[place] for place in range(len(places))]
+
+    def saved(self) -> tuple[int, int]:
+        """Rows and tokens that are there more than once."""
+        return len(self.given) - len(self.rows), _tokens_of(self.given) - self.tokens
+
     def missing(self) -> list[int]:
-        return [place for place in range(len(self.places.rows)) if place not in self.values]
+        return [place for place, value in enumerate(self.values) if value is _NO_VALUE]
+
+    def of(self, places: Sequence[int]) -> tuple[Sequence[TokenRow], Sequence[bytes], int]:
+        """The rows at these places, their keys and how many tokens they have."""
+        if len(places) == len(self.rows):
+            return self.rows, self.keys, self.tokens
+        rows = [self.rows[place] for place in places]
+        return rows, [self.keys[place] for place in places], _tokens_of(rows)
 
     def take(self, places: Sequence[int], outcome: Outcome) -> None:
-        self.values.update(zip(places, outcome.values, strict=True))
+        if len(places) == len(self.values):
+            self.values = outcome.values
+        else:
+            for place, value in zip(places, outcome.values, strict=True):
+                self.values[place] = value
         self.queue_seconds = max(self.queue_seconds, outcome.queue_seconds)
         self.infer_seconds = max(self.infer_seconds, outcome.infer_seconds)
 
     def outcome(self) -> Outcome:
-        return Outcome([self.values[place] for place in self.places.of_rows], self.queue_seconds, self.infer_seconds)
+        values = self.values
+        if len(self.rows) < len(self.given):
+            values = [values[place] for place in self.of_rows]
+        return Outcome(values, self.queue_seconds, self.infer_seconds)
+
+
+def _tokens_of(rows: Sequence[TokenRow]) -> int:
+    tokens = 0
+    for row in rows:
+        tokens += len(row.ids)
+    return tokens

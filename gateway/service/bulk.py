@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.batching.submission import Outcome
 from gateway.caching.shared_rows import Asker
 from gateway.errors import DeadlineExceeded, Overloaded
-from gateway.service.deadlines import before
+from gateway.service.deadlines import before, within
 from gateway.service.task_rows import TaskRows
 from gateway.text.pool import HOP_CHARACTERS
-from gateway.text.reading import Portion
+from gateway.text.reading import WHOLE, Portion
 from gateway.types import Input, TextInput, TokenRow
 
 _GROWTH = 2
 # Room in the queue is looked for this often where others fill it: about a call's time.
 _LOOK_AGAIN_SECONDS = 0.05
 
-ReadPortion = Callable[[Sequence[Input], Portion], Awaitable[TaskRows]]
+ReadPortion = Callable[[Sequence[Input], Portion], Coroutine[Any, Any, TaskRows]]
 """The rows of some of a request's inputs."""
 
 
@@ -67,10 +68,12 @@ async def read_and_compute(
 ) -> ComputedRows:
     """Raises what `read` and `SharedRows.submit` raise; then, as when it is cancelled, what has not been sent is
     dropped. A request that turns out to be too long is refused, whatever of it was computed by then."""
-    parts = portions(inputs) if in_portions else [inputs]
-    if len(parts) == 1:
-        return await _at_once(inputs, read, asker)
     started = time.monotonic()
+    parts = portions(inputs) if in_portions and len(inputs) > 1 else [inputs]
+    if len(parts) == 1:
+        whole = await within(asker.deadline, read(inputs, WHOLE))
+        tokenize_seconds = time.monotonic() - started
+        return ComputedRows(whole.rows, await whole.compute(asker), tokenize_seconds)
     rows: list[TokenRow] = []
     tasks: list[asyncio.Task[Outcome]] = []
     try:
@@ -86,14 +89,6 @@ async def read_and_compute(
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return ComputedRows(rows, _joined([task.result() for task in tasks]), tokenize_seconds)
-
-
-async def _at_once(inputs: Sequence[Input], read: ReadPortion, asker: Asker) -> ComputedRows:
-    started = time.monotonic()
-    async with before(asker.deadline):
-        rows = await read(inputs, Portion())
-    tokenize_seconds = time.monotonic() - started
-    return ComputedRows(rows.rows, await rows.compute(asker), tokenize_seconds)
 
 
 async def _compute(rows: TaskRows, asker: Asker, earlier: Sequence[asyncio.Task[Outcome]]) -> Outcome:

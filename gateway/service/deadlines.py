@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from types import TracebackType
+from collections.abc import Coroutine, Generator
+from types import TracebackType, coroutine
+from typing import Any, TypeVar
 
 from gateway.errors import DeadlineExceeded
+
+T = TypeVar("T")
 
 
 class before:  # noqa: N801 - reads as `async with before(deadline)`; a generator would cost twice as much
@@ -34,6 +38,43 @@ class before:  # noqa: N801 - reads as `async with before(deadline)`; a generato
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError:
             raise _too_late() from None
+
+
+async def within(deadline: float, work: Coroutine[Any, Any, T]) -> T:
+    """As `await work` in a block of `before(deadline)`. A timer is set only once `work` has to wait: what it does up to
+    there cannot be cancelled anyway, and setting one costs more than reading a short text does."""
+    if deadline <= time.monotonic():
+        work.close()
+        raise _too_late()
+    try:
+        awaited = work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    timeout = asyncio.timeout(deadline - time.monotonic())
+    try:
+        async with timeout:
+            return await _going_on(work, awaited)
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        raise _too_late() from None
+
+
+@coroutine
+def _going_on(work: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, Any, T]:
+    """The rest of `work`, which waits for `awaited` now."""
+    try:
+        while True:
+            try:
+                answer = yield awaited
+            except BaseException as error:  # noqa: BLE001 - what it waited for failed, or it is cancelled or closed
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def _too_late() -> DeadlineExceeded:

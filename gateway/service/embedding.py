@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from gateway.batching.call import RowValue
 from gateway.caching.shared_rows import Asker
+from gateway.cards.schema import ImageSpec
 from gateway.cards.tasks import TaskChoice
 from gateway.cards.triton_spec import OutputRole
 from gateway.errors import InvalidField, InvalidVector
@@ -27,6 +29,7 @@ from gateway.types import (
     EmbedRequest,
     EmbedResult,
     Float32Array,
+    ImageInput,
     Input,
     OwnPrefixes,
     RowOutput,
@@ -39,18 +42,7 @@ from gateway.vectors.shortening import normalise, shorten
 # A graph that gives unit vectors gives them this exactly; vectors as long as they are do not come so close by chance.
 _UNIT_TOLERANCE = 1e-3
 
-
-@dataclass(frozen=True, slots=True)
-class _Computed:
-    """`vectors` is float32 [inputs, size], not yet cut; without rows where there is one a token, in `token_vectors`."""
-
-    vectors: Float32Array
-    tokens: int
-    truncated: int
-    stages: StageSeconds
-    image_tokens: int = 0
-    token_vectors: tuple[Float32Array, ...] | None = None
-    token_texts: tuple[tuple[str, ...], ...] | None = None
+_NO_VECTORS: Float32Array = np.empty((0, 0), dtype=np.float32)
 
 
 class EmbeddingService:
@@ -81,51 +73,55 @@ class EmbeddingService:
         default_task = None if request.task or request.side else request.default_task
         model = self._models.find(request.model, task=request.task, side=request.side, preferred=default_task)
         check_token_vectors(request, model)
-        dimensions = _checked_dimensions(request.dimensions, model)
+        dimensions = None if request.dimensions is None else _checked_dimensions(request.dimensions, model)
         choice = model.choose_task(task=request.task, side=request.side, preferred=request.default_task)
         check_input_limit(request, model, choice)
         if not request.inputs:
             raise InvalidField("At least one input is needed.", param="input", code="empty_input")
         request = with_images_known(request, model)
         compute = self._document if request.late_chunking else self._each
-        computed = await compute(request, model, choice)
-        vectors = _cut(computed.vectors, dimensions, normalised=request.normalised)
+        result = await compute(request, model, choice)
+        if dimensions is not None:
+            vectors = _cut(result.vectors, dimensions, normalised=request.normalised)
+            result = replace(result, vectors=vectors, warnings=_warnings(dimensions, model))
         self._meter.computed(
             model.name,
             inputs=len(request.inputs),
-            tokens=computed.tokens,
-            tokenize_seconds=computed.stages.tokenize,
-            truncated_inputs=computed.truncated,
+            tokens=result.usage.total_tokens,
+            tokenize_seconds=result.stages.tokenize,
+            truncated_inputs=result.truncated,
         )
-        return EmbedResult(
-            model=model.name,
-            vectors=vectors,
-            usage=Usage(
-                prompt_tokens=computed.tokens, total_tokens=computed.tokens, image_tokens=computed.image_tokens
-            ),
-            truncated=computed.truncated,
-            warnings=_warnings(dimensions, model),
-            stages=computed.stages,
-            token_vectors=computed.token_vectors,
-            tokens=computed.token_texts,
-        )
+        return result
 
-    async def _each(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
-        """Each input by itself."""
+    def _each(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> Awaitable[EmbedResult]:
+        """Each input by itself, its vector not yet cut."""
         if not request.normalised and model.card.triton.takes_rows_unpadded:
             raise _unit_length_only(model)
         spec = model.card.images
-        images = numbered_images(request.inputs) if spec is not None else []
-        if spec is None or not images:
-            return await self._rows(request, model, choice)
+        if spec is None:
+            return self._rows(request, model, choice)
+        images = numbered_images(request.inputs)
+        if not images:
+            return self._rows(request, model, choice)
+        return self._with_images(request, model, choice, images=images, spec=spec)
+
+    async def _with_images(
+        self,
+        request: EmbedRequest,
+        model: PublicModel,
+        choice: TaskChoice,
+        *,
+        images: Sequence[tuple[int, ImageInput]],
+        spec: ImageSpec,
+    ) -> EmbedResult:
         tokens = ImageTokens(request, spec, model.reader)
         tokens.check_least(len(images))
         # Held until the rows are computed, so that what a request's images take is counted as long as they are there.
         started = time.monotonic()
         async with self._images.prepared(images, spec=spec, deadline=request.deadline, admit=tokens.add) as pixels:
             seconds = time.monotonic() - started
-            computed = await self._rows(request, model, choice, images=pixels)
-        return replace(computed, stages=replace(computed.stages, images=seconds))
+            result = await self._rows(request, model, choice, images=pixels)
+        return replace(result, stages=replace(result.stages, images=seconds))
 
     async def _rows(
         self,
@@ -134,28 +130,29 @@ class EmbeddingService:
         choice: TaskChoice,
         *,
         images: Mapping[int, UInt8Array] | None = None,
-    ) -> _Computed:
-        asker = Asker(request.deadline, caller=request.caller, may_keep=request.may_keep)
+    ) -> EmbedResult:
+        asker = Asker(request.deadline, request.caller, request.may_keep)
         whole = request.multi_vector or images
         rows = await read_and_compute(
             request.inputs, self._reading(request, model, choice, images), asker, in_portions=not whole
         )
         outcome = rows.outcome
-        vectors: Float32Array = np.empty((0, 0), dtype=np.float32)
-        if not request.multi_vector:
-            vectors = np.concatenate(outcome.values).reshape(len(outcome.values), -1)
+        vectors = _NO_VECTORS if request.multi_vector else _one_a_row(outcome.values)
         if not request.normalised:
             _refuse_lost_lengths(vectors, model)
-        return _Computed(
-            vectors=vectors,
-            tokens=sum(row.token_count for row in rows.rows),
-            truncated=sum(row.truncated for row in rows.rows),
-            stages=StageSeconds(
-                tokenize=rows.tokenize_seconds, queue=outcome.queue_seconds, infer=outcome.infer_seconds
-            ),
-            image_tokens=sum(rows.rows[number].token_count for number in images or ()),
+        tokens = truncated = 0
+        for row in rows.rows:
+            tokens += len(row.ids)
+            truncated += row.truncated
+        image_tokens = sum(rows.rows[number].token_count for number in images) if images else 0
+        return EmbedResult(
+            model.name,
+            vectors,
+            Usage(tokens, tokens, image_tokens),
+            truncated,
+            stages=StageSeconds(0.0, rows.tokenize_seconds, outcome.queue_seconds, outcome.infer_seconds),
             token_vectors=tuple(outcome.values) if request.multi_vector else None,
-            token_texts=await token_texts(model.reader.tokenizer, rows.rows) if request.return_tokens else None,
+            tokens=await token_texts(model.reader.tokenizer, rows.rows) if request.return_tokens else None,
         )
 
     def _reading(
@@ -179,13 +176,20 @@ class EmbeddingService:
 
         return read
 
-    async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> _Computed:
+    async def _document(self, request: EmbedRequest, model: PublicModel, choice: TaskChoice) -> EmbedResult:
         """All inputs as parts of one document."""
         chunks = await self._late_chunking.vectors(
             model, request.inputs, choice=choice, deadline=request.deadline, caller=request.caller
         )
         vectors = normalise(chunks.vectors) if request.normalised else chunks.vectors
-        return _Computed(vectors, tokens=chunks.token_count, truncated=0, stages=chunks.stages)
+        return EmbedResult(model.name, vectors, Usage(chunks.token_count, chunks.token_count), stages=chunks.stages)
+
+
+def _one_a_row(values: Sequence[RowValue]) -> Float32Array:
+    """float32 [rows, size]; of one row a view, not to be written to: others may have the same."""
+    if len(values) == 1:
+        return values[0].reshape(1, -1)
+    return np.concatenate(values).reshape(len(values), -1)
 
 
 def _output_of(request: EmbedRequest) -> RowOutput:
@@ -194,10 +198,8 @@ def _output_of(request: EmbedRequest) -> RowOutput:
     return RowOutput.VECTOR if request.normalised else RowOutput.RAW_VECTOR
 
 
-def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | None:
+def _checked_dimensions(dimensions: int, model: PublicModel) -> int | None:
     """The size to cut to, or None where nothing is to be cut. Raises `InvalidField` outside 1 to the native size."""
-    if dimensions is None:
-        return None
     native = model.card.embedding.dimensions
     if dimensions == native:
         return None
@@ -206,10 +208,8 @@ def _checked_dimensions(dimensions: int | None, model: PublicModel) -> int | Non
     return dimensions
 
 
-def _cut(vectors: Float32Array, dimensions: int | None, *, normalised: bool) -> Float32Array:
+def _cut(vectors: Float32Array, dimensions: int, *, normalised: bool) -> Float32Array:
     """The first `dimensions` values of each vector, at unit length again where they are to have it."""
-    if dimensions is None:
-        return vectors
     if normalised:
         return shorten(vectors, dimensions)
     vectors = vectors[:, :dimensions]
@@ -237,9 +237,7 @@ def _unit_length_only(model: PublicModel) -> InvalidField:
     )
 
 
-def _warnings(dimensions: int | None, model: PublicModel) -> tuple[str, ...]:
-    if dimensions is None:
-        return ()
+def _warnings(dimensions: int, model: PublicModel) -> tuple[str, ...]:
     matryoshka = model.card.embedding.matryoshka
     if dimensions in matryoshka:
         return ()

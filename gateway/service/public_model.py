@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gateway.batching.scheduler import Scheduler
 from gateway.caching.shared_rows import SharedRows
@@ -45,7 +46,7 @@ class ServedModel:
         return self.serving.value if self.serving is not None else Precision.EXACT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what every request asks for is found once
 class PublicModel:
     """What a caller's name stands for now: a model, those of its Triton models that are served, at least one, and the
     task that the name brought along. `configured_task` is the operator's word on what stands in for the card's default.
@@ -58,19 +59,23 @@ class PublicModel:
     on_missing: OnMissing = lambda _: None
     configured_task: str | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.model.name
 
-    @property
+    @cached_property
     def card(self) -> Card:
         """A card to read what all members share from: tokenizer, vectors, tasks."""
         return self.model.card
 
-    @property
+    @cached_property
     def reader(self) -> InputReader:
         """The reader that all members share."""
-        return next(iter(self.members.values())).reader
+        return self._first_member.reader
+
+    @cached_property
+    def _first_member(self) -> ServedModel:
+        return next(iter(self.members.values()))
 
     def preferred_task(self, word: str) -> str | None:
         """The task that the name brought along, else `word` where the model knows it."""
@@ -89,11 +94,20 @@ class PublicModel:
 
         Raises `gateway.cards.tasks.UnknownTask`.
         """
+        if task is None and side is None and preferred is None:
+            return self._choice_without_words
         table = self.card.tasks
         if not leaves_open(table, task=task, role=side):
             return choose_task(table, task=task, role=side, default=self.task or self.default_task)
+        return self._choice_by_default(preferred)
+
+    @cached_property
+    def _choice_without_words(self) -> TaskChoice:
+        return self._choice_by_default(None)
+
+    def _choice_by_default(self, preferred: str | None) -> TaskChoice:
         return choose_task(
-            table,
+            self.card.tasks,
             task=self.task or self.task_by_default(preferred),
             role=None,
             default=self.default_task,
@@ -104,7 +118,7 @@ class PublicModel:
         """The Triton model that computes a task. Raises `TaskNotLoaded` where it is not there, `EngineUnavailable`
         where it is on its way."""
         if task is None or task.member is None:
-            return next(iter(self.members.values()))
+            return self._first_member
         card = self.model.card_for(task)
         if card.name in self.members:
             return self.members[card.name]

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import ModelKind
-from gateway.service.deadlines import before
+from gateway.service.deadlines import within
 from gateway.service.input_limits import shorter_window
 from gateway.service.input_meter import InputMeter
 from gateway.service.public_model import PublicModel
@@ -39,8 +39,7 @@ class RerankingService:
         """
         model = self._models.find(request.model, ModelKind.RERANKER)
         started = time.monotonic()
-        async with before(request.deadline):
-            rows = await self._rows(request, model)
+        rows = await within(request.deadline, self._rows(request, model))
         tokenized = time.monotonic()
         outcome = await model.member_for(None).shared.submit(rows.rows, Asker(request.deadline, caller=request.caller))
         logits = np.concatenate(outcome.values).astype(np.float32)

@@ -8,8 +8,9 @@ asked side by side. Images have no prefix and are of the request's own task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.batching.call import RowValue
 from gateway.batching.submission import Outcome
@@ -17,50 +18,45 @@ from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
 from gateway.service.public_model import PublicModel, ServedModel
-from gateway.text.reading import Portion
+from gateway.text.reading import WHOLE, Portion
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
-
-_WHOLE = Portion()
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRows:
-    """The rows of a request that one Triton model computes, by their numbers."""
-
-    member: ServedModel
-    places: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """A request's rows in input order, and who computes which of them."""
+    """A request's rows in input order, and who computes which of them: `places` are each member's, by their numbers;
+    of a single member, which has all, they may be left out."""
 
     rows: Sequence[TokenRow]
-    members: Sequence[MemberRows]
+    members: Sequence[ServedModel]
+    places: Sequence[Sequence[int]] = ()
 
-    async def compute(self, asker: Asker) -> Outcome:
+    def compute(self, asker: Asker) -> Coroutine[Any, Any, Outcome]:
         """The rows' values, in order. Raises what `SharedRows.submit` raises; the first failing row decides, and what
         other models still had to compute is dropped."""
         if len(self.members) == 1:
-            return await self.members[0].member.shared.submit(self.rows, asker)
+            return self.members[0].shared.submit(self.rows, asker)
+        return self._compute_side_by_side(asker)
+
+    async def _compute_side_by_side(self, asker: Asker) -> Outcome:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._submit(one, asker)) for one in self.members]
+                tasks = [
+                    group.create_task(member.shared.submit([self.rows[place] for place in places], asker))
+                    for member, places in zip(self.members, self.places, strict=True)
+                ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         outcomes = [task.result() for task in tasks]
         values: dict[int, RowValue] = {}
-        for one, outcome in zip(self.members, outcomes, strict=True):
-            values.update(zip(one.places, outcome.values, strict=True))
+        for places, outcome in zip(self.places, outcomes, strict=True):
+            values.update(zip(places, outcome.values, strict=True))
         return Outcome(
             values=[values[place] for place in range(len(self.rows))],
             queue_seconds=max(outcome.queue_seconds for outcome in outcomes),
             infer_seconds=max(outcome.infer_seconds for outcome in outcomes),
         )
-
-    async def _submit(self, own: MemberRows, asker: Asker) -> Outcome:
-        return await own.member.shared.submit([self.rows[place] for place in own.places], asker)
 
 
 async def read_rows(
@@ -73,7 +69,7 @@ async def read_rows(
     own_prefixes: OwnPrefixes,
     max_tokens: int | None = None,
     images: Mapping[int, UInt8Array] | None = None,
-    portion: Portion = _WHOLE,
+    portion: Portion = WHOLE,
 ) -> TaskRows:
     """One row per input, in order, each with its task's prefix and adapter; `images` are the pixels of those that are
     images, by their numbers. `portion` says which of a request's inputs these are, where they are not all, and
@@ -85,7 +81,7 @@ async def read_rows(
     if not table.tasks:
         rows = await model.reader.rows(inputs, overflow=overflow, max_tokens=max_tokens, images=images, portion=portion)
         if output is RowOutput.VECTOR and not images:
-            return TaskRows(rows, (MemberRows(model.member_for(None), range(len(rows))),))
+            return TaskRows(rows, (model.member_for(None),))
         return _routed(rows, [None] * len(rows), model=model, output=output)
     tasks = [choice.task] * len(inputs)
     if not choice.is_open:
@@ -120,4 +116,4 @@ def _routed(
         group, adapter, places = routes[route]
         places.append(place)
         grouped.append(TokenRow(row.ids, row.truncated, group, adapter=adapter, pixels=row.pixels))
-    return TaskRows(grouped, [MemberRows(members[name], places) for name, places in places_of.items()])
+    return TaskRows(grouped, list(members.values()), list(places_of.values()))

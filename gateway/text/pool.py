@@ -190,6 +190,8 @@ class TokenizerPool:
 
 def slices(texts: Sequence[str]) -> list[Sequence[str]]:
     """`texts` in runs of at most `HOP_CHARACTERS` characters each; a longer text stands alone."""
+    if len(texts) == 1:
+        return [texts]
     runs: list[Sequence[str]] = []
     start = characters = 0
     for place, text in enumerate(texts):
@@ -204,7 +206,10 @@ def slices(texts: Sequence[str]) -> list[Sequence[str]]:
 
 def _weight(texts: Sequence[str]) -> int:
     """How long tokenizing takes at most, in bytes of ASCII; never 0, so that empty texts count too."""
-    return sum(len(text) if text.isascii() else _NOT_ASCII_WEIGHT * len(text.encode()) for text in texts) + 1
+    weight = 1
+    for text in texts:
+        weight += len(text) if text.isascii() else _NOT_ASCII_WEIGHT * len(text.encode())
+    return weight
 
 
 def _read_here(read: Read[T], texts: Sequence[str]) -> list[T]:

@@ -39,15 +39,8 @@ class Portion:
     is_last: bool = True
 
 
-_WHOLE = Portion()
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """How many tokens a row may have, and what becomes of a longer one."""
-
-    overflow: Overflow
-    max_tokens: int
+WHOLE = Portion()
+"""All of a request's inputs at once."""
 
 
 class InputReader:
@@ -79,7 +72,7 @@ class InputReader:
         max_tokens: int | None = None,
         prefix_of: PrefixOf | None = None,
         images: Mapping[int, UInt8Array] | None = None,
-        portion: Portion = _WHOLE,
+        portion: Portion = WHOLE,
     ) -> list[TokenRow]:
         """One row per input, in order; texts are read with `prefix_of` of them in front. `images` are the pixels of
         those inputs that are images, by their numbers, at the size that the model reads. A `portion` has only texts.
@@ -88,47 +81,57 @@ class InputReader:
         Raises `InvalidField` for an input that cannot be read, `TokenLimitExceeded` for one that is longer than the
         window (unless `overflow` truncates) or when all together exceed the limit of a request.
         """
-        fit = _Fit(overflow, min(max_tokens or self.tokenizer.max_tokens, self.tokenizer.max_tokens))
+        window = self.tokenizer.max_tokens
+        most = min(max_tokens, window) if max_tokens else window
         texts, prefixes, text_places = list[str](), list[str](), list[int]()
-        given_rows = {index: self._row_of_image(pixels, index=index) for index, pixels in (images or {}).items()}
+        given_rows = self._rows_of_images(images) if images else {}
         for index, (given, text) in enumerate(zip(inputs, await self.texts(inputs), strict=True)):
             if text is None:
                 if index not in given_rows:
-                    given_rows[index] = self._row_of_ids(given, index=index, fit=fit)
+                    given_rows[index] = self._row_of_ids(given, index=index, overflow=overflow, most=most)
                 continue
             check_text(text, index=portion.first_index + index, strict_empty=self.limits.strict_empty)
-            prefixes.append("" if prefix_of is None else prefix_of(index, text))
-            texts.append(prefixes[-1] + text)
+            prefix = "" if prefix_of is None else prefix_of(index, text)
+            prefixes.append(prefix)
+            texts.append(prefix + text)
             text_places.append(index)
-        total = sum(row.token_count for row in given_rows.values())
-        self.check_total(total, at_least=bool(texts))
-        text_rows = await self._text_rows(texts, text_places, fit=fit, total=total, portion=portion)
+        total = 0
+        if given_rows:
+            total = sum(row.token_count for row in given_rows.values())
+            self.check_total(total, at_least=bool(texts))
+        text_rows = await self._text_rows(
+            texts, text_places, overflow=overflow, most=most, total=total, portion=portion
+        )
         if overflow is Overflow.TRUNCATE_START:
-            text_rows = await self._with_ends(text_rows, texts, prefixes, fit=fit)
+            text_rows = await self._with_ends(text_rows, texts, prefixes, most=most)
         if not given_rows:
             return text_rows
         given_rows.update(zip(text_places, text_rows, strict=True))
         return [given_rows[index] for index in range(len(inputs))]
 
-    async def texts(self, inputs: Sequence[Input]) -> list[str | None]:
+    async def texts(self, inputs: Sequence[Input]) -> Sequence[str | None]:
         """The text of each input, None for images and for ids of the model's own vocabulary. Raises `InvalidField` for
         ids that cannot be read."""
+        texts = [given.text for given in inputs if isinstance(given, TextInput)]
+        if len(texts) == len(inputs):
+            return texts
         decoded = await self._decoded(inputs)
         return [given.text if isinstance(given, TextInput) else decoded.get(i) for i, given in enumerate(inputs)]
 
     async def _text_rows(
-        self, texts: list[str], places: list[int], *, fit: _Fit, total: int, portion: Portion
+        self, texts: list[str], places: list[int], *, overflow: Overflow, most: int, total: int, portion: Portion
     ) -> list[TokenRow]:
         rows: list[TokenRow] = []
         total += portion.tokens_before
         for run in slices(texts):
             tokenized = await self.pool.run(self.tokenizer.encode, run)
-            if fit.max_tokens < self.tokenizer.max_tokens:
-                tokenized = [self._shorter(one, fit.max_tokens) for one in tokenized]
+            if most < self.tokenizer.max_tokens:
+                tokenized = [self._shorter(one, most) for one in tokenized]
             for one in tokenized:
                 index = portion.first_index + places[len(rows)]
-                rows.append(token_row(one, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index))
-            total += sum(_counted(one, fit.overflow) for one in tokenized)
+                rows.append(token_row(one, overflow=overflow, max_tokens=most, index=index))
+                # What is computed counts against the request: the cut length where long texts are cut.
+                total += one.token_count if overflow is Overflow.REFUSE else len(one.ids)
             self.check_total(total, at_least=len(rows) < len(texts) or not portion.is_last)
         return rows
 
@@ -136,14 +139,14 @@ class InputReader:
         return replace(one, ids=self.tokenizer.cut(one.ids, max_tokens=max_tokens))
 
     async def _with_ends(
-        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str], *, fit: _Fit
+        self, rows: Sequence[TokenRow], texts: Sequence[str], prefixes: Sequence[str], *, most: int
     ) -> list[TokenRow]:
         """`rows`, those that had to be cut with the text's end in place of its beginning."""
         found = list(rows)
         for place, row in enumerate(rows):
             if row.truncated:
                 prefix = prefixes[place]
-                read = partial(end_rows, self.tokenizer, prefix, max_tokens=fit.max_tokens)
+                read = partial(end_rows, self.tokenizer, prefix, max_tokens=most)
                 [ids] = await self.pool.run(read, [texts[place].removeprefix(prefix)])
                 found[place] = TokenRow(ids=ids, truncated=True)
         return found
@@ -169,6 +172,9 @@ class InputReader:
             raise refuse_token_ids(index=index)
         return vocabulary
 
+    def _rows_of_images(self, images: Mapping[int, UInt8Array]) -> dict[int, TokenRow]:
+        return {index: self._row_of_image(pixels, index=index) for index, pixels in images.items()}
+
     def _row_of_image(self, pixels: UInt8Array, *, index: int) -> TokenRow:
         assert self.image_prompt is not None
         height, width, _ = pixels.shape
@@ -177,21 +183,16 @@ class InputReader:
             raise image_exceeded(len(ids), self.tokenizer.max_tokens, index=index)
         return TokenRow(ids, pixels=pixels)
 
-    def _row_of_ids(self, given: Input, *, index: int, fit: _Fit) -> TokenRow:
+    def _row_of_ids(self, given: Input, *, index: int, overflow: Overflow, most: int) -> TokenRow:
         assert isinstance(given, TokenInput)
         if not given.ids:
             check_text("", index=index, strict_empty=self.limits.strict_empty)
         ids = model_ids(given.ids, self.tokenizer, index=index)
-        cut_ids = end_of_ids if fit.overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
-        cut = Tokenized(ids=cut_ids(self.tokenizer, ids, max_tokens=fit.max_tokens), token_count=len(ids))
-        return token_row(cut, overflow=fit.overflow, max_tokens=fit.max_tokens, index=index)
+        cut_ids = end_of_ids if overflow is Overflow.TRUNCATE_START else TextTokenizer.cut
+        cut = Tokenized(ids=cut_ids(self.tokenizer, ids, max_tokens=most), token_count=len(ids))
+        return token_row(cut, overflow=overflow, max_tokens=most, index=index)
 
     def check_total(self, total: int, *, at_least: bool, param: str = INPUT_FIELD) -> None:
         """Raises `TokenLimitExceeded`, naming the field `param`, for more tokens than a request may have."""
         if total > self.limits.max_request_tokens:
             raise request_exceeded(total, self.limits.max_request_tokens, at_least=at_least, param=param)
-
-
-def _counted(tokenized: Tokenized, overflow: Overflow) -> int:
-    """Tokens that count against the request: what is computed, so the cut length where long texts are cut."""
-    return tokenized.token_count if overflow is Overflow.REFUSE else len(tokenized.ids)

@@ -48,6 +48,22 @@ async def test_vectors_come_back_in_input_order_with_usage(tmp_path: Path, engin
     assert (result.model, result.truncated, result.warnings) == ("tiny", 0, ())
 
 
+@pytest.mark.parametrize("dimensions", [None, 4, SIZE])
+async def test_one_text_has_the_vector_that_it_has_among_others(
+    tmp_path: Path, engine: ScriptedEngine, dimensions: int | None
+) -> None:
+    texts = [" ".join(WORDS[:count]) for count in range(1, 6)]
+    async with running(tmp_path, engine) as service:
+        many = await service.embedding.embed(request(*texts, dimensions=dimensions))
+        alone = [await service.embedding.embed(request(text, dimensions=dimensions)) for text in texts]
+    assert b"".join(one.vectors.tobytes() for one in alone) == many.vectors.tobytes()
+    assert {(one.vectors.shape, one.vectors.dtype, one.vectors.flags.c_contiguous) for one in alone} == {
+        ((1, dimensions or SIZE), many.vectors.dtype, True)
+    }
+    assert sum(one.usage.total_tokens for one in alone) == many.usage.total_tokens
+    assert {one.warnings for one in alone} == {many.warnings}
+
+
 async def test_concurrent_callers_with_cancellations_get_their_own_vectors(
     tmp_path: Path, engine: ScriptedEngine
 ) -> None:

@@ -80,6 +80,18 @@ def test_a_long_text_is_judged_by_its_beginning_as_by_the_whole(words: list[str]
     assert (judged.token_count > MAX_TOKENS) == (whole.token_count > MAX_TOKENS)
 
 
+@pytest.mark.parametrize("letters", ["cat", "\N{LATIN SMALL LETTER E WITH ACUTE}" * 3, "\N{GRINNING FACE}" * 9])
+def test_long_is_what_has_more_bytes_than_may_be(letters: str) -> None:
+    text = f"{letters} " * 6000
+    size = len(text.encode())
+
+    def judged_by_its_beginning(most: int) -> bool:
+        tokenizer = TextTokenizer(tiny_tokenizer(), max_tokens=MAX_TOKENS, max_text_bytes=most)
+        return tokenizer.encode([text])[0].at_least
+
+    assert [judged_by_its_beginning(most) for most in (size - 1, size)] == [True, False]
+
+
 @given(
     st.lists(st.sampled_from(["cat", "unbelievable", "[SEP]", "漢", "zebra-", "é"]), max_size=20), st.integers(1, 30)
 )
