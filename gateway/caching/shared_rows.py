@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from gateway.caching.meter import SharingMeter
 from gateway.caching.row_keys import RowKeys, may_share
 from gateway.caching.vector_cache import VectorCache
 from gateway.errors import DeadlineExceeded
+from gateway.records import record
 from gateway.types import RowOutput, TokenRow
 
 # Holds the place of a value that is not there yet.
@@ -29,7 +29,7 @@ class Submit(Protocol):
     async def __call__(self, rows: Sequence[TokenRow], *, deadline: float, caller: str = "") -> Outcome: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Asker:
     """For whom rows are computed. `deadline` is a reading of `time.monotonic()`. What is shared is of one `caller`
     only; `may_keep` False neither reads the cache nor writes to it."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.batching.submission import Outcome
 from gateway.caching.shared_rows import Asker
 from gateway.errors import DeadlineExceeded, Overloaded
+from gateway.records import record
 from gateway.service.deadlines import before, within
 from gateway.service.task_rows import TaskRows
 from gateway.text.pool import HOP_CHARACTERS
@@ -29,7 +29,7 @@ ReadPortion = Callable[[Sequence[Input], Portion], Coroutine[Any, Any, TaskRows]
 """The rows of some of a request's inputs."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ComputedRows:
     """A request's rows in input order, what became of them, and how long reading took, in seconds."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.batching.call import RowValue
@@ -17,13 +16,14 @@ from gateway.batching.submission import Outcome
 from gateway.caching.shared_rows import Asker
 from gateway.cards.schema import TaskSpec
 from gateway.cards.tasks import TaskChoice, task_of_text
+from gateway.records import record
 from gateway.service.public_model import PublicModel, ServedModel
 from gateway.text.reading import WHOLE, Portion
 from gateway.text.task_route import task_route
 from gateway.types import Input, Overflow, OwnPrefixes, RowGroup, RowOutput, TokenRow, UInt8Array
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TaskRows:
     """A request's rows in input order, and who computes which of them: `places` are each member's, by their numbers;
     of a single member, which has all, they may be left out."""

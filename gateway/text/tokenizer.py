@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from gateway.errors import ConfigurationError, InvalidField
+from gateway.records import record
 from gateway.text.limits import INPUT_FIELD, window_exceeded
 from gateway.text.special_tokens import pair_specials, special_ids
 from gateway.types import Int64Array, Overflow, TokenRow
@@ -36,7 +37,7 @@ _OFFSETS_PER_RUN = 8192
 _INT64 = np.dtype(np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tokenized:
     """What became of one text.
 
