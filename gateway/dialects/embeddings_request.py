@@ -45,6 +45,8 @@ class Encoding(Enum):
     BINARY = "binary"
     UBINARY = "ubinary"
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, called whenever a table is looked up
+
 
 _ENCODINGS = {encoding.value: encoding for encoding in Encoding}
 

@@ -54,7 +54,10 @@ class Call:
     def services(self) -> Services:
         """What answers, with the defaults of the caller's API key filled in; it keeps nothing of a request that forbids
         it."""
-        services = with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
+        services = services_of(self.scope)
+        defaults = key_defaults_of(self.scope)
+        if defaults is not None:
+            services = with_key_defaults(services, defaults)
         return services if self.may_keep else keeping_nothing(services)
 
     @property
@@ -80,13 +83,14 @@ class Call:
     @property
     def may_keep(self) -> bool:
         """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
-        return not any(
-            name == b"cache-control" and b"no-store" in value.lower() for name, value in self.scope["headers"]
-        )
+        for name, value in self.scope["headers"]:
+            if name == b"cache-control" and b"no-store" in value.lower():
+                return False
+        return True
 
-    async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    def wait_for(self, work: Coroutine[Any, Any, _Result]) -> Coroutine[Any, Any, _Result]:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
-        return await await_while_connected(work, self.receive, connection_of(self.scope))
+        return await_while_connected(work, self.receive, connection_of(self.scope))
 
     def note(self, *, model: str, inputs: int, usage: Usage, stages: StageSeconds) -> None:
         """For the log line and the metrics."""
@@ -127,7 +131,8 @@ class JsonEndpoint:
 
     async def _body_fields(self, receive: Receive) -> dict[str, Any]:
         body = await read_body(receive)
-        await check_value_count(body, max_values=self._limits.max_body_values)
+        if len(body) > self._limits.max_body_values:  # fewer bytes hold no more values
+            await check_value_count(body, max_values=self._limits.max_body_values)
         return parse_object(body)
 
 
@@ -154,7 +159,8 @@ async def _send_answer(send: Send, answer: Answer) -> None:
         (b"content-length", b"%d" % len(answer.body)),
         *answer.headers,
     ]
-    headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
+    if answer.warnings:
+        headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

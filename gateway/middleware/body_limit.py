@@ -51,8 +51,7 @@ class BodyLimit:
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         about_the_body = [header for header in headers if header[0] in _ABOUT_THE_BODY]
-        names = [name for name, _ in about_the_body]
-        if b"content-length" in names and b"transfer-encoding" in names:
+        if len(about_the_body) > 1 and {b"content-length", b"transfer-encoding"} <= dict(about_the_body).keys():
             # A proxy that believes the one while we believe the other would let a second request through unseen.
             raise MalformedBody("Give the body's length by `Content-Length` or by `Transfer-Encoding`, not by both.")
         for name, value in about_the_body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Awaitable
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,10 +31,10 @@ class RequestId:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         header = (HEADER, request_id.encode("ascii"))
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], header]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_id)
 

@@ -46,5 +46,5 @@ def attach_record(scope: Scope, record: RequestRecord) -> None:
 
 def record_of(scope: Scope) -> RequestRecord:
     """The record of this request; a detached one where no middleware made one (an app under test)."""
-    record = scope.get(_SCOPE_KEY)
-    return record if isinstance(record, RequestRecord) else RequestRecord(request_id="")
+    record: RequestRecord | None = scope.get(_SCOPE_KEY)
+    return RequestRecord(request_id="") if record is None else record

@@ -14,6 +14,7 @@ from gateway.vectors.float_text import float_texts, is_writable
 
 # For fewer values the time that NumPy saves is not worth its larger text.
 _MIN_VALUES_FOR_CELLS = 16 * 1024
+_LITTLE_ENDIAN = np.dtype("<f4")
 
 
 def float_rows(vectors: Float32Array) -> list[Float32Array]:
@@ -41,7 +42,7 @@ def float_lists(vectors: Float32Array) -> Iterator[bytes | memoryview]:
 
 def base64_strings(vectors: Float32Array) -> Iterator[bytes]:
     """As `base64_rows`, each a JSON string."""
-    little = np.ascontiguousarray(vectors, dtype="<f4")
+    little = np.ascontiguousarray(vectors, dtype=_LITTLE_ENDIAN)
     encode = pybase64.b64encode
     for row in little:
         yield b'"%b"' % encode(row.data)
@@ -49,7 +50,7 @@ def base64_strings(vectors: Float32Array) -> Iterator[bytes]:
 
 def base64_rows(vectors: Float32Array) -> list[str]:
     """Each row of float32 [rows, size] as base64 of its little-endian float32 bytes."""
-    little = np.ascontiguousarray(vectors, dtype="<f4")
+    little = np.ascontiguousarray(vectors, dtype=_LITTLE_ENDIAN)
     return [pybase64.b64encode_as_string(row.data) for row in little]
 
 
