@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Awaitable
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.telemetry.requests import RequestRecord, attach_record
@@ -28,7 +27,6 @@ class RequestId:
             return
         request_id = request_id_from(scope["headers"])
         attach_record(scope, RequestRecord(request_id=request_id))
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         header = (HEADER, request_id.encode("ascii"))
 
         def send_with_id(message: Message) -> Awaitable[None]:
