@@ -198,7 +198,7 @@ class Exchange:
             lines.append((b"transfer-encoding", b"chunked"))
         if not self.keep_alive and (b"connection", b"close") not in headers:
             lines.append((b"connection", b"close"))
-        head = b"\r\n".join([b"%b: %b" % line for line in lines])
+        head = b"\r\n".join(map(b": ".join, lines))
         if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
             raise RuntimeError("A header of the answer holds a line break.")
         self._owes_continue = False

@@ -51,7 +51,7 @@ class Encoding(Enum):
 _ENCODINGS = {encoding.value: encoding for encoding in Encoding}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as `EmbedRequest`
 class EmbeddingsCall:
     """`encodings` has one entry for a plain answer; with more, each vector is an object keyed by encoding."""
 
