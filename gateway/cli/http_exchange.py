@@ -134,15 +134,15 @@ class Exchange:
                 await app(self._scope, self.receive, self.send)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 (nothing above would answer)
                 structlog.get_logger("gateway.server").exception("the application failed")
-            await self._end_if_open()
+            if not (self.is_complete or self.is_gone):
+                await self._end()
         finally:  # whatever else ends the task, as a panic in Rust does: its client would wait for ever
             if not (self.is_complete or self.is_gone):
                 self._wire.close()
             detach_connection(self._scope)
 
-    async def _end_if_open(self) -> None:
-        if self.is_complete or self.is_gone:
-            return
+    async def _end(self) -> None:
+        """Where the application left it open."""
         if self._is_started:
             self._wire.close()
             return

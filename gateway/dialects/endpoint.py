@@ -126,14 +126,14 @@ class JsonEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record_of(scope).route = self._route
         deadline = time.monotonic() + self._limits.request_timeout_seconds
-        fields = _query_fields(scope) if scope["method"] in _WITHOUT_BODY else await self._body_fields(receive)
+        if scope["method"] in _WITHOUT_BODY:
+            fields = _query_fields(scope)
+        else:
+            body = await read_body(receive)
+            if len(body) > self._limits.max_body_values:  # fewer bytes hold no more values
+                await check_value_count(body, max_values=self._limits.max_body_values)
+            fields = parse_object(body)
         await _send_answer(send, await self._answer(Call(fields, self._limits, deadline, scope, receive)))
-
-    async def _body_fields(self, receive: Receive) -> dict[str, Any]:
-        body = await read_body(receive)
-        if len(body) > self._limits.max_body_values:  # fewer bytes hold no more values
-            await check_value_count(body, max_values=self._limits.max_body_values)
-        return parse_object(body)
 
 
 def _query_fields(scope: Scope) -> dict[str, Any]:

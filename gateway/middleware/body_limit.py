@@ -90,25 +90,24 @@ class _BoundedBody:
             return await self._receive()
         if self._connection is not None and self._connection.has_whole_body:  # no timer for what waits for nobody
             message = await self._receive()
-            self._count(message)
-            return message
-        if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            raise BodyTooSlow(
-                f"The request body did not arrive within {self._timeout_seconds:g} seconds. Send it faster or smaller."
-            ) from None
-        self._count(message)
-        return message
-
-    def _count(self, message: Message) -> None:
+        else:
+            message = await self._receive_in_time()
         self.is_complete = message["type"] != "http.request" or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self._max_body_bytes:
             raise too_large(self._max_body_bytes)
+        return message
+
+    async def _receive_in_time(self) -> Message:
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"The request body did not arrive within {self._timeout_seconds:g} seconds. Send it faster or smaller."
+            ) from None
 
 
 def too_large(max_body_bytes: int) -> BodyTooLarge:
