@@ -15,10 +15,12 @@ from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
+from prometheus_client.metrics import MetricWrapperBase
+
 from gateway.app import create_app
 from gateway.dialects.reference import Entry, dialect_entries, other_routes, route_entries, undocumented_routes
 from gateway.settings import Settings, environment_names
-from gateway.telemetry.metrics import build_metrics, label_names
+from gateway.telemetry.metrics import build_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,10 +101,10 @@ def metrics_table() -> str:
     rows = ["| Metric | Type | Labels | What it says |", "|---|---|---|---|"]
     metrics = build_metrics(version="")
     for one in (getattr(metrics, field.name) for field in fields(metrics)):
-        if one is not metrics.registry:
+        if isinstance(one, MetricWrapperBase):
             (described,) = one.describe()
             suffix = "_total" if described.type == "counter" else ""
-            labels = ", ".join(f"`{label}`" for label in label_names(one))
+            labels = ", ".join(f"`{label}`" for label in one._labelnames)
             rows.append(f"| `{described.name}{suffix}` | {described.type} | {labels} | {described.documentation} |")
     return "\n".join(rows)
 

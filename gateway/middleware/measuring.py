@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.telemetry.counting import Counter, Histogram
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.requests import RequestRecord, record_of
 from gateway.types import StageSeconds
@@ -22,8 +22,6 @@ class Measuring:
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._in_progress = 0
-        metrics.requests_in_progress.set_function(lambda: self._in_progress)
         self._counted: dict[
             tuple[str, str, int], tuple[Counter, Histogram]
         ] = {}  # `labels()` is slow for every request
@@ -44,11 +42,11 @@ class Measuring:
                 message["headers"] = headers
             return send(message)
 
-        self._in_progress += 1
+        self._metrics.requests_in_progress.inc()
         try:
             await self._app(scope, receive, send_with_time)
         finally:
-            self._in_progress -= 1
+            self._metrics.requests_in_progress.dec()
             self._count(record)
 
     def _count(self, record: RequestRecord) -> None:

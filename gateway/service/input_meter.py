@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prometheus_client import Counter, Histogram
+
 from gateway.telemetry.afterwards import afterwards
-from gateway.telemetry.counting import Counter, Histogram
 from gateway.telemetry.metrics import Metrics
 
 

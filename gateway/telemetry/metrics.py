@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.samples import Sample
-
-from gateway.telemetry.counting import Counters, Histograms
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -68,35 +66,35 @@ class Metrics:
 
     registry: CollectorRegistry
 
-    requests: Counters  # route, model, status
-    errors: Counters  # route, code
-    request_seconds: Histograms  # route
+    requests: Counter  # route, model, status
+    errors: Counter  # route, code
+    request_seconds: Histogram  # route
     requests_in_progress: Gauge
-    inputs: Counters  # model
-    input_tokens: Counters  # model
-    truncated_inputs: Counters  # model
+    inputs: Counter  # model
+    input_tokens: Counter  # model
+    truncated_inputs: Counter  # model
 
-    tokenize_seconds: Histograms  # model
-    queue_seconds: Histograms  # model
-    infer_seconds: Histograms  # model
+    tokenize_seconds: Histogram  # model
+    queue_seconds: Histogram  # model
+    infer_seconds: Histogram  # model
 
-    image_seconds: Histograms  # stage
-    refused_images: Counters  # reason
+    image_seconds: Histogram  # stage
+    refused_images: Counter  # reason
 
-    batch_rows: Histograms  # model
-    batch_tokens: Histograms  # model; real tokens of one call
-    real_tokens: Counters  # model
-    padded_tokens: Counters  # model; rows x longest row, in whole blocks if fast; as real_tokens where rows go unpadded
+    batch_rows: Histogram  # model
+    batch_tokens: Histogram  # model; real tokens of one call
+    real_tokens: Counter  # model
+    padded_tokens: Counter  # model; rows x longest row, in whole blocks if fast; as real_tokens where rows go unpadded
     queued_rows: Gauge  # model
     queued_tokens: Gauge  # model
     calls_in_flight: Gauge  # model
-    retries: Counters  # model, reason
-    dropped_rows: Counters  # model, reason
+    retries: Counter  # model, reason
+    dropped_rows: Counter  # model, reason
 
-    shared_rows: Counters  # model
-    cache_hits: Counters  # model
-    cache_misses: Counters  # model
-    saved_tokens: Counters  # model; of shared rows and of cache hits
+    shared_rows: Counter  # model
+    cache_hits: Counter  # model
+    cache_misses: Counter  # model
+    saved_tokens: Counter  # model; of shared rows and of cache hits
     cache_bytes: Gauge
 
     model_ready: Gauge  # model
@@ -106,18 +104,18 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class _Declaring:
-    """Declares metrics on one registry: the prefix in one place."""
+    """Declares metrics on one registry: the prefix, and `_total` on counters, in one place."""
 
     registry: CollectorRegistry
 
-    def counter(self, name: str, documentation: str, *labels: str) -> Counters:
-        return Counters(f"gateway_{name}", documentation, labels, registry=self.registry)
+    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"gateway_{name}_total", documentation, labels, registry=self.registry)
 
     def gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
         return Gauge(f"gateway_{name}", documentation, labels, registry=self.registry)
 
-    def histogram(self, name: str, documentation: str, *labels: str, buckets: Sequence[float]) -> Histograms:
-        return Histograms(f"gateway_{name}", documentation, labels, upper_bounds=buckets, registry=self.registry)
+    def histogram(self, name: str, documentation: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"gateway_{name}", documentation, labels, buckets=buckets, registry=self.registry)
 
 
 def build_metrics(*, version: str) -> Metrics:
@@ -222,11 +220,6 @@ def render_metrics(metrics: Metrics) -> bytes:
     return generate_latest(metrics.registry)
 
 
-def label_names(metric: Counters | Histograms | Gauge) -> tuple[str, ...]:
-    """What `metric` is told apart by, in order."""
-    return tuple(metric._labelnames) if isinstance(metric, Gauge) else metric.label_names
-
-
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
     """HTTP requests since the start: `failed` are those answered with a status of 500 or more."""
@@ -251,6 +244,6 @@ def request_counts(metrics: Metrics) -> RequestCounts:
     )
 
 
-def _samples(metric: Counters | Gauge) -> list[Sample]:
+def _samples(metric: Counter | Gauge) -> list[Sample]:
     """A metric's values; of a counter without the times at which it began."""
     return [sample for family in metric.collect() for sample in family.samples if not sample.name.endswith("_created")]
