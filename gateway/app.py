@@ -9,7 +9,6 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
@@ -101,8 +100,11 @@ class GatewayApp(FastAPI):
         if scope["type"] == "lifespan":
             await self._run_lifespan(scope, receive, send)
         else:
-            # FastAPI looks for OpenTelemetry providers here on every request; nobody sets any.
-            await Starlette.__call__(self, scope, receive, send)
+            # As Starlette does; FastAPI looks for OpenTelemetry providers here on every request, and nobody sets any.
+            scope["app"] = self
+            if self.middleware_stack is None:
+                self.middleware_stack = self.build_middleware_stack()
+            await self.middleware_stack(scope, receive, send)
 
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keeps a `SetupError` for whoever runs the server, instead of letting it be told as a traceback."""

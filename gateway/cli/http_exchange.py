@@ -134,15 +134,15 @@ class Exchange:
                 await app(self._scope, self.receive, self.send)
             except (Exception, asyncio.CancelledError):  # noqa: BLE001 (nothing above would answer)
                 structlog.get_logger("gateway.server").exception("the application failed")
-            await self._end_if_open()
+            if not (self.is_complete or self.is_gone):
+                await self._end()
         finally:  # whatever else ends the task, as a panic in Rust does: its client would wait for ever
             if not (self.is_complete or self.is_gone):
                 self._wire.close()
             detach_connection(self._scope)
 
-    async def _end_if_open(self) -> None:
-        if self.is_complete or self.is_gone:
-            return
+    async def _end(self) -> None:
+        """Where the application left it open."""
         if self._is_started:
             self._wire.close()
             return
@@ -198,7 +198,7 @@ class Exchange:
             lines.append((b"transfer-encoding", b"chunked"))
         if not self.keep_alive and (b"connection", b"close") not in headers:
             lines.append((b"connection", b"close"))
-        head = b"\r\n".join([b"%b: %b" % line for line in lines])
+        head = b"\r\n".join(map(b": ".join, lines))
         if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
             raise RuntimeError("A header of the answer holds a line break.")
         self._owes_continue = False

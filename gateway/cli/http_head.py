@@ -14,22 +14,20 @@ class NotHttp(Exception):
 
 
 class Head:
-    """Request line and headers, names in lower case and values without the space around them, in order."""
+    """Request line and headers, names in lower case and values without the space around them, in order.
 
-    __slots__ = ("_noted", "headers", "method", "target", "version")
+    `content_length` and `expects_continue` are found by `check`.
+    """
+
+    __slots__ = ("content_length", "expects_continue", "headers", "method", "target", "version")
 
     def __init__(self) -> None:
         self.method = ""
         self.version = "1.1"
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self._noted: list[tuple[bytes, bytes]] = []
-
-    def add(self, name: bytes, value: bytes) -> None:
-        header = (name, value)
-        self.headers.append(header)
-        if name in _NOTED:
-            self._noted.append(header)
+        self.content_length = 0
+        self.expects_continue = False
 
     def check(self) -> None:
         """Refuses what a proxy in front may read in another way than the parser does. Raises `NotHttp`.
@@ -39,23 +37,24 @@ class Head:
         """
         if self.version not in _EXPECTED_VERSIONS:
             raise NotHttp("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-        hosts = sum([name == b"host" for name, _ in self._noted])
-        if hosts > 1 or (hosts == 0 and self.version == "1.1"):
+        is_current = self.version == "1.1"
+        hosts, has_other_encoding = 0, False
+        for name, value in self.headers:
+            if name not in _NOTED:
+                continue
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                self.content_length = int(value)
+            elif name == b"transfer-encoding":
+                has_other_encoding |= not is_current or value.lower() != b"chunked"
+            elif is_current and value.lower() == b"100-continue":
+                # Clients of HTTP/1.0 would take the interim answer for the answer (RFC 9110, 10.1.1).
+                self.expects_continue = True
+        if hosts > 1 or (hosts == 0 and is_current):
             raise NotHttp("A request has to have one Host header.")
-        for name, value in self._noted:
-            if name == b"transfer-encoding" and (value.lower() != b"chunked" or self.version != "1.1"):
-                raise NotHttp("The only Transfer-Encoding read here is chunked, with HTTP/1.1.")
-
-    @property
-    def content_length(self) -> int:
-        return next((int(value) for name, value in self._noted if name == b"content-length"), 0)
-
-    @property
-    def expects_continue(self) -> bool:
-        """Never with HTTP/1.0, whose clients would take the interim answer for the answer (RFC 9110, 10.1.1)."""
-        if self.version != "1.1":
-            return False
-        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._noted)
+        if has_other_encoding:
+            raise NotHttp("The only Transfer-Encoding read here is chunked, with HTTP/1.1.")
 
     def size(self) -> int:
         """Bytes on the wire."""

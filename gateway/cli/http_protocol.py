@@ -55,7 +55,7 @@ class GuardedHttpProtocol(asyncio.Protocol):
         self._awaits_head = True
         self._unmeasured_bytes = 0  # fed since the headers began or since something of a body came
         self._receiving: Exchange | None = None
-        self._body_left_bytes = 0
+        self._body_left_bytes = 0  # below it where no length was given
         self._answering: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._unread = b""
@@ -119,6 +119,9 @@ class GuardedHttpProtocol(asyncio.Protocol):
     # Reading
 
     def _read(self, data: bytes) -> None:
+        if len(data) <= _PIECE_BYTES and not (self._waiting or self._fault or self._transport.is_closing()):
+            self._feed(data)
+            return
         rest = memoryview(data)
         while rest and self._fault is None and not self._transport.is_closing():
             if self._waiting:
@@ -167,7 +170,7 @@ class GuardedHttpProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._awaits_head:  # else it is a trailer, which nothing here looks for and no header may come as
-            self._head.add(name.lower(), value.strip())
+            self._head.headers.append((name.lower(), value.strip()))
 
     def on_headers_complete(self) -> None:
         try:
@@ -200,7 +203,7 @@ class GuardedHttpProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._unmeasured_bytes = 0
-        self._body_left_bytes = max(0, self._body_left_bytes - len(body))
+        self._body_left_bytes -= len(body)
         if self._receiving is not None:
             self._receiving.add_body(body)
 

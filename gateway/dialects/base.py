@@ -116,8 +116,7 @@ class Services:
 
 
 def services_of(scope: Scope) -> Services:
-    services = scope["state"][_STATE_KEY]
-    assert isinstance(services, Services)
+    services: Services = scope["state"][_STATE_KEY]
     return services
 
 

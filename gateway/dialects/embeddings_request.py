@@ -7,7 +7,6 @@ written here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -16,6 +15,7 @@ from gateway.dialects.inputs import InputLimits, read_inputs, strings_in_modalit
 from gateway.dialects.vllm_fields import cut_to, refuse_bare_inputs
 from gateway.dialects.vllm_messages import read_messages
 from gateway.errors import InvalidField
+from gateway.records import record
 from gateway.types import EmbedRequest, Input, Overflow, Vocabulary
 
 VOCABULARY_HEADER = b"x-token-vocabulary"
@@ -45,11 +45,13 @@ class Encoding(Enum):
     BINARY = "binary"
     UBINARY = "ubinary"
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, called whenever a table is looked up
+
 
 _ENCODINGS = {encoding.value: encoding for encoding in Encoding}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EmbeddingsCall:
     """`encodings` has one entry for a plain answer; with more, each vector is an object keyed by encoding."""
 

@@ -60,7 +60,9 @@ def _list_text(row: Any) -> bytes:
 async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None) -> Body:
     """The JSON body for `result`. Large ones are made row by row in a thread, so that the event loop has its turns.
     `packing` is what is in base64, None for little-endian float32."""
-    numbers = result.vectors.size + sum([vectors.size for vectors in result.token_vectors or ()])
+    numbers = result.vectors.size
+    if result.token_vectors is not None:
+        numbers += sum([vectors.size for vectors in result.token_vectors])
     expected_bytes = numbers * sum([_BYTES_PER_NUMBER[encoding] for encoding in encodings])
     if expected_bytes <= INLINE_BYTES:
         return encode_answer_now(result, encodings, packing=packing)
@@ -69,12 +71,13 @@ async def encode_answer(result: EmbedResult, encodings: Sequence[Encoding], *, p
 
 def encode_answer_now(result: EmbedResult, encodings: Sequence[Encoding], *, packing: Packing | None = None) -> Body:
     """As `encode_answer`, in one go. With several encodings a vector is an object keyed by their names, in order."""
+    only = encodings[0] if len(encodings) == 1 else None
     end = b',"model":%b,"usage":%b}' % (orjson.dumps(result.model), _usage(result.usage))
     if result.token_vectors is not None:
         pieces = _multi_vector_pieces(result, result.token_vectors, encodings, rows_of=_rows_of(packing))
-    elif tuple(encodings) == (Encoding.FLOAT,) and are_many(result.vectors):
+    elif only is Encoding.FLOAT and are_many(result.vectors):
         return many_float_items(result.vectors, start=_START, end=end)
-    elif tuple(encodings) == (Encoding.BASE64,) and packing is None and result.vectors.size >= _MANY_VALUES:
+    elif only is Encoding.BASE64 and packing is None and result.vectors.size >= _MANY_VALUES:
         return many_base64_items(result.vectors, start=_START, end=end)
     else:
         pieces = _items(_texts(result.vectors, encodings, texts_of=_texts_of(packing)))

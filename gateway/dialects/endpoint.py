@@ -16,6 +16,7 @@ from gateway.dialects.inputs import InputLimits
 from gateway.dialects.keeping import keeping_nothing
 from gateway.dialects.key_defaults import with_key_defaults
 from gateway.errors import MalformedBody
+from gateway.records import record
 from gateway.telemetry.callers import caller_of, key_defaults_of
 from gateway.telemetry.connections import connection_of
 from gateway.telemetry.requests import record_of
@@ -30,7 +31,7 @@ _Result = TypeVar("_Result")
 Header = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EndpointLimits:
     """`inputs` bounds what one request may ask for, `max_body_values` the JSON values of its body; the latter has to
     leave room for the most token ids."""
@@ -40,7 +41,7 @@ class EndpointLimits:
     request_timeout_seconds: float
 
 
-@dataclass(slots=True)  # made for every request: freezing it would cost more than all it does
+@record(frozen=True, slots=True)
 class Call:
     """One request on its way. `deadline` is a reading of `time.monotonic()`, in seconds."""
 
@@ -54,7 +55,10 @@ class Call:
     def services(self) -> Services:
         """What answers, with the defaults of the caller's API key filled in; it keeps nothing of a request that forbids
         it."""
-        services = with_key_defaults(services_of(self.scope), key_defaults_of(self.scope))
+        services = services_of(self.scope)
+        defaults = key_defaults_of(self.scope)
+        if defaults is not None:
+            services = with_key_defaults(services, defaults)
         return services if self.may_keep else keeping_nothing(services)
 
     @property
@@ -80,13 +84,14 @@ class Call:
     @property
     def may_keep(self) -> bool:
         """False where `Cache-Control: no-store` asks that nothing of this request is kept."""
-        return not any(
-            name == b"cache-control" and b"no-store" in value.lower() for name, value in self.scope["headers"]
-        )
+        for name, value in self.scope["headers"]:
+            if name == b"cache-control" and b"no-store" in value.lower():
+                return False
+        return True
 
-    async def wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+    def wait_for(self, work: Coroutine[Any, Any, _Result]) -> Coroutine[Any, Any, _Result]:
         """`work`'s result, as long as the client is there. Raises `ClientDisconnect`."""
-        return await await_while_connected(work, self.receive, connection_of(self.scope))
+        return await_while_connected(work, self.receive, connection_of(self.scope))
 
     def note(self, *, model: str, inputs: int, usage: Usage, stages: StageSeconds) -> None:
         """For the log line and the metrics."""
@@ -122,13 +127,14 @@ class JsonEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record_of(scope).route = self._route
         deadline = time.monotonic() + self._limits.request_timeout_seconds
-        fields = _query_fields(scope) if scope["method"] in _WITHOUT_BODY else await self._body_fields(receive)
+        if scope["method"] in _WITHOUT_BODY:
+            fields = _query_fields(scope)
+        else:
+            body = await read_body(receive)
+            if len(body) > self._limits.max_body_values:  # fewer bytes hold no more values
+                await check_value_count(body, max_values=self._limits.max_body_values)
+            fields = parse_object(body)
         await _send_answer(send, await self._answer(Call(fields, self._limits, deadline, scope, receive)))
-
-    async def _body_fields(self, receive: Receive) -> dict[str, Any]:
-        body = await read_body(receive)
-        await check_value_count(body, max_values=self._limits.max_body_values)
-        return parse_object(body)
 
 
 def _query_fields(scope: Scope) -> dict[str, Any]:
@@ -154,7 +160,8 @@ async def _send_answer(send: Send, answer: Answer) -> None:
         (b"content-length", b"%d" % len(answer.body)),
         *answer.headers,
     ]
-    headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
+    if answer.warnings:
+        headers += [(WARNING_HEADER, _header_text(warning)) for warning in answer.warnings]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

@@ -38,7 +38,9 @@ def read_inputs(value: Any, *, name: str, vocabulary: Vocabulary | None, limits:
 
     `name` is what the field was called. Raises `InvalidField`, `InvalidImage`, `TooManyInputs`.
     """
-    if isinstance(value, str | dict):
+    if isinstance(value, str):
+        return (TextInput(value),)
+    if isinstance(value, dict):
         return read_items(value, name=name, limits=limits)
     items = _items(value, name=name, forms=_INPUT_FORMS)
     if type(items[0]) in _NUMBERS:

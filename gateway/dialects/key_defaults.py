@@ -21,10 +21,8 @@ from gateway.types import (
 )
 
 
-def with_key_defaults(services: Services, defaults: KeyDefaults | None) -> Services:
-    """`services` as the holder of a key sees them; the same where the key stands for nothing."""
-    if defaults is None:
-        return services
+def with_key_defaults(services: Services, defaults: KeyDefaults) -> Services:
+    """`services` as the holder of a key sees them."""
     own = _Own(defaults, services.models)
     return replace(
         services,

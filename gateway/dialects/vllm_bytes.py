@@ -59,6 +59,8 @@ def bytes_form(fields: Fields, *other_names: str) -> BytesForm | None:
 
 def packing_of(fields: Fields) -> Packing | None:
     """What values are written as, in bytes or base64; None where the request does not say. Raises `InvalidField`."""
+    if EMBED_DTYPE not in fields and ENDIANNESS not in fields:
+        return None
     kind, order = word(fields, EMBED_DTYPE), word(fields, ENDIANNESS)
     if kind is None and order is None:
         return None

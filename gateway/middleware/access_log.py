@@ -60,14 +60,13 @@ def _facts(method: str, record: RequestRecord, status: int) -> dict[str, Any]:
     }
     if record.model:
         facts |= {"model": record.model, "inputs": record.inputs, "tokens": record.tokens}
-    if record.stages is not None:
-        if record.stages.images:
-            facts["images_ms"] = round(record.stages.images * 1000, 2)
-        facts |= {
-            "tokenize_ms": round(record.stages.tokenize * 1000, 2),
-            "queue_ms": round(record.stages.queue * 1000, 2),
-            "infer_ms": round(record.stages.infer * 1000, 2),
-        }
+    stages = record.stages
+    if stages is not None:
+        if stages.images:
+            facts["images_ms"] = round(stages.images * 1000, 2)
+        facts["tokenize_ms"] = round(stages.tokenize * 1000, 2)
+        facts["queue_ms"] = round(stages.queue * 1000, 2)
+        facts["infer_ms"] = round(stages.infer * 1000, 2)
     if record.error_code is not None:
         facts["code"] = record.error_code
     return facts

@@ -51,8 +51,7 @@ class BodyLimit:
 
     def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         about_the_body = [header for header in headers if header[0] in _ABOUT_THE_BODY]
-        names = [name for name, _ in about_the_body]
-        if b"content-length" in names and b"transfer-encoding" in names:
+        if len(about_the_body) > 1 and {b"content-length", b"transfer-encoding"} <= dict(about_the_body).keys():
             # A proxy that believes the one while we believe the other would let a second request through unseen.
             raise MalformedBody("Give the body's length by `Content-Length` or by `Transfer-Encoding`, not by both.")
         for name, value in about_the_body:
@@ -91,25 +90,24 @@ class _BoundedBody:
             return await self._receive()
         if self._connection is not None and self._connection.has_whole_body:  # no timer for what waits for nobody
             message = await self._receive()
-            self._count(message)
-            return message
-        if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            raise BodyTooSlow(
-                f"The request body did not arrive within {self._timeout_seconds:g} seconds. Send it faster or smaller."
-            ) from None
-        self._count(message)
-        return message
-
-    def _count(self, message: Message) -> None:
+        else:
+            message = await self._receive_in_time()
         self.is_complete = message["type"] != "http.request" or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self._max_body_bytes:
             raise too_large(self._max_body_bytes)
+        return message
+
+    async def _receive_in_time(self) -> Message:
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"The request body did not arrive within {self._timeout_seconds:g} seconds. Send it faster or smaller."
+            ) from None
 
 
 def too_large(max_body_bytes: int) -> BodyTooLarge:

@@ -36,19 +36,18 @@ class ErrorRendering:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = record_of(scope)
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
-            record.status = CLIENT_CLOSED_REQUEST
+            record_of(scope).status = CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:  # only the server cancels a request, when its time to drain is over
-            if record.status is not None:
+            if record_of(scope).status is not None:
                 raise
             await self._answer(scope, receive, send, _shutting_down())
         except Exception as error:  # the server must outlive a defect in any one request
             if not isinstance(error, GatewayError | HTTPException):
                 self._log.exception("unexpected error")
-            if record.status is not None:
+            if record_of(scope).status is not None:
                 raise  # half an answer is out already: only closing the connection tells the client
             await self._answer(scope, receive, send, error)
 

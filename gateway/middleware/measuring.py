@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,15 +32,15 @@ class Measuring:
             return
         record = record_of(scope)
 
-        async def send_with_time(message: Message) -> None:
+        def send_with_time(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 seconds = record.seconds()
-                times = [(PROCESSING_HEADER, b"%d" % round(seconds * 1000))]
+                headers = [*message["headers"], (PROCESSING_HEADER, b"%d" % round(seconds * 1000))]
                 if record.stages is not None:
-                    times.append((STAGES_HEADER, _stage_times(record.stages, seconds)))
-                message["headers"] = [*message["headers"], *times]
-            await send(message)
+                    headers.append((STAGES_HEADER, _stage_times(record.stages, seconds)))
+                message["headers"] = headers
+            return send(message)
 
         self._metrics.requests_in_progress.inc()
         try:

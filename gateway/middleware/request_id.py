@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Awaitable
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.telemetry.requests import RequestRecord, attach_record
@@ -27,13 +27,12 @@ class RequestId:
             return
         request_id = request_id_from(scope["headers"])
         attach_record(scope, RequestRecord(request_id=request_id))
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         header = (HEADER, request_id.encode("ascii"))
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], header]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, send_with_id)
 
@@ -43,4 +42,4 @@ def request_id_from(headers: list[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == HEADER and _ACCEPTABLE.fullmatch(value):
             return value.decode("ascii")
-    return f"{random.getrandbits(128):032x}"
+    return random.getrandbits(128).to_bytes(16, "big").hex()

@@ -21,8 +21,8 @@ def attach_caller(scope: Scope, caller: str) -> None:
 
 def caller_of(scope: Scope) -> str:
     """The name of whoever sends this request; "" for everybody where no keys are asked for."""
-    caller = scope.get(_SCOPE_KEY, "")
-    return caller if isinstance(caller, str) else ""
+    caller: str = scope.get(_SCOPE_KEY, "")
+    return caller
 
 
 def attach_key_defaults(scope: Scope, defaults: KeyDefaults) -> None:
@@ -32,5 +32,5 @@ def attach_key_defaults(scope: Scope, defaults: KeyDefaults) -> None:
 
 def key_defaults_of(scope: Scope) -> KeyDefaults | None:
     """What the caller's API key stands for; None where it stands for nothing."""
-    defaults = scope.get(_DEFAULTS_KEY)
-    return defaults if isinstance(defaults, KeyDefaults) else None
+    defaults: KeyDefaults | None = scope.get(_DEFAULTS_KEY)
+    return defaults

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.types import StageSeconds
 
 _SCOPE_KEY = "gateway.request"
+_CURRENT_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 Scope = MutableMapping[str, Any]
 
@@ -40,11 +42,18 @@ class RequestRecord:
 
 
 def attach_record(scope: Scope, record: RequestRecord) -> None:
-    """Hang `record` on an ASGI scope, to be found by `record_of`."""
+    """Hang `record` on an ASGI scope, to be found by `record_of`, and its id on all that runs for the request from now
+    on, to be found by `current_request_id`."""
     scope[_SCOPE_KEY] = record
+    _CURRENT_ID.set(record.request_id)
+
+
+def current_request_id() -> str | None:
+    """The id of the request that the caller runs for; None where it runs for none."""
+    return _CURRENT_ID.get()
 
 
 def record_of(scope: Scope) -> RequestRecord:
     """The record of this request; a detached one where no middleware made one (an app under test)."""
-    record = scope.get(_SCOPE_KEY)
-    return record if isinstance(record, RequestRecord) else RequestRecord(request_id="")
+    record: RequestRecord | None = scope.get(_SCOPE_KEY)
+    return RequestRecord(request_id="") if record is None else record

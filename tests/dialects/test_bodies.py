@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from unittest.mock import patch
@@ -84,6 +85,25 @@ async def test_text_that_looks_like_values_is_let_through(body: bytes) -> None:
 
 def test_object() -> None:
     assert parse_object(b' {"a": [1, "\xc3\xa4"]} \n') == {"a": [1, "ä"]}
+
+
+def test_parsing_very_many_lists_sets_off_no_garbage_collection() -> None:
+    body = b'{"a": [%b]}' % b",".join([b"[1]"] * 100_000)
+    collections: list[str] = []
+
+    def note(phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            collections.append(phase)
+
+    assert gc.isenabled()
+    gc.callbacks.append(note)
+    try:
+        value = parse_object(body)
+    finally:
+        gc.callbacks.remove(note)
+    assert len(value["a"]) == 100_000
+    assert len(collections) <= 1  # what is due when it is allowed again
+    assert gc.isenabled()
 
 
 MALFORMED = {

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.middleware.request_id import RequestId, request_id_from
-from gateway.telemetry.requests import record_of
+from gateway.telemetry.requests import current_request_id, record_of
 
 
 @pytest.mark.parametrize("given_id", [b"a", b"x" * 128, b"req_01-AB:/~!"])
@@ -39,7 +38,7 @@ async def test_record_log_context_and_answer_carry_it() -> None:
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         seen["record"] = record_of(scope).request_id
-        seen["log"] = structlog.contextvars.get_contextvars()["request_id"]
+        seen["log"] = current_request_id()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
 
     async def receive() -> Message:
@@ -51,4 +50,3 @@ async def test_record_log_context_and_answer_carry_it() -> None:
     await RequestId(inner)({"type": "http", "headers": [(b"x-request-id", b"mine")]}, receive, send)
     assert seen == {"record": "mine", "log": "mine"}
     assert sent[0]["headers"] == [(b"a", b"b"), (b"x-request-id", b"mine")]
-    structlog.contextvars.clear_contextvars()

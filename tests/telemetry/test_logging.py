@@ -6,10 +6,12 @@ import asyncio
 import io
 import json
 import logging
+from contextvars import copy_context
 
 import structlog
 
 from gateway.telemetry.logging import configure_logging
+from gateway.telemetry.requests import RequestRecord, attach_record
 from tests.support.captured_log import captured_log
 
 SECRET = "secret-5f0d"
@@ -60,7 +62,7 @@ def test_exceptions_are_told_by_type_and_place() -> None:
                 logger.exception("failed")
     assert SECRET not in log.getvalue()
     for line in map(json.loads, log.getvalue().splitlines()):
-        assert line["exception"] == "ValueError"
+        assert (line["exception"], line["level"]) == ("ValueError", "error")
         assert any(place.startswith("test_logging.py:") and place.endswith(" fail") for place in line["raised_at"])
 
 
@@ -97,9 +99,13 @@ def test_console_lines_are_for_people() -> None:
 
 
 def test_context_of_the_request_is_on_the_line() -> None:
-    with captured_log() as log, structlog.contextvars.bound_contextvars(request_id="abc"):
+    def happen() -> None:
+        attach_record({}, RequestRecord(request_id="abc"))
         structlog.get_logger("a").info("happened")
         logging.getLogger("b").info("happened")
+
+    with captured_log() as log:
+        copy_context().run(happen)
     assert [json.loads(line)["request_id"] for line in log.getvalue().splitlines()] == ["abc", "abc"]
 
 
