@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 import orjson
 
 from gateway.errors import DeadlineExceeded, EngineUnavailable, GatewayError, InvalidVector
@@ -92,7 +91,18 @@ class HttpInference:
 
 def request_bytes(call: InferCall, *, host: str, timeout_seconds: float) -> bytes:
     """The whole request: what is said of the tensors in JSON, and the tensors behind it."""
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in call.inputs.items()}
+    described, contents = [], []
+    for name, tensor in call.inputs.items():
+        raw = tensor.tobytes()
+        contents.append(raw)
+        described.append(
+            {
+                "name": name,
+                "shape": tensor.shape,
+                "datatype": TRITON_NAMES[tensor.dtype],
+                "parameters": {"binary_data_size": len(raw)},
+            }
+        )
     # Microseconds from now; the engine may drop what it finds in its queue after that.
     parameters: dict[str, int | bool] = {"timeout": timeout_microseconds(timeout_seconds)}
     if call.urgent:
@@ -100,21 +110,13 @@ def request_bytes(call: InferCall, *, host: str, timeout_seconds: float) -> byte
     said = orjson.dumps(
         {
             "parameters": parameters,
-            "inputs": [
-                {
-                    "name": name,
-                    "shape": tensor.shape,
-                    "datatype": TRITON_NAMES[tensor.dtype],
-                    "parameters": {"binary_data_size": tensor.nbytes},
-                }
-                for name, tensor in tensors.items()
-            ],
+            "inputs": described,
             "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in call.outputs],
         }
     )
-    length = len(said) + sum([tensor.nbytes for tensor in tensors.values()])
+    length = len(said) + sum(map(len, contents))
     lengths = b"Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n" % (len(said), length)
-    return b"".join([_head(call.model, host), lengths, said, *[tensor.data for tensor in tensors.values()]])
+    return b"".join([_head(call.model, host), lengths, said, *contents])
 
 
 @cache  # of a handful of models

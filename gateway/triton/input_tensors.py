@@ -10,6 +10,9 @@ from gateway.cards.triton_spec import INPUT_TYPES, GraphInput, InputRole
 from gateway.triton.engine import Tensor
 from gateway.types import Int64Array
 
+# Made once: NumPy looks a type up for each name that it is given.
+_INPUT_TYPES = {triton_type: np.dtype(name) for triton_type, name in INPUT_TYPES.items()}
+
 
 def pad(rows: Sequence[Int64Array], *, pad_id: int, left: bool = False) -> tuple[Int64Array, Int64Array]:
     """Rows (int64 [tokens]) as one int64 [rows, longest], padded on the right, and the 0/1 mask of the same shape.
@@ -45,7 +48,7 @@ def input_tensors(
 
 
 def _tensor(given: GraphInput, ids: Int64Array, mask: Int64Array, adapter: int | None) -> Tensor:
-    dtype = INPUT_TYPES[given.tensor.data_type]
+    dtype = _INPUT_TYPES[given.tensor.data_type]
     match given.role:
         case InputRole.TOKEN_IDS:
             return ids.astype(dtype, copy=False)
