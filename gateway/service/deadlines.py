@@ -41,8 +41,9 @@ class before:  # noqa: N801 - reads as `async with before(deadline)`; a generato
 
 
 async def within(deadline: float, work: Coroutine[Any, Any, T]) -> T:
-    """As `await work` in a block of `before(deadline)`. A timer is set only once `work` has to wait: what it does up to
-    there cannot be cancelled anyway, and setting one costs more than reading a short text does."""
+    """As `await work` in a block of `before(deadline)`, for work that raises no `TimeoutError` when it is cancelled. A
+    timer is set only once `work` has to wait: what it does up to there cannot be cancelled anyway, and setting one
+    costs more than reading a short text does."""
     if deadline <= time.monotonic():
         work.close()
         raise _too_late()
@@ -51,10 +52,13 @@ async def within(deadline: float, work: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    rest = _going_on(work, awaited)
+    # An error that it ends with would reach it by its traceback, and so keep itself and the request.
+    del awaited
     timeout = asyncio.timeout(deadline - time.monotonic())
     try:
         async with timeout:
-            return await _going_on(work, awaited)
+            return await rest
     except TimeoutError:
         if not timeout.expired():
             raise
@@ -69,6 +73,7 @@ def _going_on(work: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, A
             try:
                 answer = yield awaited
             except BaseException as error:  # noqa: BLE001 - what it waited for failed, or it is cancelled or closed
+                awaited = None
                 awaited = work.throw(error)
             else:
                 awaited = work.send(answer)

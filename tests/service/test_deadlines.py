@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -140,3 +142,28 @@ async def test_work_may_catch_what_it_waited_for() -> None:
         return "missed"
 
     assert await within(soon(), work()) == "caught"
+
+
+async def test_work_that_failed_is_gone_without_garbage_collection() -> None:
+    class Inputs(list[str]):
+        pass
+
+    def fail() -> None:
+        raise ValueError("refused")
+
+    async def read(_inputs: Inputs) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, fail)
+
+    async def request() -> weakref.ref[Inputs]:
+        inputs = Inputs(["a text"])
+        with pytest.raises(ValueError, match="refused"):
+            await within(soon(), read(inputs))
+        return weakref.ref(inputs)
+
+    gc.disable()
+    try:
+        inputs = await asyncio.create_task(request())
+        await asyncio.sleep(0)
+        assert inputs() is None
+    finally:
+        gc.enable()
