@@ -22,6 +22,8 @@ class Measuring:
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._in_progress = 0
+        metrics.requests_in_progress.set_function(lambda: self._in_progress)
         self._counted: dict[
             tuple[str, str, int], tuple[Counter, Histogram]
         ] = {}  # `labels()` is slow for every request
@@ -42,11 +44,11 @@ class Measuring:
                 message["headers"] = headers
             return send(message)
 
-        self._metrics.requests_in_progress.inc()
+        self._in_progress += 1
         try:
             await self._app(scope, receive, send_with_time)
         finally:
-            self._metrics.requests_in_progress.dec()
+            self._in_progress -= 1
             self._count(record)
 
     def _count(self, record: RequestRecord) -> None:
