@@ -168,7 +168,7 @@ def test_an_option_that_is_not_there_would_be_seen() -> None:
         unknown_options("-m benchmarks.ratios")
 
 
-def fake_checkout(folder: Path) -> Path:
+def fake_checkout(folder: Path, *, has_fast: bool = True) -> Path:
     """`everything.sh` with a Python that only writes down what it was asked for, and fails for the part `cache`."""
     for name in ("benchmarks/everything.sh", "scripts/lib/console.sh"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +177,9 @@ def fake_checkout(folder: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\ncase "$*" in *cached*) exit 1;; esac\n')
     python.chmod(0o755)
+    install = folder / "scripts/install_fast.sh"
+    install.write_text(f"#!/bin/sh\nexit {0 if has_fast else 1}\n")
+    install.chmod(0o755)
     return folder
 
 
@@ -203,3 +206,28 @@ def test_everything_measures_every_workload_that_a_bar_is_about(tmp_path: Path, 
     assert re.fullmatch(
         r"-m benchmarks\.precision --repeats 7 --json benchmarks/results/[-\d]+-here-precision\.json", precision
     )
+
+
+@pytest.mark.parametrize("options", [[], ["--without-infinity"]], ids=["plain", "alone"])
+def test_where_fast_cannot_be_installed_it_is_left_out_and_said(tmp_path: Path, options: list[str]) -> None:
+    folder = fake_checkout(tmp_path, has_fast=False)
+    command = ["bash", "benchmarks/everything.sh", "--name", "here", *options]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    asked = (folder / "asked").read_text()
+    assert "fast" not in asked
+    assert "benchmarks.precision" not in asked
+    assert "--workload added" in asked
+    assert "What is fast is left out." in result.stdout
+    assert result.returncode == 1
+
+
+def test_what_an_earlier_run_left_is_not_claimed_where_this_one_fails(tmp_path: Path) -> None:
+    folder = fake_checkout(tmp_path)
+    results = folder / "benchmarks/results"
+    results.mkdir()
+    command = ["bash", "benchmarks/everything.sh", "--name", "here", "--without-infinity"]
+    subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60)
+    [name] = re.findall(r"--json (\S+-here-cache\.json)", (folder / "asked").read_text())
+    (folder / name).write_text("{}")
+    subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60)
+    assert not (folder / name).exists()
